@@ -1,0 +1,77 @@
+"""Writing files so that a final name only ever shows a whole file (write beside, flush, rename)."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calibench.errors import UserError
+
+
+@contextmanager
+def atomic_path(final: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside ``final``; rename it to ``final`` once the block has succeeded.
+
+    Raises:
+        UserError: when the file system is full or read-only; the temporary file is removed.
+    """
+    final = Path(final)
+    beside = final.with_name(f".{final.name}.{os.getpid()}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        with open(beside, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(beside, final)
+    except OSError as error:
+        raise UserError(f"cannot write {final}: {error.strerror or error}; free space or fix the permissions") from error
+    finally:
+        if os.path.exists(beside):
+            os.unlink(beside)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal settings give equal strings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write indented JSON atomically; NaN and infinity are refused (they are not JSON)."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: if the file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; run the stage that writes it first") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); delete it and run again") from error
+
+
+def write_csv(frame: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write a frame as CSV (no index, UTF-8, LF) atomically."""
+    with atomic_path(path) as part:
+        frame.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Write an array as ``.npy`` atomically."""
+    with atomic_path(path) as part, open(part, "wb") as stream:
+        np.save(stream, array, allow_pickle=False)

@@ -1,0 +1,32 @@
+"""Training regimes: ``from calibench.regimes import OLS`` or ``build("ols", num_classes=11, alpha=0.5)``."""
+
+import importlib
+from typing import Any
+
+from calibench.catalog import catalog
+from calibench.errors import UserError
+
+
+def build(name: str, num_classes: int, **settings: Any):
+    """Make a regime by its config name.
+
+    Raises:
+        UserError: if the name or a setting is unknown.
+    """
+    info = catalog().get(name)
+    if info is None:
+        raise UserError(f"unknown regime '{name}'; there are: {', '.join(catalog())}")
+    unknown = sorted(set(settings) - set(info.settings))
+    if unknown:
+        raise UserError(f"regime '{name}' has no setting '{unknown[0]}'; it takes: {', '.join(info.settings) or 'none'}")
+    module = importlib.import_module(f"calibench.regimes.{info.file.stem}")
+    return getattr(module, info.class_name)(num_classes, **settings)
+
+
+def __getattr__(attribute: str):
+    if attribute == "Regime":
+        return importlib.import_module("calibench.regimes.base").Regime
+    for info in catalog().values():
+        if info.class_name == attribute:
+            return getattr(importlib.import_module(f"calibench.regimes.{info.file.stem}"), attribute)
+    raise AttributeError(f"module 'calibench.regimes' has no attribute '{attribute}'")
