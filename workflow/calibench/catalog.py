@@ -18,7 +18,11 @@ NOT_REGIMES = {"__init__", "base", "functional"}
 
 @dataclass(frozen=True)
 class RegimeInfo:
-    """One regime: its ``name`` in configs, ``label`` in tables, default ``settings`` and what it ``needs``."""
+    """One regime: its ``name`` in configs, ``label`` in tables, default ``settings`` and what it ``needs``.
+
+    ``inputs``: arrays of another run given once before training; ``other_runs``: {setting that names the
+    other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`.
+    """
 
     name: str
     label: str
@@ -27,14 +31,18 @@ class RegimeInfo:
     file: Path
     class_name: str
     settings: dict[str, Any] = field(hash=False)
+    inputs: tuple[str, ...] = ()
+    matrix: bool = False
+    other_runs: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def _class_literals(node: ast.ClassDef) -> dict[str, Any]:
     pairs = {}
     for item in node.body:
-        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+        target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+        if isinstance(target, ast.Name) and getattr(item, "value", None) is not None:
             try:
-                pairs[item.targets[0].id] = ast.literal_eval(item.value)
+                pairs[target.id] = ast.literal_eval(item.value)
             except ValueError:
                 continue  # a computed attribute is none of ours
     return pairs
@@ -46,7 +54,9 @@ def _init_defaults(node: ast.ClassDef, path: Path) -> dict[str, Any]:
             names = [a.arg for a in item.args.kwonlyargs]
             try:
                 return {
-                    n: ast.literal_eval(d) for n, d in zip(names, item.args.kw_defaults, strict=True) if d is not None
+                    n: ast.literal_eval(d)
+                    for n, d in zip(names, item.args.kw_defaults, strict=True)
+                    if d is not None
                 }
             except ValueError as error:
                 raise UserError(f"{path}: defaults of __init__ must be literals: {error}") from error
@@ -75,6 +85,9 @@ def read_regime(path: Path) -> RegimeInfo:
                     file=path,
                     class_name=node.name,
                     settings=_init_defaults(node, path),
+                    inputs=tuple(literals.get("inputs", ())),
+                    matrix=bool(literals.get("shows_matrix", False)),
+                    other_runs=dict(literals.get("other_runs", {})),
                 )
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
 

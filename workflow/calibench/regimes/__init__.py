@@ -18,7 +18,9 @@ def build(name: str, num_classes: int, **settings: Any):
         raise UserError(f"unknown regime '{name}'; there are: {', '.join(catalog())}")
     unknown = sorted(set(settings) - set(info.settings))
     if unknown:
-        raise UserError(f"regime '{name}' has no setting '{unknown[0]}'; it takes: {', '.join(info.settings) or 'none'}")
+        raise UserError(
+            f"regime '{name}' has no setting '{unknown[0]}'; it takes: {', '.join(info.settings) or 'none'}"
+        )
     module = importlib.import_module(f"calibench.regimes.{info.file.stem}")
     return getattr(module, info.class_name)(num_classes, **settings)
 

@@ -1,0 +1,59 @@
+# make setup | demo | test | test-slurm | lint | bench | lock | clean; each sets up what it needs first.
+#   ENV=/path     where the environment goes (about 6 GB; default .venv)
+#   TORCH=cu126   another torch build than the lock's: cpu, cu126, … (docs/install.md)
+#   CORES=8       how many cores to use (default: all)
+
+SHELL := /bin/bash
+ENV ?= .venv
+CORES ?= $(shell nproc 2> /dev/null || echo 2)
+# tests run in parallel, so torch must not start a thread per core in each
+TESTS := OMP_NUM_THREADS=1 python -m pytest
+export ENV TORCH PYTHON
+# the environment's programs first; after `make setup ENV=…` .venv is a link to it
+IN_ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH"; unset PYTHONPATH PYTHONHOME;
+
+.PHONY: help setup demo test test-slow test-slurm lint format bench lock clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+setup:
+	@bash envs/setup.sh
+
+demo: setup
+	$(IN_ENV) snakemake --cores $(CORES)
+	@echo; echo "The report: $(CURDIR)/results/demo/report.html"
+
+test: setup
+	$(IN_ENV) $(TESTS) -n $(CORES) -m "not slow and not slurm"
+
+test-slow: setup
+	$(IN_ENV) $(TESTS) -n $(CORES) -m "slow and not slurm"
+
+# a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` brings what it needs
+test-slurm: setup
+	$(IN_ENV) $(TESTS) -m "slurm and not slow"
+
+lint: setup
+	$(IN_ENV) ruff check .
+	$(IN_ENV) ruff format --check .
+	$(IN_ENV) snakefmt --check Snakefile workflow
+	$(IN_ENV) snakemake --lint
+
+format: setup
+	$(IN_ENV) ruff check --fix .
+	$(IN_ENV) ruff format .
+	$(IN_ENV) snakefmt Snakefile workflow
+
+bench: setup
+	$(IN_ENV) python tests/bench.py
+
+# newest versions of everything, with hashes and without addresses; test before you keep them
+lock: setup
+	$(IN_ENV) uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
+	    --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock requirements.in
+
+# results stay: `rm -r results` is yours to type
+clean:
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -r {} +
+	rm -rf .pytest_cache .ruff_cache .hypothesis .snakemake/log .snakemake/slurm_logs

@@ -1,0 +1,233 @@
+"""Lists: what is accepted, what is refused and with which line."""
+
+import json
+
+import pandas as pd
+import pytest
+from calibench import list as list_stage
+from calibench.data import listing
+from calibench.data.csvfile import read_frame
+from calibench.data.radimagenet import strata
+from calibench.data.settings import parse
+from calibench.errors import UserError
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in "abcdefghij":
+        (tmp_path / f"{name}.png").touch()
+    return tmp_path
+
+
+def write(root, **files):
+    for name, text in files.items():
+        data = text if isinstance(text, bytes) else text.encode()
+        (root / f"{name}.csv").write_bytes(data)
+
+
+def three(
+    root,
+    train="filename,label\na.png,x\nb.png,y\n",
+    val="filename,label\nc.png,x\n",
+    test="filename,label\nd.png,y\n",
+):
+    write(root, train=train, val=val, test=test)
+    files = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
+    return parse(json.dumps({"name": "toy", "root": str(root), "files": files}))
+
+
+def one(root, text, **settings):
+    write(root, all=text)
+    return parse(json.dumps({"name": "toy", "root": str(root), "files": {"list": "all.csv"}, **settings}))
+
+
+def test_three_files(root):
+    frame, classes = listing.load(three(root, train="filename,label\na.png,y\nb.png,x\n"))
+    assert frame.columns.tolist() == listing.LIST_COLUMNS
+    assert frame["filename"].tolist() == ["a.png", "b.png", "c.png", "d.png"]
+    assert frame["target"].tolist() == [1, 0, 0, 1]
+    assert frame["split"].tolist() == ["train", "train", "val", "test"]
+    assert classes.to_dict("list") == {
+        "target": [0, 1],
+        "label": ["x", "y"],
+        "train": [1, 1],
+        "val": [1, 0],
+        "test": [0, 1],
+    }
+
+
+def test_bom_crlf_quotes_and_extra_columns(root):
+    train = b'\xef\xbb\xbflabel,patient,filename\r\n"x, left",7,a.png\r\ny,8,b.png\r\n'
+    frame, classes = listing.load(three(root, train=train, val='filename,label\nc.png,"x, left"\n'))
+    assert classes["label"].tolist() == ["x, left", "y"]
+    assert frame["filename"].tolist()[:2] == ["a.png", "b.png"]
+
+
+def test_odd_labels_stay_as_they_are(root):
+    frame, classes = listing.load(
+        three(
+            root,
+            train="filename,label\na.png,ca++_tendinosis\nb.png,NA\n",
+            val="filename,label\nc.png,NA\n",
+            test="filename,label\nd.png,NA\n",
+        )
+    )
+    assert classes["label"].tolist() == ["NA", "ca++_tendinosis"]
+
+
+def test_numbers_are_sorted_by_value():
+    assert listing.sort_labels(["10", "9", "0"]) == ["0", "9", "10"]
+    assert listing.sort_labels(["b", "10", "9"]) == ["10", "9", "b"]
+
+
+BAD_TRAIN = {
+    "missing column": ("file,label\na.png,x\n", r"train\.csv: column 'filename' is missing"),
+    "duplicate column": ("filename,label,label\na.png,x,x\n", "column 'label' appears twice"),
+    "header only": ("filename,label\n", r"train\.csv has a header only"),
+    "empty file": ("", r"train\.csv is empty"),
+    "latin-1": (b"filename,label\na.png,x\nb.png,caf\xe9\n", r"train\.csv, line 3: byte 0xe9 is not UTF-8"),
+    "utf-16": ("filename,label\na.png,x\n".encode("utf-16"), r"train\.csv, line 1: "),
+    "nul": (b"filename,label\na.png,x\nb\0.png,y\n", r"train\.csv, line 3: a NUL byte"),
+    "absolute": ("filename,label\na.png,x\n/etc/b.png,y\n", r"train\.csv, line 3: an absolute path"),
+    "escaping": ("filename,label\na.png,x\n\nq/../../b.png,y\n", r"train\.csv, line 4: '\.\.'"),
+    "backslash": ("filename,label\na.png,x\nq\\b.png,y\n", r"train\.csv, line 3: a backslash"),
+    "empty label": ("filename,label\na.png,x\nb.png, \n", r"train\.csv, line 3: the label is empty"),
+    "missing field": ("filename,label\na.png,x\nb.png\n", r"train\.csv, line 3: 1 fields"),
+    "extra field": ("filename,label\na.png,x\nb.png,y,z\n", r"train\.csv, line 3: 3 fields"),
+    "extra field everywhere": ("filename,label\na.png,x,1\nb.png,y,z\n", r"train\.csv, line 2: 3 fields"),
+    "empty name": ("filename,label\n,x\nb.png,y\n", r"train\.csv, line 2: the filename is empty"),
+    "folder": ("filename,label\na/,x\nb.png,y\n", "a folder, not a file"),
+    "duplicate": (
+        "filename,label\na.png,x\nb.png,y\na.png,x\n",
+        r"line 4: 'a\.png' was listed before \(.*train\.csv, line 2\)",
+    ),
+    "duplicate spelling": ("filename,label\na.png,x\n.//a.png,y\n", r"line 3: 'a\.png' was listed before"),
+    "across splits": (
+        "filename,label\na.png,x\nc.png,y\n",
+        r"val\.csv, line 2: 'c\.png' was listed before \(.*train\.csv, line 3\)",
+    ),
+    "one class": ("filename,label\na.png,x\nb.png,x\n", "train has the single class 'x'"),
+    "control": ('filename,label\n"a\tb.png",x\nb.png,y\n', "control character"),
+}
+
+
+@pytest.mark.parametrize(("train", "message"), BAD_TRAIN.values(), ids=BAD_TRAIN.keys())
+def test_refused(root, train, message):
+    with pytest.raises(UserError, match=message):
+        listing.load(three(root, train=train))
+
+
+def test_unknown_label_names_file_and_line(root):
+    with pytest.raises(
+        UserError, match=r"test\.csv, line 3: label 'z' of split test does not occur in train"
+    ):
+        listing.load(three(root, test="filename,label\nd.png,x\ne.png,z\n"))
+
+
+def test_missing_root_names_key_and_access(tmp_path):
+    settings = parse(json.dumps({"name": "rin", "format": "radimagenet", "root": str(tmp_path / "none")}))
+    with pytest.raises(UserError, match=r"datasets\.rin\.root .*radimagenet\.com"):
+        listing.load(settings)
+
+
+def test_missing_first_image_names_key(root):
+    with pytest.raises(UserError, match=r"nowhere\.png is missing; set datasets\.toy\.root"):
+        listing.load(three(root, val="filename,label\nnowhere.png,x\n"))
+
+
+def test_missing_list(root):
+    settings = three(root)
+    (root / "val.csv").unlink()
+    with pytest.raises(UserError, match=r"val\.csv is missing"):
+        listing.load(settings)
+
+
+def test_listed_split_and_alias(root):
+    frame, _ = listing.load(
+        one(root, "filename,label,split\na.png,x,train\nb.png,y,train\nc.png,x,valid\nd.png,y,test\n")
+    )
+    assert frame["split"].tolist() == ["train", "train", "val", "test"]
+    with pytest.raises(UserError, match=r"line 4: split 'dev'"):
+        listing.load(one(root, "filename,label,split\na.png,x,train\nb.png,y,train\nc.png,x,dev\n"))
+
+
+def test_seeded_split_ignores_row_order(root):
+    rows = [f"{n}.png,{'xy'[i % 2]}" for i, n in enumerate("abcdefghij")]
+    shares = {"val": 0.2, "test": 0.2, "seed": 3}
+    first, _ = listing.load(one(root, "\n".join(["filename,label", *rows]) + "\n", split=shares))
+    again, _ = listing.load(one(root, "\n".join(["filename,label", *rows[::-1]]) + "\n", split=shares))
+    assert first.set_index("filename")["split"].to_dict() == again.set_index("filename")["split"].to_dict()
+    assert first["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+
+
+def test_bare_semicolon_lines(root):
+    frame, _ = listing.load(
+        one(root, "".join(f"{n}.png;{'xy'[i % 2]}\n" for i, n in enumerate("abcdefghij")))
+    )
+    assert len(frame) == 10
+    with pytest.raises(UserError, match=r"line 2: an absolute path"):
+        listing.load(one(root, "a.png;x\n/b.png;y\n"))
+
+
+def test_group_in_two_splits_is_a_warning(root, caplog):
+    listing.load(
+        one(
+            root,
+            "filename,label,split,group\na.png,x,train,p\nb.png,y,train,q\nc.png,x,val,\nd.png,y,test,p\n",
+        )
+    )
+    assert "1 group(s) are in more than one split, for example 'p'" in caplog.text
+
+
+def test_strata():
+    paths = [
+        "radiology_ai/CT/abd/normal/a.png",
+        "radiology_ai/US/liver/usn1.png",
+        "MR/knee/x.png",
+        "CT.png",
+        "CT/a.png",
+    ]
+    assert strata(paths) == ["CT/abd", "US/liver", "MR/knee", "", ""]
+
+
+def test_stage_writes_both_tables(root):
+    three(root)
+    settings = {"name": "toy", "root": str(root), "files": {s: f"{s}.csv" for s in ("train", "val", "test")}}
+    out, classes = root / "out" / "list.csv", root / "out" / "classes.csv"
+    list_stage.main(
+        ["--settings", json.dumps(settings), "--out-list", str(out), "--out-classes", str(classes)]
+    )
+    assert out.read_text().splitlines()[:2] == [
+        "filename,label,target,split,group,stratum",
+        "a.png,x,0,train,,",
+    ]
+    assert read_frame(classes, ["label"])["target"].tolist() == [0, 1]
+    assert not list(out.parent.glob(".*"))
+
+
+def test_written_table_survives_any_label(tmp_path):
+    from calibench.data.csvfile import write_frame
+
+    labels = ['say "x"', "a,b", "NA", "", "é"]
+    write_frame(pd.DataFrame({"label": labels, "target": range(5)}), tmp_path / "t.csv")
+    frame = read_frame(tmp_path / "t.csv", ["label", "target"])
+    assert frame["label"].tolist() == labels
+    assert frame["target"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "[1",
+        "[]",
+        '{"store": {"size": 0}}',
+        '{"store": 3}',
+        '{"split": {"val": 0.6, "test": 0.4}}',
+        '{"calibrate": 1.0}',
+        '{"store": {"window": [3, 1]}}',
+        '{"sample": {"per_class": 0}}',
+    ],
+)
+def test_bad_settings(bad):
+    with pytest.raises(UserError):
+        parse(bad)

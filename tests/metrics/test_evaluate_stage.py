@@ -1,0 +1,100 @@
+"""The stages evaluate and collect on run folders."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibench import collect, evaluate
+from calibench.errors import UserError
+from calibench.metrics import measure
+from tests.metrics.fake_runs import write_run
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("results"), "ols", "+alpha03", seed=2)
+
+
+def test_every_split_and_checkpoint_is_measured(run_dir, tmp_path):
+    evaluate.main(["--run-dir", str(run_dir), "--out", str(tmp_path / "m.csv")])
+    table = pd.read_csv(tmp_path / "m.csv")
+    assert list(table.columns) == evaluate.COLUMNS
+    assert len(table) == 3 * 3 * 6 and not table["value"].isna().any()
+    assert set(table["variant"]) == {"+alpha03"} and set(table["seed"]) == {2}
+    assert dict(table.groupby("split")["n"].first()) == {"select": 200, "calibrate": 200, "test": 400}
+    index = pd.read_csv(run_dir / "predictions/val.csv")
+    half = (index["part"] == "calibrate").to_numpy()
+    logits = np.load(run_dir / "predictions/nll/val.npy")[half]
+    expected = measure(logits, index["target"].to_numpy()[half])
+    rows = table[(table["split"] == "calibrate") & (table["checkpoint"] == "nll")]
+    assert rows.set_index("metric")["value"].to_dict() == expected
+
+
+def test_torch_is_not_imported():
+    code = "import sys, calibench.evaluate, calibench.collect; sys.exit({'torch', 'scipy'} & set(sys.modules) != set())"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_empty_calibrate_part_is_left_out(tmp_path):
+    folder = write_run(tmp_path, "hard")
+    index = pd.read_csv(folder / "predictions/val.csv").assign(part="select")
+    index.to_csv(folder / "predictions/val.csv", index=False)
+    assert set(evaluate.evaluate_run(folder)["split"]) == {"select", "test"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "predictions/test.csv").unlink(), "test.csv is missing"),
+        (lambda f: (f / "predictions/nll/test.npy").unlink(), "test.npy is missing"),
+        (
+            lambda f: np.save(f / "predictions/nll/test.npy", np.zeros((3, 10), "f4")),
+            r"shape \(3, 10\).*400 rows",
+        ),
+        (lambda f: (f / "predictions/nll/test.npy").write_bytes(b"\x93NUMPY"), "not a whole .npy"),
+        (lambda f: (f / "run.json").write_text("{}"), "run lacks dataset"),
+        (lambda f: (f / "run.json").write_text("{"), "not JSON"),
+        (
+            lambda f: (f / "predictions/test.csv").write_text("row,target,part\n1,0,train\n"),
+            "part 'train' is none of test",
+        ),
+        (lambda f: (f / "predictions/test.csv").write_text("row,part\n1,test\n"), "lacks the column"),
+    ],
+)
+def test_a_broken_run_folder_is_named(tmp_path, spoil, message):
+    folder = write_run(tmp_path, "hard", n=400)
+    spoil(folder)
+    with pytest.raises(UserError, match=message):
+        evaluate.evaluate_run(folder)
+
+
+def test_collect_joins_500_tables_quickly(run_dir, tmp_path):
+    evaluate.main(["--run-dir", str(run_dir), "--out", str(tmp_path / "m.csv")])
+    text = (tmp_path / "m.csv").read_text()
+    paths = [tmp_path / f"{i}.csv" for i in range(500)]
+    for path in paths:
+        path.write_text(text)
+    (tmp_path / "list").write_text("\n".join(map(str, paths[1:])))
+    start = time.perf_counter()
+    collect.main(["--out", str(tmp_path / "all.csv"), "--list-file", str(tmp_path / "list"), str(paths[0])])
+    assert time.perf_counter() - start < 2
+    assert len(pd.read_csv(tmp_path / "all.csv")) == 500 * 54
+
+
+def test_collect_refuses_what_does_not_fit(tmp_path):
+    good, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    good.write_text("x,y\n1,2")
+    other.write_text("x,z\n1,2\n")
+    assert collect.collect([good]) == "x,y\n1,2\n"
+    with pytest.raises(UserError, match="other columns"):
+        collect.collect([good, other])
+    with pytest.raises(UserError, match="listed twice"):
+        collect.collect([good, good])
+    with pytest.raises(UserError, match="is missing"):
+        collect.collect([good, tmp_path / "none.csv"])
+    assert collect.collect([good, tmp_path / "none.csv"], allow_missing=True) == "x,y\n1,2\n"
+    with pytest.raises(UserError, match="none of the runs"):
+        collect.collect([tmp_path / "none.csv"], allow_missing=True)

@@ -1,0 +1,101 @@
+"""The figure stage: files, their determinism, the numbers beside them, and clear errors."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibench import figures
+from calibench.errors import UserError
+from calibench.metrics.clusters import cluster_scores
+from calibench.plots import embedding, style
+from PIL import Image
+
+
+def draw(tmp_path, kind, folders, *options):
+    png, pdf = tmp_path / "f.png", tmp_path / "f.pdf"
+    figures.main([kind, "--out", str(png), "--out-pdf", str(pdf), *map(str, options), *map(str, folders)])
+    return png, pdf
+
+
+def options(kind, classes):
+    return ["--classes", classes] if kind in ("tsne", "matrix") else []
+
+
+@pytest.mark.parametrize("kind", sorted(figures.KINDS))
+def test_each_kind_gives_the_same_bytes_twice(tmp_path, runs, kind):
+    folders, classes = runs
+    some = folders[1:] if kind == "matrix" else folders[:2]
+    first = [p.read_bytes() for p in draw(tmp_path, kind, some, *options(kind, classes))]
+    second = [p.read_bytes() for p in draw(tmp_path, kind, some, *options(kind, classes))]
+    assert first == second
+    assert b"CreationDate" not in first[1] and first[1].startswith(b"%PDF")
+    with Image.open(tmp_path / "f.png") as image:
+        assert image.info["dpi"][0] == pytest.approx(200, abs=0.1)
+        pixels = np.asarray(image.convert("L"))
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert edge.min() > 250  # nothing is cut off at the rim
+    assert (pixels < 128).mean() > 0.002
+
+
+def test_cluster_scores_are_those_of_the_features(tmp_path, runs):
+    folders, classes = runs
+    draw(
+        tmp_path, "tsne", folders[:2], "--classes", classes, "--out-data", tmp_path / "s.csv", "--points", 60
+    )
+    scores = pd.read_csv(tmp_path / "s.csv", keep_default_na=False)
+    assert list(scores.columns) == figures.SCORES
+    for folder, regime in zip(folders, ["hard", "ols"], strict=False):
+        features = np.load(folder / "features/train.npy").astype(np.float32)
+        targets = pd.read_csv(folder / "features/train.csv")["target"].to_numpy()
+        mine = scores[scores["regime"] == regime].set_index("metric")["value"].astype(float)
+        expected = cluster_scores(features, targets)
+        assert {m: mine[m] for m in expected} == pytest.approx(expected, rel=1e-6)
+    tight = scores[scores["metric"] == "silhouette"].set_index("regime")["value"].astype(float)
+    assert tight["ols"] > tight["hard"]
+
+
+def test_silhouette_and_davies_bouldin_by_hand():
+    features = np.array([[0.0], [1.0], [10.0], [12.0], [99.0]])
+    targets = np.array([0, 0, 1, 1, 2])  # the last class has one sample and is left out
+    s = [(11 - 1) / 11, (10 - 1) / 10, (9.5 - 2) / 9.5, (11.5 - 2) / 11.5]
+    scores = cluster_scores(features, targets, neighbours=1)
+    assert scores["silhouette"] == pytest.approx(np.mean(s))
+    assert scores["davies_bouldin"] == pytest.approx((0.5 + 1.0) / 10.5)
+    assert scores["knn_hit"] == 1.0
+    assert np.isnan(cluster_scores(features[:2], targets[:2])["silhouette"])
+
+
+def test_many_classes_leave_a_note_or_give_way_to_strata(tmp_path, runs):
+    names = np.array([f"c{i % 40}" for i in range(400)])
+    shown, note = embedding.colouring(names)
+    assert len(shown) == 15 and "15 largest of 40" in note
+    assert embedding.colouring(names[:10])[1] == ""
+
+
+def test_few_samples_lower_the_perplexity():
+    features = np.random.default_rng(0).normal(size=(8, 4))
+    assert embedding.tsne(features, seed=0).shape == (8, 2)
+
+
+def test_long_names_keep_their_ends():
+    assert style.short("abdomen/very_long_name_17", 11) == "abdom…me_17"
+    assert style.short("two\nlines") == "two lines"
+
+
+def test_bad_inputs_are_named(tmp_path, runs):
+    folders, classes = runs
+    with pytest.raises(UserError, match="given twice"):
+        draw(tmp_path, "reliability", [folders[0], folders[0]])
+    with pytest.raises(UserError, match="holds no matrix"):
+        draw(tmp_path, "matrix", folders[:1], "--classes", classes)
+    with pytest.raises(UserError, match="history.jsonl is missing"):
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        (empty / "run.json").write_text((folders[0] / "run.json").read_text())
+        draw(tmp_path, "curves", [empty])
+    other = json.loads((folders[0] / "run.json").read_text())
+    other["run"]["dataset"] = "else"
+    (empty / "run.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="another dataset"):
+        draw(tmp_path, "curves", [folders[0], empty])

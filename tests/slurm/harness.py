@@ -1,0 +1,142 @@
+"""What a user and a site do to jobs on the tests' cluster, and what must hold afterwards."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+RUN = Path("results/slurm/digits/mobilenet_v2/ols/seed0")
+
+
+class Slurm:
+    """The running cluster: its environment and questions to it."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, *command: str) -> str:
+        return subprocess.run(
+            command, env=self.environment, check=True, capture_output=True, text=True, timeout=30
+        ).stdout
+
+    def jobs(self) -> list[dict[str, str]]:
+        """All jobs Slurm remembers, oldest first: state, rule (from the comment), place and request."""
+        keys = ("id", "state", "comment", "partition", "nodelist", "gres", "memory", "limit", "cpus")
+        text = self("squeue", "--states=all", "--sort=i", "-h", "-o", "%i|%T|%k|%P|%N|%b|%m|%l|%C")
+        found = [dict(zip(keys, line.split("|"), strict=True)) for line in text.splitlines()]
+        for job in found:
+            job["rule"] = re.sub(r"^rule_", "", job["comment"]).split("_wildcards")[0]
+        return found
+
+    def training(self) -> dict[str, str] | None:
+        """The newest training job."""
+        return next((job for job in reversed(self.jobs()) if job["rule"].startswith("train_")), None)
+
+    def release(self, job: str) -> None:
+        """Let a requeued job start now: Slurm holds it two minutes, and refuses while its old step ends."""
+
+        def started() -> bool:
+            state = next((j["state"] for j in self.jobs() if j["id"] == job), "")
+            if state == "PENDING":
+                subprocess.run(
+                    ["scontrol", "update", f"jobid={job}", "StartTime=now"],
+                    env=self.environment,
+                    capture_output=True,
+                    check=False,
+                )
+            return state in ("RUNNING", "COMPLETED")
+
+        wait_for(started, 150, f"job {job} to start again")
+
+
+def wait_for(condition, seconds: float, what: str):
+    """Poll until ``condition()`` is true and return its value; fail the test after ``seconds``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.3)
+    pytest.fail(f"waited {seconds} s for {what}", pytrace=False)
+
+
+def start(cluster, checkout: Path, *arguments: str, fast: bool = True) -> subprocess.Popen:
+    """Snakemake in the background, in the tests' experiment; its output goes to ``snakemake.log``."""
+    program = [str(HERE / "fastpoll.py")] if fast else ["-m", "snakemake"]
+    configs = ["--configfile", "config/config.yaml", "slurm-test.yaml"]
+    with (checkout / "snakemake.log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, *program, *arguments, *configs],
+            cwd=checkout,
+            env=cluster.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+class Disturbed:
+    """A training job on the cluster that has finished some epochs, ready to be disturbed."""
+
+    def __init__(self, cluster: Slurm, checkout: Path, reference: Path, *options: str) -> None:
+        self.cluster, self.checkout, self.reference, self.options = cluster, checkout, reference, options
+        self.log = checkout / "snakemake.log"
+        self.submit()
+        wait_for(lambda: self.epochs() >= 2 or self.process.poll() is not None, 120, "two epochs")
+        assert self.process.poll() is None, self.log.read_text()[-4000:]
+        self.job = cluster.training()
+        assert self.job["state"] == "RUNNING"
+
+    def submit(self, *more: str) -> None:
+        """The user's command: the first time, and again."""
+        arguments = ("--profile", "slurm", str(RUN / "run.json"), *self.options, *more)
+        self.process = start(self.cluster, self.checkout, *arguments)
+
+    def epochs(self) -> int:
+        """How many epochs the checkpoint holds."""
+        history = self.checkout / RUN / "checkpoint" / "history.jsonl"
+        try:
+            return len(history.read_text().splitlines())
+        except FileNotFoundError:
+            return 0
+
+    def trainers(self) -> list[int]:
+        """Process ids of the training stage in this checkout."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                here = (entry / "cwd").resolve() == self.checkout
+            except OSError:
+                continue
+            if here and b"calibench.train" in words and b"-m" in words:
+                found.append(int(entry.name))
+        return found
+
+    def finish(self, seconds: float = 240) -> str:
+        """Wait for Snakemake and return all it said."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            pytest.fail(f"snakemake hung:\n{self.log.read_text()[-4000:]}", pytrace=False)
+        return self.log.read_text()
+
+    def assert_as_undisturbed(self, done_before: int) -> None:
+        """Bit-equal weights, a whole history, and no epoch that was checkpointed trained twice."""
+        run, reference = self.checkout / RUN, self.reference / RUN
+        for weights in sorted(reference.rglob("*.safetensors")):
+            found = run / weights.relative_to(reference)
+            assert found.read_bytes() == weights.read_bytes(), f"{weights.name} differs"
+        history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        assert [line["epoch"] for line in history] == list(range(1, len(history) + 1))
+        resumed = re.search(r"resumed at epoch (\d+)", (run / "train.log").read_text())
+        assert resumed and int(resumed[1]) > done_before, "an epoch that was checkpointed was trained again"
+        assert not list(run.rglob("*.part*")), "a half-written file was left"

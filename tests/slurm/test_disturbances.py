@@ -1,0 +1,112 @@
+"""Whatever happens to a job or to Snakemake, the same command again ends with the weights of a quiet run."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.slurm.harness import wait_for
+
+
+def test_time_limit_shorter_than_training(disturbed):
+    run = disturbed("--set-resources", "train_ols:runtime=attempt")
+    # a trainer that stands still runs into its limit without using a core
+    for pid in run.trainers():
+        os.kill(pid, signal.SIGSTOP)
+    before = run.epochs()
+    output = run.finish(seconds=300)
+    assert run.process.returncode == 0, output[-4000:]
+    assert "TIMEOUT" in output
+    limits = [job["limit"] for job in run.cluster.jobs() if job["rule"] == "train_ols"][-2:]
+    assert limits == ["1:00", "2:00"], "the limit grows with the attempt"
+    run.assert_as_undisturbed(before)
+
+
+def test_requeue(disturbed):
+    run = disturbed()
+    before = run.epochs()
+    run.cluster("scontrol", "requeue", run.job["id"])
+    run.cluster.release(run.job["id"])
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    assert run.cluster.training()["id"] == run.job["id"], "the same job goes on"
+    run.assert_as_undisturbed(before)
+
+
+def test_preemption_by_a_higher_partition(disturbed):
+    run = disturbed()
+    before = run.epochs()
+    run.cluster("sbatch", "-p", "urgent", "-N2", "--exclusive", "-t1", "-o", "/dev/null", "--wrap", "sleep 3")
+    wait_for(lambda: run.cluster.training()["state"] != "RUNNING", 60, "the preemption")
+    run.cluster.release(run.job["id"])
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    run.assert_as_undisturbed(before)
+
+
+def test_node_down(disturbed):
+    run = disturbed()
+    before, node = run.epochs(), run.job["nodelist"]
+    run.cluster("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        run.cluster.release(run.job["id"])
+        output = run.finish()
+    finally:
+        run.cluster("scontrol", "update", f"nodename={node}", "state=resume")
+    assert run.process.returncode == 0, output[-4000:]
+    assert run.cluster.training()["nodelist"] != node
+    run.assert_as_undisturbed(before)
+
+
+def test_scancel(disturbed):
+    run = disturbed()
+    before = run.epochs()
+    run.cluster("scancel", run.job["id"])
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    assert "CANCELLED" in output and run.cluster.training()["id"] != run.job["id"]
+    run.assert_as_undisturbed(before)
+
+
+def test_kill_of_the_training_process(disturbed):
+    run = disturbed()
+    before = run.epochs()
+    for pid in run.trainers():
+        os.kill(pid, signal.SIGKILL)
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    run.assert_as_undisturbed(before)
+
+
+@pytest.mark.parametrize("job_goes_on", [True, False])
+def test_kill_of_snakemake(disturbed, job_goes_on):
+    run = disturbed()
+    before = run.epochs()
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    if not job_goes_on:
+        run.cluster("scancel", run.job["id"])
+        wait_for(lambda: not run.trainers(), 30, "the job to end")
+    run.submit()
+    output = run.finish(60)
+    assert run.process.returncode != 0 and "--unlock" in output, "the message names the way out"
+    run.submit("--unlock")
+    assert run.process.wait(60) == 0
+    run.submit()
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    run.assert_as_undisturbed(before)
+
+
+def test_interrupt_of_snakemake_cancels_its_jobs(disturbed):
+    run = disturbed()
+    before = run.epochs()
+    os.kill(run.process.pid, signal.SIGINT)
+    run.finish(60)
+    wait_for(lambda: run.cluster.training()["state"] in ("CANCELLED", "COMPLETED"), 30, "the job to end")
+    time.sleep(1)
+    run.submit()
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    run.assert_as_undisturbed(before)

@@ -1,0 +1,129 @@
+"""Reading and checking a configuration: strict keys, one clear sentence per mistake, defaults filled in."""
+
+import argparse
+import copy
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from calibench.cli import run
+from calibench.errors import UserError
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+
+
+def load_schema() -> dict[str, Any]:
+    """The schema of a configuration file as a dictionary."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def _resolve(schema: dict, root: dict) -> dict:
+    while "$ref" in schema:
+        target = root
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        schema = {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
+    return schema
+
+
+def fill_defaults(value: Any, schema: dict, root: dict) -> Any:
+    """A copy of ``value`` with every default of ``schema`` that it leaves out."""
+    schema = _resolve(schema, root)
+    if not isinstance(value, dict):
+        return copy.deepcopy(value)
+    properties = schema.get("properties", {})
+    rest = schema.get("additionalProperties", {})
+    filled = {k: fill_defaults(v, properties.get(k, rest if isinstance(rest, dict) else {}), root) for k, v in value.items()}
+    for key, sub in properties.items():
+        sub = _resolve(sub, root)
+        if key not in filled and "default" in sub:
+            filled[key] = fill_defaults(sub["default"], sub, root)
+    return filled
+
+
+def _unknown_key(error: jsonschema.ValidationError) -> str:
+    known = list(error.schema.get("properties", {}))
+    unknown = next(k for k in error.instance if k not in known)
+    close = difflib.get_close_matches(unknown, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+    return f"unknown key '{unknown}'; {hint}"
+
+
+def _reason(error: jsonschema.ValidationError) -> str:
+    if error.validator == "additionalProperties":
+        return _unknown_key(error)
+    if error.validator == "type" and isinstance(error.instance, str) and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", error.instance, re.I):
+        return f"'{error.instance}' was read as text; YAML wants a dot in it, as in 1.0e-4"
+    if error.validator == "required":
+        return f"key {error.message.split(' ')[0]} is missing; see config/README.md"
+    if error.validator == "enum":
+        return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+    return error.message
+
+
+def check(config: dict[str, Any], definition: str | None = None, where: str = "config") -> None:
+    """Check a configuration, or one part of it by the name of its schema definition.
+
+    Raises:
+        UserError: naming the key and what is wrong with it.
+    """
+    schema = load_schema()
+    if definition:
+        schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: (len(e.path), str(e.path)))
+    if errors:
+        first = min(errors, key=lambda e: e.validator != "additionalProperties")
+        path = ": ".join([where, *map(str, first.absolute_path)])
+        raise UserError(f"{path}: {_reason(first)}")
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """The checked configuration with all defaults filled in; the argument is left alone.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    check(config)
+    schema = load_schema()
+    return fill_defaults(config, schema, schema)
+
+
+def read(*paths: str | Path) -> dict[str, Any]:
+    """Read YAML files, later ones overriding earlier ones key by key, and complete the result."""
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            part = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(part, dict):
+            raise UserError(f"{path}: expected keys and values at the top level")
+        merged = merge(merged, part)
+    return complete(merged)
+
+
+def merge(base: dict, over: dict) -> dict:
+    """Deep merge: dictionaries key by key, everything else replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if both else value
+    return result
+
+
+def main(argv=None) -> None:
+    """Check configuration files and print the completed configuration as JSON."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("files", nargs="+", help="YAML files; later ones override earlier ones")
+    print(json.dumps(read(*parser.parse_args(argv).files), indent=1))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,47 @@
+"""DICOM images, an optional extra (``pip install calibench[medical]``)."""
+
+import io
+
+import numpy as np
+
+from calibench.data.unreadable import Unreadable
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the preamble of DICOM part 10 is there."""
+    return data[128:132] == b"DICM"
+
+
+def decode_dicom(data: bytes) -> np.ndarray:
+    """Pixels of a single-frame DICOM file after its rescale (for CT: Hounsfield units).
+
+    MONOCHROME1 (low values bright) is inverted within its stored range before, so that bright is high everywhere.
+
+    Returns:
+        (H, W) float32 in modality units, or (H, W, 3) uint8 BGR for colour.
+
+    Raises:
+        Unreadable: no pydicom, several frames, or a compression that no installed plug-in knows.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_modality_lut
+    except ImportError as error:
+        raise Unreadable("DICOM needs pydicom: pip install pydicom") from error
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        pixels = dataset.pixel_array
+        if int(dataset.get("NumberOfFrames", 1) or 1) > 1:
+            raise Unreadable(f"DICOM with {dataset.NumberOfFrames} frames; list single frames")
+        if dataset.PhotometricInterpretation == "MONOCHROME1":
+            low, high = (-(1 << dataset.BitsStored - 1), (1 << dataset.BitsStored - 1) - 1)
+            if not dataset.PixelRepresentation:
+                low, high = 0, (1 << dataset.BitsStored) - 1
+            pixels = (low + high - pixels.astype(np.int32)).astype(pixels.dtype)
+        if pixels.ndim == 3:
+            return np.ascontiguousarray(pixels[:, :, ::-1])
+        return np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float32)
+    except Unreadable:
+        raise
+    except Exception as error:  # pydicom and its plug-ins raise nearly anything on damaged files
+        raise Unreadable(f"DICOM: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error

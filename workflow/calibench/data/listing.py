@@ -1,0 +1,278 @@
+"""From list files to one checked table: filename, label, target, split, group, stratum."""
+
+import logging
+import posixpath
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calibench.data import arrays, imagefolder, radimagenet, splitting
+from calibench.data.csvfile import COLUMNS, Table, read_table
+from calibench.errors import UserError
+
+log = logging.getLogger(__name__)
+
+LIST_COLUMNS = ["filename", "label", "target", "split", "group", "stratum"]
+SPLITS = ("train", "val", "test")
+ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+Where = Callable[[int], str]
+
+
+def root_of(settings: dict[str, Any]) -> Path:
+    """The dataset's folder.
+
+    Raises:
+        UserError: naming the key ``datasets.<name>.root`` and, for RadImageNet, how to get access.
+    """
+    key = f"datasets.{settings['name']}.root"
+    if not settings.get("root"):
+        raise UserError(f"{key} is not set; set it to the folder that holds the images")
+    root = Path(settings["root"]).expanduser()
+    if not (root.is_dir() or (settings["format"] == "npz" and root.is_file())):
+        hint = f" ({radimagenet.ACCESS})" if settings["format"] == "radimagenet" else ""
+        raise UserError(f"{key} is {root}, which is not there; set it to where the images are{hint}")
+    return root
+
+
+def read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
+    """Read the list files that the settings name.
+
+    Returns:
+        Frame of strings (filename, label, split, group, stratum); a function giving ``file, line`` of a row.
+    """
+    files = dict(settings["files"])
+    if settings["format"] == "radimagenet":
+        files = {**radimagenet.FILES, **files}
+    key = f"datasets.{settings['name']}.files"
+    unknown = sorted(set(files) - {"list", *SPLITS})
+    if unknown or ("list" in files) == ("train" in files):
+        raise UserError(
+            f"{key} must name either 'list' or 'train' (with 'val' and 'test'); got {sorted(files)}"
+        )
+    names = ["list"] if "list" in files else [name for name in SPLITS if name in files]
+    tables = []
+    for name in names:
+        table = read_table(root / files[name], headless=settings["format"] == "semicolon")
+        if name != "list":
+            table.frame["split"] = name
+        tables.append(table)
+    frame = pd.concat([t.frame for t in tables], ignore_index=True)
+    return frame[list(COLUMNS)], _where(tables)
+
+
+def read_arrays(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
+    """List the images of array formats; see :func:`read_lists`."""
+    parts = arrays.load(settings, root)
+    rows = [
+        (arrays.name_of(split, i), label, split) for split, part in parts.items() for i, label in enumerate(part.labels)
+    ]
+    frame = pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(group="", stratum="")
+    return frame, lambda row: f"{root}, {rows[row][0]}"
+
+
+def read_tree(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
+    """List a tree of folders; see :func:`read_lists`."""
+    return imagefolder.read_tree(root), lambda _row: str(root)
+
+
+LIST_FORMATS = ("radimagenet", "list", "semicolon")
+SOURCES = dict.fromkeys(LIST_FORMATS, read_lists) | dict.fromkeys(arrays.FORMATS, read_arrays)
+SOURCES["imagefolder"] = read_tree
+
+
+def read_source(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
+    """List the images of any format; see :func:`read_lists`.
+
+    Raises:
+        UserError: if the format is unknown, or anything its reader finds.
+    """
+    source = SOURCES.get(settings["format"])
+    if source is None:
+        key = f"datasets.{settings['name']}.format"
+        raise UserError(f"{key} '{settings['format']}' is unknown; there are: {', '.join(SOURCES)}")
+    return source(settings, root)
+
+
+def _where(tables: list[Table]) -> Where:
+    ends = np.cumsum([len(t.frame) for t in tables])
+
+    def where(row: int) -> str:
+        index = int(np.searchsorted(ends, row, side="right"))
+        table = tables[index]
+        return f"{table.path}, line {table.line(row - (int(ends[index]) - len(table.frame)))}"
+
+    return where
+
+
+def _first(mask: pd.Series) -> int | None:
+    """Row of the first True, or None."""
+    array = mask.to_numpy(dtype=bool)
+    return int(array.argmax()) if array.any() else None
+
+
+def check_text(frame: pd.DataFrame, where: Where) -> None:
+    """Refuse empty fields and paths that leave the dataset's folder, naming file and line."""
+    name, label = frame["filename"], frame["label"]
+    rules = [
+        (name.str.strip() == "", "the filename is empty; fill it in or remove the row"),
+        (label.str.strip() == "", "the label is empty; fill it in or remove the row"),
+        (name.str.contains("\\", regex=False), "a backslash in the path; write paths with /"),
+        (name.str.match(r"(?:/|~|[A-Za-z]:)"), "an absolute path; write it relative to the dataset's root"),
+        (
+            name.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True),
+            "'..' leaves the dataset's root; name files inside it",
+        ),
+        (name.str.endswith("/"), "a folder, not a file; name the image"),
+        (
+            name.str.contains(r"[\x00-\x1f]", regex=True) | label.str.contains(r"[\x00-\x1f]", regex=True),
+            "a control character; remove it",
+        ),
+    ]
+    for mask, what in rules:
+        row = _first(mask)
+        if row is not None:
+            raise UserError(f"{where(row)}: {what} (filename {name[row]!r}, label {label[row]!r})")
+
+
+def tidy_paths(frame: pd.DataFrame) -> None:
+    """Write ``./a//b.png`` as ``a/b.png`` in place, so that two spellings of one file are seen as one."""
+    odd = frame["filename"].str.contains(r"(?:^|/)\.?/", regex=True)
+    if odd.any():
+        frame.loc[odd, "filename"] = [posixpath.normpath(p) for p in frame.loc[odd, "filename"]]
+
+
+def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
+    """Refuse a file that is listed twice, in one split or across splits."""
+    row = _first(frame["filename"].duplicated())
+    if row is not None:
+        name = frame["filename"][row]
+        first = _first(frame["filename"] == name)
+        raise UserError(
+            f"{where(row)}: '{name}' was listed before ({where(first)}); remove one of the two rows"
+        )
+
+
+def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
+    """Fill the column ``split`` in place: as listed, or seeded and group-aware where the list has none."""
+    given = frame["split"].replace(ALIASES)
+    if not (given == "").all():
+        row = _first(~given.isin(SPLITS))
+        if row is not None:
+            raise UserError(f"{where(row)}: split '{given[row]}' is none of train, val, test")
+    present = set(given.unique()) - {""}
+    open_rows = given.isin(["", "train"]).to_numpy()
+    shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}
+    frame["split"] = given
+    if present and shares:
+        log.info(
+            "the lists have no rows for %s; cutting them from train by the seed", " and ".join(shares)
+        )
+    if shares:
+        rows = frame.loc[open_rows]
+        codes = pd.factorize(rows["label"])[0]
+        # A listed test set keeps its size; shares are of what is there to be cut.
+        parts = splitting.split(codes, rows["group"], rows["filename"], shares, settings["split"]["seed"])
+        frame.loc[open_rows, "split"] = parts
+    for name in SPLITS:
+        if not (frame["split"] == name).any():
+            key = f"datasets.{settings['name']}"
+            raise UserError(
+                f"{key}: no image is in split '{name}'; add rows for it or raise {key}.split.{name}"
+            )
+
+
+def sort_labels(labels: list[str]) -> list[str]:
+    """Sorted by code points; by value if all are whole numbers, so that class 10 does not precede class 2."""
+    if all(label.isascii() and label.isdigit() for label in labels):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
+
+
+def index_classes(frame: pd.DataFrame, where: Where) -> pd.DataFrame:
+    """Add ``target`` in place (index into the sorted labels of train) and count classes.
+
+    Returns:
+        Frame target, label, train, val, test.
+
+    Raises:
+        UserError: fewer than two classes, or a label of val or test that train does not know.
+    """
+    train = frame["split"] == "train"
+    labels = sort_labels(frame.loc[train, "label"].unique().tolist())
+    if len(labels) < 2:
+        raise UserError(
+            f"{where(0).rsplit(', line', 1)[0]}: train has the single class '{labels[0]}'; two are needed"
+        )
+    target = pd.Index(labels).get_indexer(frame["label"])
+    row = _first(pd.Series(target < 0))
+    if row is not None:
+        raise UserError(
+            f"{where(row)}: label '{frame['label'][row]}' of split {frame['split'][row]} does not occur "
+            "in train; correct it or add training images of that class"
+        )
+    frame["target"] = target
+    counts = {s: np.bincount(target[frame["split"] == s], minlength=len(labels)) for s in SPLITS}
+    return pd.DataFrame({"target": np.arange(len(labels)), "label": labels, **counts})
+
+
+def warn_of_leaks(frame: pd.DataFrame) -> None:
+    """Warn when a listed group (a patient) is in more than one split: its images leak."""
+    grouped = frame[frame["group"] != ""]
+    if grouped.empty:
+        return
+    spread = grouped[["group", "split"]].drop_duplicates()["group"].value_counts()
+    spread = spread[spread > 1]
+    if len(spread):
+        log.warning(
+            "%d group(s) are in more than one split, for example '%s': test numbers will be too good",
+            len(spread),
+            spread.index[0],
+        )
+
+
+def check_first_images(frame: pd.DataFrame, settings: dict[str, Any], root: Path) -> None:
+    """Look whether the first image of each split is there (never at all of them: listing must stay cheap)."""
+    for split in SPLITS:
+        name = frame["filename"].iloc[_first(frame["split"] == split)]
+        if not (root / name).is_file():
+            raise UserError(
+                f"image {root / name} is missing; set datasets.{settings['name']}.root to the folder that "
+                f"the paths in the list are relative to (it is {root})"
+            )
+
+
+def load(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read, check and index a dataset's lists.
+
+    Returns:
+        List (:data:`LIST_COLUMNS`, in the order of the files) and classes (target, label, train, val, test).
+
+    Raises:
+        UserError: any mistake in the lists, with file and line.
+    """
+    root = root_of(settings)
+    frame, where = read_source(settings, root)
+    check_text(frame, where)
+    tidy_paths(frame)
+    check_duplicates(frame, where)
+    settle_splits(frame, settings, where)
+    classes = index_classes(frame, where)
+    warn_of_leaks(frame)
+    if settings["format"] == "radimagenet":
+        fill_strata(frame)
+    if settings["format"] in LIST_FORMATS:
+        check_first_images(frame, settings, root)
+    return frame[LIST_COLUMNS], classes
+
+
+def fill_strata(frame: pd.DataFrame) -> None:
+    """Fill empty strata in place with modality/anatomy from RadImageNet's paths."""
+    known = frame["stratum"]
+    found = pd.Series(radimagenet.strata(frame["filename"]), index=frame.index, dtype="str")
+    frame["stratum"] = known.where(known != "", found)
+    unknown = int((frame["stratum"] == "").sum())
+    if unknown:
+        log.info("%d paths do not show CT, MR or US and an anatomy; their stratum stays empty", unknown)

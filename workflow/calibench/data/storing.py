@@ -1,0 +1,104 @@
+"""Decoding a sample once into one uint8 ``.npy`` that every job can map."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from calibench.data.decode import to_stored
+from calibench.data.pool import over_chunks
+from calibench.data.readers import Reader
+from calibench.data.unreadable import Unreadable
+from calibench.errors import UserError
+
+log = logging.getLogger(__name__)
+SHOWN = 20  # unreadable files told one by one; the rest is counted
+
+
+def _write_header(stream, shape: tuple[int, ...]) -> int:
+    """Write the header; its length does not depend on the number of rows (numpy leaves room to grow)."""
+    stream.seek(0)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(stream, header)
+    stream.flush()
+    return stream.tell()
+
+
+def _write_all(handle: int, block: np.ndarray, offset: int) -> None:
+    data = memoryview(block).cast("B")
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def shape_of(n: int, store: dict[str, Any]) -> tuple[int, ...]:
+    """Shape of images.npy: (N, size, size), or (N, size, size, 3) in colour."""
+    size = store["size"]
+    return (n, size, size) if store["colour"] == "grey" else (n, size, size, 3)
+
+
+def decode_into(
+    path: Path, filenames: Sequence[str], reader: Reader, store: dict[str, Any], threads: int
+) -> list[tuple[int, str]]:
+    """Decode all files into ``path``, a ``.npy`` whose row i is file i; rows that failed are left as zeros.
+
+    Written with ``pwrite`` rather than through a memory map: a full disk is then an error, not a bus error.
+
+    Returns:
+        (row, why) of each unreadable file, in order.
+    """
+    shape = shape_of(len(filenames), store)
+    row_bytes = int(np.prod(shape[1:]))
+    with open(path, "wb") as stream:
+        start = _write_header(stream, shape)
+        handle = stream.fileno()
+
+        def work(first: int, last: int) -> list[tuple[int, str]]:
+            block = np.zeros((last - first, *shape[1:]), dtype=np.uint8)
+            failed = []
+            for row in range(first, last):
+                try:
+                    block[row - first] = to_stored(reader.read(filenames[row]), store)
+                except Unreadable as why:
+                    failed.append((row, str(why)))
+            _write_all(handle, block, start + first * row_bytes)
+            return failed
+
+        return [item for failed in over_chunks(work, len(filenames), threads, "store") for item in failed]
+
+
+def compact(path: Path, keep: np.ndarray, store: dict[str, Any]) -> None:
+    """Close the gaps in place: keep the rows where ``keep`` (N,) is True, in order, and cut the file."""
+    kept = np.flatnonzero(keep)
+    images = np.load(path, mmap_mode="r+")
+    offset, row_bytes = images.offset, int(np.prod(images.shape[1:]))
+    for start in range(0, len(kept), 1024):
+        rows = kept[start : start + 1024]
+        images[start : start + len(rows)] = images[rows]
+    images.flush()
+    del images
+    with open(path, "r+b") as stream:
+        if _write_header(stream, shape_of(len(kept), store)) != offset:
+            raise RuntimeError("the header of the .npy changed its length")
+        stream.truncate(offset + len(kept) * row_bytes)
+
+
+def report_unreadable(failed: list[tuple[str, str]], action: str, key: str) -> None:
+    """Log one line per unreadable file (the first 20) and stop if ``action`` is ``stop``.
+
+    Raises:
+        UserError: in stop, if any file failed.
+    """
+    for filename, why in failed[:SHOWN]:
+        log.warning("%s: %s", filename, why)
+    if len(failed) > SHOWN:
+        log.warning("… and %d more unreadable images", len(failed) - SHOWN)
+    if failed and action == "stop":
+        raise UserError(
+            f"{len(failed)} image(s) cannot be read, the first is {failed[0][0]}: {failed[0][1]}; "
+            f"mend or remove them, or set {key} to drop"
+        )

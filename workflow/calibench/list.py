@@ -1,0 +1,30 @@
+"""Stage list: read a dataset's list files, check every row, and write one table and the class index."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+from calibench.cli import run
+from calibench.data import listing
+from calibench.data.csvfile import write_frame
+from calibench.data.settings import parse
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write list.csv and classes.csv."""
+    parser = argparse.ArgumentParser(prog="python -m calibench.list", description=__doc__)
+    parser.add_argument("--settings", required=True, help="settings of the dataset, JSON")
+    parser.add_argument("--out-list", required=True, help="CSV: filename,label,target,split,group,stratum")
+    parser.add_argument("--out-classes", required=True, help="CSV: target,label,train,val,test (counts)")
+    args = parser.parse_args(argv)
+    frame, classes = listing.load(parse(args.settings))
+    write_frame(frame, args.out_list)
+    write_frame(classes, args.out_classes)
+    counts = ", ".join(f"{classes[split].sum()} {split}" for split in listing.SPLITS)
+    log.info("%d images of %d classes: %s", len(frame), len(classes), counts)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,145 @@
+"""Backbones: a body that gives penultimate features and a linear head that gives logits."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from calibench.errors import UserError
+
+# torchvision's ResNet children in order: RadImageNet's headless files name them backbone.0, backbone.1, …
+RESNET_CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
+
+class Classifier(nn.Module):
+    """A backbone cut in two at its last linear layer.
+
+    Args:
+        body: maps images (B, 3, H, W) to penultimate features (B, D).
+        head: linear layer (D → K).
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        return self.head(self.body(images))
+
+    def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Penultimate features (B, D) and logits (B, K)."""
+        features = self.body(images)
+        return features, self.head(features)
+
+
+def _last_linear(network: nn.Module, name: str) -> str:
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(f"backbones: '{name}' has no final linear layer to take features from; choose another")
+    return linear[-1]
+
+
+def _set_module(network: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, last = path.rpartition(".")
+    setattr(network.get_submodule(parent) if parent else network, last, module)
+
+
+def _small_input(network: nn.Module, name: str) -> None:
+    """Keep resolution at the stem and shrink VGG's head: for images of 64 px and below.
+
+    ResNets: 3×3 stride-1 stem, no max pooling (as in the CIFAR literature). MobileNetV2: stride-1 stem.
+    VGG: global average pooling and one linear layer instead of 25,088 × 4,096.
+    """
+    if isinstance(network, torchvision.models.ResNet):
+        network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        network.maxpool = nn.Identity()
+    elif isinstance(network, torchvision.models.MobileNetV2):
+        network.features[0][0].stride = (1, 1)
+    elif isinstance(network, torchvision.models.VGG):
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+        network.classifier = nn.Sequential(nn.Linear(512, 1000))
+    else:
+        raise UserError(f"model: input: small is known for ResNet, MobileNetV2 and VGG, not for '{name}'; use full")
+
+
+def _apply_settings(network: nn.Module, settings: dict[str, Any]) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Dropout) and settings["dropout"] is not None:
+            module.p = settings["dropout"]
+        if isinstance(module, nn.BatchNorm2d) and settings["batch_norm_momentum"] is not None:
+            module.momentum = settings["batch_norm_momentum"]
+
+
+def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
+    """A backbone by its torchvision name, freshly initialised from torch's global generator.
+
+    Args:
+        name: any torchvision classification model whose last layer is linear.
+        num_classes: K.
+        settings: the ``model`` part of a run's settings.
+
+    Raises:
+        UserError: if there is no such model.
+    """
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise UserError(f"backbones: torchvision has no classification model '{name}'; for example resnet50, vgg19")
+    options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    network = torchvision.models.get_model(name, weights=None, **options)
+    if settings["input"] == "small":
+        _small_input(network, name)
+    _apply_settings(network, settings)
+    path = _last_linear(network, name)
+    head = nn.Linear(network.get_submodule(path).in_features, num_classes)
+    _set_module(network, path, nn.Identity())
+    return Classifier(network, head)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"model: weights: {path} does not exist; give the path of a weights file, imagenet or none") from error
+    except Exception as error:  # torch raises half a dozen types for a broken or hostile file
+        raise UserError(f"model: weights: {path} is not a plain file of tensors ({type(error).__name__}); nothing was unpickled") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    return {k: v for k, v in state.items() if isinstance(v, Tensor)}
+
+
+def _body_key(key: str) -> str:
+    key = re.sub(r"^(module\.|model\.)+", "", key)
+    match = re.match(r"backbone\.(\d+)\.(.*)", key)
+    if match and int(match[1]) < len(RESNET_CHILDREN):
+        key = f"{RESNET_CHILDREN[int(match[1])]}.{match[2]}"
+    return key.removeprefix("backbone.").removeprefix("body.")
+
+
+def load_pretrained(model: Classifier, path: str | Path) -> None:
+    """Load a weights file into the body; the head stays freshly initialised.
+
+    Understands torchvision's ``state_dict`` (its head is left out), RadImageNet's headless ``backbone.N`` keys and
+    this package's own files. Nothing is unpickled.
+
+    Raises:
+        UserError: if a layer of the body is missing from the file or has another shape.
+    """
+    state = {_body_key(k): v for k, v in _read_state(Path(path)).items()}
+    wanted = model.body.state_dict()
+    for key, tensor in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        if key not in state or state[key].shape != tensor.shape:
+            found = f"has shape {tuple(state[key].shape)}" if key in state else "is missing"
+            raise UserError(
+                f"model: weights: {path}: layer '{key}' {found}, wanted {tuple(tensor.shape)}; "
+                "is it a file for this backbone (and is model: input: full)?"
+            )
+    model.body.load_state_dict({k: state.get(k, v) for k, v in wanted.items()})

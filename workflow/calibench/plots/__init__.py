@@ -1,0 +1,1 @@
+"""Drawing: frames and arrays in, figures and printed tables out."""

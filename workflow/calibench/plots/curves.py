@@ -1,0 +1,62 @@
+"""Learning curves: one colour per regime, thin lines for single seeds, a thick one for their mean."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from calibench.plots import style
+
+PANELS = {  # column of the history: axis label
+    "loss": "training loss (own of each regime)",
+    "train_top1": "training Top-1 error (%)",
+    "val_top1": "validation Top-1 error (%)",
+    "val_nll": "validation NLL (nats)",
+    "matrix_entropy": "entropy of the OLS matrix (nats)",
+}
+ACCURACIES = {"train_top1", "val_top1"}
+
+
+def draw(history: pd.DataFrame, title: str) -> Figure:
+    """Draw the panels whose column has any value.
+
+    Args:
+        history: columns ``run`` (legend entry, in this order), ``seed``, ``epoch`` (1-based) and those of
+            :data:`PANELS` that exist; accuracies are fractions.
+        title: what data and model these are.
+    """
+    shown = [c for c in PANELS if c in history and history[c].notna().any()]
+    figure, axes = style.panels(len(shown), 3.1, 2.9, columns=3)
+    runs = list(dict.fromkeys(history["run"]))
+    for axis, column in zip(axes, shown, strict=True):
+        for i, run in enumerate(runs):
+            _lines(axis, history[history["run"] == run], column, i, run)
+        axis.set(xlabel="epoch", ylabel=PANELS[column])
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
+        axis.margins(x=0.02)
+    handles, labels = axes[0].get_legend_handles_labels()
+    style.legend_below(figure, handles, labels)
+    style.headline(figure, title)
+    return figure
+
+
+def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> None:
+    colour = style.PALETTE[i % len(style.PALETTE)]
+    dashes = ["-", "--", ":"][i // len(style.PALETTE) % 3]
+    table = history.pivot_table(index="epoch", columns="seed", values=column)
+    if column in ACCURACIES:
+        table = 100 * (1 - table)
+    few = len(table) < 3  # one or two epochs draw no visible line
+    if table.shape[1] > 1:
+        axis.plot(table.index, table, color=colour, linewidth=0.5, alpha=0.5, linestyle=dashes)
+    mean = table.mean(axis=1)
+    axis.plot(
+        mean.index,
+        mean,
+        color=colour,
+        linewidth=1.5,
+        linestyle=dashes,
+        marker="o" if few else None,
+        markersize=3,
+        label=style.short(run, 32),
+    )

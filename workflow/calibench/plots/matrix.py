@@ -1,0 +1,59 @@
+"""The soft labels that OLS ended with: a heat map whose off-diagonal structure can be seen."""
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from calibench.plots import style
+
+LABEL_LIMIT = 20
+DECADES = 4  # below a ten-thousandth of the largest off-diagonal entry there is nothing to read
+
+
+def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str, diagonal: bool = False) -> Figure:
+    """Heat map per entry of ``matrices`` ((K, K), row = true class), colours on a log scale.
+
+    Args:
+        matrices: panel title → matrix.
+        labels: K class names; written out for K ≤ 20, else every so-many class indices.
+        title: what data and model these are.
+        diagonal: show the diagonal too; by default it is masked (grey), as it outshines everything else.
+    """
+    k = len(labels)
+    off = ~np.eye(k, dtype=bool)
+    values = np.concatenate([m[off | diagonal] for m in matrices.values()])
+    top = float(values.max()) if values.max() > 0 else 1.0
+    positive = values[values > 0]
+    low = max(float(positive.min()) if positive.size else top / 10, top / 10**DECADES)
+    norm = LogNorm(vmin=min(low, top / 10), vmax=top)
+    side = min(max(3.2, 0.24 * k), 5.2) if k <= LABEL_LIMIT else 4.4
+    figure, axes = style.panels(len(matrices), side + 0.8, side + 0.8, columns=3, layout="compressed")
+    image = None
+    for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):
+        shown = np.ma.array(np.maximum(matrix, norm.vmin), mask=~(off | diagonal))
+        colours = style.plt.get_cmap("viridis").with_extremes(bad="#BBBBBB")
+        image = axis.imshow(shown, norm=norm, cmap=colours, interpolation="nearest", rasterized=True)
+        mass = float((matrix * off).sum(axis=1).mean())
+        axis.set_title(f"{style.short(head, 28)}\noff-diagonal mass {mass:.4f}", fontsize=9)
+        _ticks(axis, labels)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    bar = figure.colorbar(image, ax=axes, extend="min")
+    style.log_ticks(bar.ax.yaxis)
+    bar.set_label("probability in the soft label")
+    style.headline(figure, title if diagonal else f"{title} (diagonal masked)")
+    return figure
+
+
+def _ticks(axis, labels: list[str]) -> None:
+    k = len(labels)
+    if k <= LABEL_LIMIT:
+        names = [style.short(name, 18) for name in labels]
+        axis.set_xticks(range(k), names, rotation=90)
+        axis.set_yticks(range(k), names)
+        axis.set(xlabel="class in the soft label", ylabel="true class")
+    else:
+        step = max(1, round(k / 8 / 5) * 5)
+        axis.set_xticks(range(0, k, step))
+        axis.set_yticks(range(0, k, step))
+        axis.set(xlabel="class in the soft label (index)", ylabel="true class (index)")

@@ -1,0 +1,72 @@
+"""Reliability diagrams with the number of samples per bin, one panel per run."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from calibench.metrics.calibration import reliability
+from calibench.plots import style
+
+
+def draw(runs: dict[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
+    """Accuracy against confidence in 15 equal-width bins, above the samples per bin on a log scale.
+
+    Args:
+        runs: panel title → (confidence (N,), correct (N,) bool).
+        title: what data, model, split and checkpoint these are.
+    """
+    columns = min(len(runs), 4)
+    rows = -(-len(runs) // columns)
+    figure = style.plt.figure(figsize=(max(2.75 * columns, 4.5), 3.7 * rows + 0.6))
+    style.headline(figure, title)
+    outer = figure.subfigures(rows, columns, squeeze=False)
+    most = max(len(confidence) for confidence, _ in runs.values())
+    for part, (head, (confidence, correct)) in zip(outer.flat, runs.items(), strict=False):
+        above, below = part.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        _diagram(above, head, confidence, correct)
+        _counts(below, confidence, correct, most)
+    handles, labels = above.get_legend_handles_labels()
+    style.legend_below(figure, handles, labels)
+    return figure
+
+
+def _diagram(axis, head: str, confidence: np.ndarray, correct: np.ndarray) -> None:
+    bins = reliability(confidence, correct)
+    filled = bins.count > 0
+    width = 1 / len(bins.count)
+    left = np.arange(len(bins.count)) * width
+    axis.plot([0, 1], [0, 1], color="#666666", linewidth=0.8, linestyle="--", label="perfect")
+    axis.bar(
+        left[filled],
+        bins.accuracy[filled],
+        width,
+        align="edge",
+        color=style.RIGHT,
+        edgecolor="white",
+        linewidth=0.4,
+        label="accuracy",
+    )
+    axis.plot(
+        bins.confidence[filled],
+        bins.confidence[filled],
+        linestyle="none",
+        marker="_",
+        markersize=7,
+        markeredgewidth=1.6,
+        color=style.WRONG,
+        label="mean confidence",
+    )
+    axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy in bin")
+    numbers = f"ECE {bins.ece:.4f}, conf. {confidence.mean():.4f}, acc. {correct.mean():.4f}"
+    axis.set_title(style.short(head, 32), pad=18)
+    axis.text(0.5, 1.02, numbers, transform=axis.transAxes, ha="center", va="bottom", fontsize=7.5)
+
+
+def _counts(axis, confidence: np.ndarray, correct: np.ndarray, most: int) -> None:
+    count = reliability(confidence, correct).count
+    width = 1 / len(count)
+    axis.bar(
+        np.arange(len(count)) * width, count, width, align="edge", color="#888888", edgecolor="white", lw=0.4
+    )
+    axis.set_yscale("log")
+    style.log_ticks(axis.yaxis)
+    axis.set(ylim=(0.7, most * 1.5), xlabel="confidence", ylabel="samples")

@@ -1,0 +1,48 @@
+"""A control for OLS: plain label smoothing of the strength OLS ended with."""
+
+import torch
+from torch import Tensor
+
+from calibench.regimes.base import Regime
+from calibench.regimes.functional import check_range, class_matrix, log_probs, nll
+
+
+class LSMatched(Regime):
+    """Cross-entropy against (1-ε)·onehot + ε/K, ε such that the wrong classes get as much as under a finished
+    OLS run.
+
+    The target of OLS, α·onehot + (1-α)·S_y, gives the wrong classes (1-α)·(1 - S_yy); this one gives them
+    ε(K-1)/K. ε = (1-α)·mean_y(1 - S_yy)·K/(K-1) makes them equal on average over the classes, at most 1.
+    Ours: it tells whether the class structure of OLS matters or only its amount of smoothing. Buffer:
+    ``eps``, a number.
+
+    Args:
+        alpha: α of that OLS run (0.5 as well for its weights "sum").
+        matrix_of: the OLS run, ``backbone/regime``.
+    """
+
+    name = "ls_matched"
+    label = "LS matched to OLS"
+    source = "ours, a control"
+    inputs = ("matrix",)
+    other_runs = {"matrix_of": "regime"}
+
+    def __init__(self, num_classes: int, *, alpha: float = 0.5, matrix_of: str = "{backbone}/ols") -> None:
+        super().__init__(num_classes)
+        check_range("ls_matched: alpha", alpha, 0, 1)
+        self.alpha, self.matrix_of = alpha, matrix_of
+        self.register_buffer("eps", torch.zeros(()))
+
+    def take(self, matrix) -> None:
+        matrix = class_matrix(self.name, matrix, self.num_classes).double()
+        wrong = (matrix.sum(dim=1) - matrix.diagonal()).mean()
+        eps = (1 - self.alpha) * wrong * self.num_classes / (self.num_classes - 1)
+        self.eps.copy_(eps.clamp(max=1))
+
+    def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
+        log_p = log_probs(logits)
+        return ((1 - self.eps) * nll(log_p, targets) - self.eps * log_p.mean(dim=1)).mean()
+
+    @torch.no_grad()
+    def close_epoch(self) -> dict[str, float]:
+        return {"equivalent_eps": float(self.eps)}

@@ -1,0 +1,46 @@
+"""A control for OLS: its confidence without its class structure."""
+
+import torch
+from torch import Tensor
+
+from calibench.regimes.ols import OLS
+
+
+class OLSFlat(OLS):
+    """OLS whose rows keep S[y,y] and spread the rest evenly over the other classes.
+
+    Same mass and schedule as OLS, no class structure: the difference between the two is what structure is
+    worth. Settings as of :class:`calibench.regimes.ols.OLS`.
+    """
+
+    name = "ols_flat"
+    label = "OLS flat"
+    shows_matrix = True
+    source = "ours, a control"
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        alpha: float = 0.5,
+        weights: str = "mix",
+        start: str = "uniform",
+        fallback: str = "uniform",
+        freeze: float | None = None,
+        update_every: int | None = None,
+    ) -> None:
+        super().__init__(
+            num_classes,
+            alpha=alpha,
+            weights=weights,
+            start=start,
+            fallback=fallback,
+            freeze=freeze,
+            update_every=update_every,
+        )
+
+    def rows_of_means(self, means: Tensor) -> Tensor:
+        diagonal = means.diagonal()
+        rest = (means.sum(dim=1) - diagonal) / (self.num_classes - 1)
+        off = rest[:, None].expand_as(means)
+        return torch.where(torch.eye(self.num_classes, dtype=torch.bool, device=means.device), means, off)

@@ -1,0 +1,53 @@
+"""A control for OLS: its confidence and its inequality, but the wrong classes change places."""
+
+import torch
+from torch import Tensor
+
+from calibench.regimes.functional import other_classes
+from calibench.regimes.ols import OLS
+
+
+class OLSShuffled(OLS):
+    """OLS whose rows keep S[y,y] and permute the rest, by one permutation per class for the whole run.
+
+    Same mass, entropy and schedule as OLS, no class structure. Buffer: ``order`` (K, K), where each entry
+    comes from.
+
+    Args:
+        seed: of the permutations. The others as of :class:`calibench.regimes.ols.OLS`.
+    """
+
+    name = "ols_shuffled"
+    label = "OLS shuffled"
+    shows_matrix = True
+    source = "ours, a control"
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        alpha: float = 0.5,
+        weights: str = "mix",
+        start: str = "uniform",
+        fallback: str = "uniform",
+        freeze: float | None = None,
+        update_every: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            num_classes,
+            alpha=alpha,
+            weights=weights,
+            start=start,
+            fallback=fallback,
+            freeze=freeze,
+            update_every=update_every,
+        )
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.arange(num_classes).repeat(num_classes, 1)
+        for row, others in zip(order, other_classes(torch.arange(num_classes), num_classes), strict=True):
+            row[others] = others[torch.randperm(num_classes - 1, generator=generator)]
+        self.register_buffer("order", order)
+
+    def rows_of_means(self, means: Tensor) -> Tensor:
+        return means.gather(1, self.order)

@@ -1,0 +1,184 @@
+"""Pieces of HTML that are safe by construction: whatever is not :class:`Html` already is escaped."""
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from calibench.plots.grid import EMPTY, Grid
+
+
+class Html(Markup):
+    """HTML that a notebook shows; ``format``, ``join`` and ``+`` escape plain strings."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def join(parts: Iterable[Any], between: str = "\n") -> Html:
+    """Parts one after the other, plain strings escaped."""
+    return Html(between).join(parts)
+
+
+def slug(*words: str) -> str:
+    """An id made of letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-") or "part"
+
+
+def paragraph(text: Any, kind: str = "") -> Html:
+    """A paragraph; ``kind`` is a class of page.css (note, absent, warning)."""
+    return Html('<p class="{}">{}</p>').format(kind, text) if kind else Html("<p>{}</p>").format(text)
+
+
+def absent(text: Any) -> Html:
+    """The one line that stands for a part whose inputs are not there."""
+    return paragraph(text, "absent")
+
+
+def heading(text: Any, anchor: str) -> Html:
+    """A sub-heading (level 3), listed in the contents."""
+    return Html('<h3 id="{}">{}</h3>').format(anchor, text)
+
+
+def bullets(items: Iterable[Any]) -> Html:
+    """An unordered list."""
+    return Html("<ul>{}</ul>").format(join(Html("<li>{}</li>").format(item) for item in items))
+
+
+def details(summary: Any, body: Any) -> Html:
+    """A part that is folded on the screen and open in print."""
+    return Html("<details><summary>{}</summary>{}</details>").format(summary, body)
+
+
+def code(text: str) -> Html:
+    """Preformatted text."""
+    return Html('<pre tabindex="0"><code>{}</code></pre>').format(text)
+
+
+def _merged(rows: Sequence[Sequence[Any]], column: int, upto: Sequence[int]) -> dict[int, int]:
+    """Row → number of rows its cell spans: equal neighbours become one cell, never across a break in ``upto``."""
+    spans, start = {}, 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or i in upto or rows[i][column] != rows[start][column]:
+            spans[start] = i - start
+            start = i
+    return spans
+
+
+def _head(columns: Sequence[Any], groups: Sequence[tuple[Any, int]], texts: set[int]) -> Html:
+    """One header row, or two where there are groups; a column without a group gets one cell as high as both."""
+
+    def cell(at: int, height: int = 1) -> Html:
+        span = Html(' rowspan="{}"').format(height) if height > 1 else ""
+        return Html('<th scope="col"{} class="{}">{}</th>').format(span, "text" if at in texts else "number", columns[at])
+
+    if not groups:
+        return Html("<tr>{}</tr>").format(join(map(cell, range(len(columns))), ""))
+    upper, lower, at = [], [], 0
+    for text, width in groups:
+        columns_below = range(at, at + width)
+        if text:
+            upper.append(Html('<th scope="colgroup" colspan="{}" class="group">{}</th>').format(width, text))
+            lower += map(cell, columns_below)
+        else:
+            upper += [cell(i, 2) for i in columns_below]
+        at += width
+    return join(Html("<tr>{}</tr>").format(join(line, "")) for line in (upper, lower))
+
+
+def table(
+    columns: Sequence[Any],
+    rows: Sequence[Sequence[Any]],
+    *,
+    label: str,
+    groups: Sequence[tuple[Any, int]] = (),
+    stub: int = 1,
+    breaks: Iterable[int] = (),
+    bold: Iterable[tuple[int, int]] = (),
+    caption: Any = "",
+    notes: Sequence[Any] = (),
+    text_columns: Iterable[int] = (),
+) -> Html:
+    """A table that scrolls sideways under a first column that stays.
+
+    Args:
+        columns: header, with units.
+        rows: cells; None becomes a dash.
+        label: what a screen reader calls the table.
+        groups: upper header as (text, width); an empty text leaves the lower header to span both.
+        stub: leading text columns, whose equal neighbours are merged.
+        breaks: rows before which a rule is drawn and merging ends.
+        bold: (row, column) positions.
+        caption: printed above.
+        notes: printed below.
+        text_columns: further columns that hold text, aligned left.
+    """
+    breaks, bold, texts = set(breaks), set(bold), {*range(stub), *text_columns}
+    spans: list[dict[int, int]] = []
+    for j in range(stub):
+        edges = breaks | (set(spans[-1]) if spans else set())
+        spans.append(_merged(rows, j, edges))
+    body = []
+    for i, row in enumerate(rows):
+        cells = []
+        for j, value in enumerate(row):
+            shown: Any = EMPTY if value is None else value
+            if (i, j) in bold:
+                shown = Html("<strong>{}</strong>").format(shown)
+            if j < stub:
+                if i in spans[j]:
+                    span = Html(' rowspan="{}"').format(spans[j][i]) if spans[j][i] > 1 else Html()
+                    cells.append(Html('<th scope="row"{} class="{}">{}</th>').format(span, "c0" if j == 0 else "c1", shown))
+            else:
+                cells.append(Html('<td class="{}">{}</td>').format("text" if j in texts else "number", shown))
+        body.append(Html('<tr class="{}">{}</tr>').format("rule" if i in breaks and i else "", join(cells, "")))
+    inner = Html("{}<thead>{}</thead><tbody>{}</tbody>").format(
+        Html("<caption>{}</caption>").format(caption) if caption else "", _head(columns, groups, texts), join(body)
+    )
+    foot = Html('<div class="notes">{}</div>').format(join(paragraph(n) for n in notes)) if notes else ""
+    return Html('<div class="scroll" role="region" tabindex="0" aria-label="{}"><table>{}</table></div>{}').format(
+        label, inner, foot
+    )
+
+
+def from_grid(grid: Grid) -> Html:
+    """A printed table of :mod:`calibench.plots.grid` as HTML."""
+    groups = [("", width) if not text else (text, width) for text, width in grid.groups]
+    return table(
+        grid.columns,
+        grid.rows,
+        label=grid.title,
+        groups=groups,
+        stub=grid.stub,
+        breaks=grid.rules,
+        bold=grid.bold,
+        caption=grid.title,
+        notes=grid.notes,
+    )
+
+
+def figure(path: Path, number: str, caption: Any, alt: str) -> Html:
+    """A PNG inside the page, on a white card, with its caption."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    image = Html('<img alt="{}" src="data:image/png;base64,{}">').format(alt, data)
+    return Html(
+        '<figure><div class="card" tabindex="0">{}</div><figcaption><strong>{}</strong> {}</figcaption></figure>'
+    ).format(image, number, caption)
+
+
+def number(value: Any, places: int = 4) -> str:
+    """A number for reading: whole numbers with thousands separators, others with at most ``places`` decimals."""
+    if value is None or value != value:
+        return EMPTY
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value or EMPTY
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}".replace("-", "−")
+    if abs(value) < 10.0**-places or abs(value) >= 1e6:
+        return f"{value:.2e}".replace("-", "−")
+    return f"{value:,.{places}f}".replace("-", "−")

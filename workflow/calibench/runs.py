@@ -1,0 +1,201 @@
+"""From a completed configuration to runs: names, settings, and the stores they read. No Snakemake in here."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from calibench import config as configuration
+from calibench.catalog import catalog
+from calibench.errors import UserError
+from calibench.files import canonical, read_json
+
+PARTS = ("model", "train", "augment", "data")
+DATA_KEYS = ("root", "format", "files", "split", "sample", "calibrate", "audit", "store")
+
+
+def expand_braces(text: str) -> list[str]:
+    """``{hard,ls}+cutmix`` → ``[hard+cutmix, ls+cutmix]``; several braces multiply."""
+    match = re.search(r"\{([^{}]*)\}", text)
+    if not match:
+        return [text]
+    head, tail = text[: match.start()], text[match.end() :]
+    return [run for choice in match[1].split(",") for run in expand_braces(head + choice.strip() + tail)]
+
+
+def run_names(config: dict[str, Any]) -> list[str]:
+    """The runs the config names, braces expanded, in order, each once."""
+    return list(dict.fromkeys(run for item in config["runs"] for run in expand_braces(item)))
+
+
+def split_name(run: str) -> tuple[str, str]:
+    """``ols+alpha03+cutmix`` → ``("ols", "+alpha03+cutmix")``."""
+    regime, plus, variant = run.partition("+")
+    return regime, plus + variant
+
+
+def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant: str) -> dict[str, Any]:
+    """Settings of a regime: its defaults, the config's, the backbone's, then the variants' overrides."""
+    settings = dict(catalog()[regime].settings)
+    layers = [("regimes", config["regimes"].get(regime) or {})]
+    by_backbone = config["by_backbone"].get(backbone, {}).get("regimes", {}).get(regime) or {}
+    layers.append((f"by_backbone: {backbone}: regimes", by_backbone))
+    layers += [(f"variants: {t}", config["variants"][t].get("regime", {})) for t in variant.split("+")[1:]]
+    for where, layer in layers:
+        for key, value in layer.items():
+            if key not in settings:
+                known = ", ".join(settings) or "none"
+                raise UserError(f"config: {where}: regime '{regime}' has no setting '{key}'; it has: {known}")
+            settings[key] = value
+    return settings
+
+
+def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, seed: int) -> dict[str, Any]:
+    """All that one training run reads, as plain JSON data."""
+    regime, variant = split_name(run)
+    settings: dict[str, Any] = {}
+    for part in PARTS:
+        value = configuration.merge(config[part], config["by_backbone"].get(backbone, {}).get(part, {}))
+        for token in variant.split("+")[1:]:
+            value = configuration.merge(value, config["variants"][token].get(part, {}))
+        configuration.check(value, part, where=f"config: run '{run}' on {backbone}: {part}")
+        settings[part] = value
+    settings["regime"] = regime_settings(config, regime, backbone, variant)
+    settings["run"] = {"dataset": dataset, "backbone": backbone, "regime": regime, "variant": variant, "seed": int(seed)}
+    return settings
+
+
+def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tuple[str, str]:
+    """The (backbone, run) that setting ``key`` of this run names, as in ``{backbone}/hard``.
+
+    Raises:
+        UserError: if it is not of the form backbone/run or names an unknown run.
+    """
+    regime, variant = split_name(run)
+    text = str(regime_settings(config, regime, backbone, variant)[key])
+    filled = text.replace("{backbone}", backbone)
+    other_backbone, slash, other = filled.partition("/")
+    if not slash or "/" in other:
+        raise UserError(f"config: regime '{regime}': {key}: '{text}' is not of the form backbone/run, as resnet50/hard")
+    check_run(config, other, f"regime '{regime}': {key}")
+    return other_backbone, other
+
+
+def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
+    """Check that a run's regime and variants exist.
+
+    Raises:
+        UserError: with what there is.
+    """
+    regime, variant = split_name(run)
+    if regime not in catalog():
+        raise UserError(f"config: {where}: '{run}': unknown regime '{regime}'; there are: {', '.join(catalog())}")
+    for token in variant.split("+")[1:]:
+        if token not in config["variants"]:
+            known = ", ".join(config["variants"]) or "none"
+            raise UserError(f"config: {where}: '{run}': no variant '{token}' under variants; there are: {known}")
+
+
+def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple = ()) -> None:
+    """Follow the runs that a run needs; a run that needs itself cannot be planned.
+
+    Raises:
+        UserError: showing the cycle.
+    """
+    here = (backbone, run)
+    if here in trail:
+        chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
+        raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
+    for key in catalog()[split_name(run)[0]].other_runs:
+        other_backbone, other = other_run(config, run, backbone, key)
+        check_no_cycle(config, other, other_backbone, (*trail, here))
+
+
+def check_all(config: dict[str, Any]) -> None:
+    """Check every run of the experiment before anything is planned.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    for regime in {**config["regimes"]}:
+        if regime not in catalog():
+            raise UserError(f"config: regimes: unknown regime '{regime}'; there are: {', '.join(catalog())}")
+    for run in run_names(config):
+        check_run(config, run)
+        for backbone in config["backbones"]:
+            settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+            check_no_cycle(config, run, backbone)
+
+
+def dataset_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
+    """What list, audit, sample and store of a data set read."""
+    return {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
+
+
+def store_name(config: dict[str, Any], dataset: str) -> str:
+    """Folder name of a data set's store: its name and a hash of all that decides its content."""
+    settings = dataset_settings(config, dataset)
+    settings["store"] = {k: v for k, v in settings["store"].items() if k != "tmpdir"}
+    return f"{dataset}-{hashlib.sha256(canonical(settings).encode()).hexdigest()[:10]}"
+
+
+def list_inputs(config: dict[str, Any], dataset: str) -> list[str]:
+    """The files a data set is listed from: its list files where there are any, else what its root is."""
+    settings = config["datasets"][dataset]
+    files = dict(settings["files"])
+    if settings["format"] == "radimagenet" and not files:
+        files = {split: f"RadiologyAI_{split}.csv" for split in ("train", "val", "test")}
+    if settings["format"] in ("list", "semicolon") and not files:
+        raise UserError(
+            f"config: datasets: {dataset}: files is missing; name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}"
+        )
+    return [str(Path(settings["root"]) / name) for name in files.values()]
+
+
+def check_root(config: dict[str, Any], dataset: str) -> None:
+    """Check that a data set's files are where the config says; sets the workflow makes itself are not asked for.
+
+    Raises:
+        UserError: naming key and path, and how to get access.
+    """
+    root = Path(config["datasets"][dataset]["root"])
+    if root.parts[:2] == ("results", "data"):
+        return
+    key = f"config: datasets: {dataset}: root"
+    if not root.exists():
+        access = (
+            "; RadImageNet is given on request at radimagenet.com: put the folder that holds radiology_ai/ and the "
+            "RadiologyAI_*.csv there"
+            if config["datasets"][dataset]["format"] == "radimagenet"
+            else ""
+        )
+        raise UserError(f"{key}: '{root}' does not exist{access}, or point the key at your copy")
+    missing = [p for p in list_inputs(config, dataset) if not Path(p).exists()]
+    if missing:
+        raise UserError(f"{key}: list file '{missing[0]}' does not exist; correct root or files")
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{path}{k}: ")]
+    return [] if old == new else [f"{path}{old} → {new}"]
+
+
+def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:
+    """Check that a finished run has the settings the config asks for now.
+
+    Args:
+        record: ``run.json`` of the finished run.
+        wanted: settings it would be trained with now.
+
+    Raises:
+        UserError: naming what differs and the three ways on.
+    """
+    found = read_json(record)["settings"]
+    differences = _differences(found, wanted)
+    if differences:
+        raise UserError(
+            f"{record.parent} is finished, with other settings ({'; '.join(differences[:3])}): give the experiment another "
+            "`name`, or delete that folder, or set `protect: false` to let it be trained anew"
+        )

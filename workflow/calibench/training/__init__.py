@@ -1,0 +1,1 @@
+"""The training path: randomness, batches, optimizer, checkpoints, and the loop."""

@@ -1,0 +1,291 @@
+"""The training loop of one run: resumable at any step, bit for bit on the CPU."""
+
+import logging
+import math
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibench.data.batches import Images, padding, random_window
+from calibench.errors import UserError
+from calibench.models import Classifier
+from calibench.regimes.base import Regime
+from calibench.training import inference, optim
+from calibench.training.checkpoint import CheckpointFolder
+from calibench.training.device import autocast, peak_memory_mb
+from calibench.training.randomness import Purpose, epoch_order, generator, seed_torch, torch_seed
+
+log = logging.getLogger(__name__)
+CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host wait for the device
+
+
+class Interrupted(SystemExit):
+    """The run was told to stop and has written its checkpoint."""
+
+
+@dataclass
+class Split:
+    """Images of a split and their labels (n,) int64 on the device."""
+
+    images: Images
+    targets: Tensor
+
+
+@dataclass
+class Job:
+    """What one training run works with; the loop changes ``model``, ``regime`` and ``progress`` only."""
+
+    settings: dict[str, Any]
+    model: Classifier
+    regime: Regime
+    train: Split
+    select: Split
+    device: torch.device
+    folder: CheckpointFolder
+    teacher: Classifier | None = None
+    progress: dict[str, Any] = field(
+        default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
+    )
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.settings["run"]["seed"]
+
+    @property
+    def size(self) -> int:
+        """Input side in pixels."""
+        return self.settings["train"]["input_size"] or self.train.images.stored_size
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps per epoch."""
+        batch, images = self.settings["train"]["batch_size"], len(self.train.images)
+        return max(images // batch, 1) if self.settings["train"]["drop_last"] else math.ceil(images / batch)
+
+
+class StopRequest:
+    """Remembers that SIGTERM, SIGINT or SIGUSR1 arrived, so that the loop can stop between two steps."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._remember)
+
+    def _remember(self, number: int, _frame: Any) -> None:
+        self.signal = number
+
+
+class LossGuard:
+    """Adds up loss and correct predictions on the device and finds the first step whose loss is not finite."""
+
+    def __init__(self, job: Job) -> None:
+        progress, device = job.progress, job.device
+        self.loss = torch.tensor(progress["loss"], dtype=torch.float64, device=device)
+        self.correct = torch.tensor(progress["correct"], dtype=torch.int64, device=device)
+        self.bad_step = torch.tensor(-1, device=device)
+
+    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Count one batch (its loss weighted by its size)."""
+        loss = loss.detach()
+        self.loss += loss.double() * len(targets)
+        self.correct += (logits.argmax(1) == targets).sum()
+        first = (self.bad_step < 0) & ~torch.isfinite(loss)
+        self.bad_step = torch.where(first, step, self.bad_step)
+
+    def check(self, job: Job) -> None:
+        """Wait for the device and stop the run if a loss was not finite.
+
+        Raises:
+            UserError: naming epoch and step; the last good checkpoint stays.
+        """
+        step = int(self.bad_step)
+        if step >= 0:
+            raise UserError(
+                f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
+                f"of {job.steps}; lower train: lr, set train: clip_norm or warmup_epochs (the last good checkpoint is kept)"
+            )
+
+
+def _extras(job: Job, epoch: int, step: int, images: Tensor, features: Tensor, positions: np.ndarray) -> dict[str, Any]:
+    wanted = set(job.regime.needs)
+    extras: dict[str, Any] = {}
+    if "features" in wanted:
+        extras["features"] = features
+    if "sample" in wanted:
+        extras["sample"] = torch.as_tensor(positions, device=job.device)
+    if "step_seed" in wanted:
+        extras["step_seed"] = torch_seed(job.seed, Purpose.REGIME, epoch, step)
+    if "teacher_logits" in wanted:
+        with torch.no_grad():
+            extras["teacher_logits"] = job.teacher(images).float()
+    return extras
+
+
+def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> tuple[np.ndarray, Tensor]:
+    """Positions and augmented images of one step: a pure function of (seed, epoch, step)."""
+    batch = job.settings["train"]["batch_size"]
+    positions = order[step * batch : (step + 1) * batch]
+    augment, images = job.settings["augment"], job.train.images
+    draw = generator(job.seed, Purpose.AUGMENT, epoch, step)
+    window = random_window(draw, len(positions), images.stored_size, job.size, augment)
+    pixels = images.batch(positions, window, job.size, augment["pad_mode"])
+    return positions, inference.as_input(pixels, job.settings["train"]["memory_format"])
+
+
+def train_step(job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray) -> None:
+    """One optimizer step."""
+    train = job.settings["train"]
+    positions, images = train_batch(job, epoch, step, order)
+    targets = job.train.targets[torch.as_tensor(positions, device=job.device)]
+    seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
+    optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
+    with autocast(job.device, train["precision"]):
+        features, logits = job.model.features_and_logits(images)
+        extras = _extras(job, epoch, step, images, features, positions)
+    loss = job.regime(logits, targets, **extras)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if train["clip_norm"] is not None:
+        torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
+    optimizer.step()
+    guard.add(step, loss, logits, targets)
+
+
+def save_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
+    """Write the resume checkpoint."""
+    job.folder.save(
+        {
+            "model": job.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "regime": job.regime.state_dict(),
+            "progress": job.progress,
+            "history": job.history,
+        }
+    )
+    job.folder.drop_older({which: best["epoch"] for which, best in job.progress["best"].items()})
+
+
+def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
+    """Take up the last checkpoint of these settings, if there is one."""
+    state = job.folder.load()
+    if state is None:
+        return
+    job.model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    job.regime.load_state_dict(state["regime"])
+    job.progress, job.history = state["progress"], state["history"]
+    log.info("resumed at epoch %d, step %d", job.progress["epoch"], job.progress["step"])
+
+
+class Clock:
+    """Time spent in this epoch, over resumptions, and time since the last checkpoint."""
+
+    def __init__(self, job: Job) -> None:
+        self.before = job.progress["seconds"]
+        self.start = self.saved = time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds spent training in this epoch."""
+        return self.before + time.monotonic() - self.start
+
+
+def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None:
+    job.progress |= {"step": step, "loss": float(guard.loss), "correct": int(guard.correct), "seconds": clock.seconds()}
+
+
+def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -> None:
+    """Train from ``progress['step']`` to the end of the epoch, checkpointing on a timer and when told to stop."""
+    epoch = job.progress["epoch"]
+    order = epoch_order(job.seed, epoch, len(job.train.images))
+    guard, clock = LossGuard(job), Clock(job)
+    job.model.train()
+    job.regime.train()
+    for step in range(job.progress["step"], job.steps):
+        train_step(job, optimizer, guard, epoch, step, order)
+        if (step + 1) % CHECK_LOSS_EVERY == 0:
+            guard.check(job)
+        due = time.monotonic() - clock.saved > 60 * job.settings["train"]["checkpoint_minutes"]
+        if due or stop.signal:
+            guard.check(job)
+            _store_progress(job, step + 1, guard, clock)
+            save_state(job, optimizer)
+            clock.saved = time.monotonic()
+        if stop.signal:
+            log.warning("signal %d: checkpoint written at epoch %d, step %d", stop.signal, epoch, step + 1)
+            raise Interrupted(128 + stop.signal)
+    guard.check(job)
+    _store_progress(job, job.steps, guard, clock)
+
+
+def close_epoch(job: Job) -> dict[str, Any]:
+    """Validate, let the regime close its epoch, and return the history line."""
+    train, progress = job.settings["train"], job.progress
+    with autocast(job.device, train["precision"]):
+        logits = inference.logits_of(job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"])
+    job.regime.validated(logits, job.select.targets)
+    seen = min(job.steps * train["batch_size"], len(job.train.images))
+    line = {
+        "epoch": progress["epoch"],
+        "loss": progress["loss"] / seen,
+        "train_top1": progress["correct"] / seen,
+        **inference.monitor(logits, job.select.targets),
+        "lr": train["lr"] * optim.lr_factor(train, progress["epoch"], job.steps - 1, job.steps),
+        "images_per_second": seen / progress["seconds"],
+        "seconds": progress["seconds"],
+        "memory_mb": peak_memory_mb(job.device),
+    }
+    return line | job.regime.close_epoch()
+
+
+def keep_best(job: Job, line: dict[str, Any]) -> None:
+    """Keep the weights if this epoch is the best by validation Top-1 or NLL (the earliest of equals)."""
+    best, epoch = job.progress["best"], line["epoch"]
+    for which, value in (("top1", line["val_top1"]), ("nll", -line["val_nll"])):
+        if which not in best or value > best[which]["value"]:
+            best[which] = {"value": value, "epoch": epoch}
+            job.folder.keep_best(which, epoch, job.model.state_dict())
+
+
+def fit(job: Job, report: Any = None) -> None:
+    """Train to the last epoch, from the last checkpoint if there is one.
+
+    Args:
+        job: the run; its model ends with the last epoch's weights.
+        report: called with each epoch's history line.
+
+    Raises:
+        UserError: if the loss is not finite.
+        Interrupted: after a checkpoint, when a signal asked the run to stop.
+    """
+    stop = StopRequest()
+    optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
+    restore_state(job, optimizer)
+    while job.progress["epoch"] <= job.settings["train"]["epochs"]:
+        train_epoch(job, optimizer, stop)
+        line = close_epoch(job)
+        keep_best(job, line)
+        job.history.append(line)
+        job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+        save_state(job, optimizer)
+        job.folder.write_history(job.history)
+        if report:
+            report(line)
+        if stop.signal:
+            raise Interrupted(128 + stop.signal)
+
+
+def describe(job: Job) -> str:
+    """One line on what is trained, for the log."""
+    where = "on the device" if job.train.images.resident else "from the memory map"
+    pad = padding(job.settings["augment"], job.size)
+    return (
+        f"{len(job.train.images)} training images {where}, {job.size} px, crop padding {pad} px, {job.steps} steps per "
+        f"epoch, {job.settings['train']['epochs']} epochs on {job.device}"
+    )

@@ -1,0 +1,111 @@
+"""What a finished run leaves: weights, predictions, features, history, and what it was."""
+
+import logging
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torchvision
+
+from calibench import files
+from calibench.data.batches import Images
+from calibench.models import Classifier
+from calibench.training.inference import predict
+from calibench.training.randomness import Purpose, generator
+
+log = logging.getLogger(__name__)
+CHECKPOINTS = ("top1", "nll", "last")
+INDEX_COLUMNS = ["row", "target", "part", "group", "stratum"]
+
+
+def feature_rows(count: int, limit: int, split: int) -> np.ndarray:
+    """Which images of a split have their features stored: a seeded subset, sorted, the same for every run."""
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(generator(0, Purpose.FEATURES, split).permutation(count)[:limit])
+
+
+def write_predictions(run_dir: Path, which: str, model: Classifier, splits: dict[str, Images], settings: dict) -> None:
+    """Logits float32 (N, K) of validation and test for one checkpoint, without autocast."""
+    train = settings["train"]
+    for split in ("val", "test"):
+        images = splits[split]
+        size = train["input_size"] or images.stored_size
+        _, logits = predict(model, images, size, train["eval_batch_size"], train["memory_format"])
+        files.save_npy(run_dir / "predictions" / which / f"{split}.npy", logits.numpy())
+
+
+def write_features(run_dir: Path, model: Classifier, splits: dict[str, Images], index: pd.DataFrame, settings: dict) -> None:
+    """Penultimate features float16 (n, D) of a seeded subset of every split, unaugmented."""
+    train = settings["train"]
+    for number, split in enumerate(("train", "val", "test")):
+        images = splits[split]
+        chosen = feature_rows(len(images), train["features"], number)
+        if len(chosen) == 0:
+            continue
+        size = train["input_size"] or images.stored_size
+        features, _ = predict(model, images, size, train["eval_batch_size"], train["memory_format"], chosen)
+        files.save_npy(run_dir / "features" / f"{split}.npy", features.numpy().astype(np.float16))
+        rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
+        files.write_csv(rows, run_dir / "features" / f"{split}.csv")
+
+
+def write_indices(run_dir: Path, index: pd.DataFrame) -> None:
+    """The index beside the logits: which store row, label, part, group and stratum each line of logits is."""
+    for split in ("val", "test"):
+        part = index.loc[index["split"] == split, INDEX_COLUMNS]
+        files.write_csv(part, run_dir / "predictions" / f"{split}.csv")
+
+
+def write_all_predictions(
+    run_dir: Path, model: Classifier, weights: dict[str, dict], epochs: dict[str, int], splits: dict[str, Images],
+    index: pd.DataFrame, settings: dict[str, Any],
+) -> None:
+    """Predictions of the three checkpoints, features of one; equal epochs are computed once."""
+    write_indices(run_dir, index)
+    done: dict[int, str] = {}
+    for which in CHECKPOINTS:
+        model.load_state_dict(weights[which])
+        if epochs[which] in done:
+            source = run_dir / "predictions" / done[epochs[which]]
+            shutil.copytree(source, run_dir / "predictions" / which, dirs_exist_ok=True)
+        else:
+            write_predictions(run_dir, which, model, splits, settings)
+            done[epochs[which]] = which
+        if which == settings["train"]["features_checkpoint"]:
+            write_features(run_dir, model, splits, index, settings)
+
+
+def commit() -> str:
+    """The package's git commit, with ``+changes`` if the tree differs, or ``unknown`` outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Versions, commit and machine of a run."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "commit": commit(),
+        "device": f"{device.type}: {name}",
+        "threads": torch.get_num_threads(),
+        "host": socket.gethostname(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
+    }

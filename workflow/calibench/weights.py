@@ -1,0 +1,67 @@
+"""Stage: fetch torchvision's ImageNet weights of one backbone, checksummed, outside any GPU job."""
+
+import argparse
+import hashlib
+import logging
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import torchvision
+
+from calibench import cli, files
+from calibench.errors import UserError
+
+log = logging.getLogger(__name__)
+TIMEOUT = 60  # seconds without an answer before giving up: a node without a network must not hang
+
+
+def imagenet_url(backbone: str) -> str:
+    """Address of torchvision's default ImageNet weights.
+
+    Raises:
+        UserError: if torchvision has none for this backbone.
+    """
+    try:
+        return torchvision.models.get_model_weights(backbone).DEFAULT.url
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"model: weights: torchvision has no ImageNet weights for '{backbone}'; use none or a file") from error
+
+
+def fetch(backbone: str, out: Path) -> None:
+    """Download weights and check them against the hash in their name.
+
+    Raises:
+        UserError: without a network, or if the checksum is wrong.
+    """
+    url = imagenet_url(backbone)
+    expected = re.search(r"-([0-9a-f]{8,})\.", url)
+    digest = hashlib.sha256()
+    log.info("fetching %s", url)
+    with files.atomic_path(out) as part:
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as response, open(part, "wb") as stream:
+                while chunk := response.read(1 << 20):
+                    digest.update(chunk)
+                    stream.write(chunk)
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise UserError(
+                f"cannot fetch {url} ({error}); on a machine with a network run 'snakemake weights --cores 1', copy "
+                f"{out} here, or set model: weights to a file or none"
+            ) from error
+        if expected is None or not digest.hexdigest().startswith(expected[1]):
+            raise UserError(f"{url}: the checksum is wrong ({digest.hexdigest()[:12]}…); nothing was kept, try again")
+
+
+def main(argv=None) -> None:
+    """Fetch ImageNet weights of a torchvision backbone."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--out", required=True, type=Path)
+    options = parser.parse_args(argv)
+    fetch(options.backbone, options.out)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,276 @@
+import re, sys
+from pathlib import Path
+
+WORKFLOW = Path(
+    str(workflow.current_basedir.get_path_or_uri(secret_free=True))
+).parent.resolve()
+PKG = WORKFLOW / "calibench"
+sys.path.insert(0, str(WORKFLOW))
+
+from calibench import config as configuration
+from calibench import fingerprint as code
+from calibench import runs
+from calibench.catalog import catalog
+from calibench.errors import UserError
+from calibench.files import canonical
+from snakemake.settings.types import DeploymentMethod
+
+
+def clear(function, *args):
+    """Call a function of the package; its user errors stop Snakemake with the same sentence."""
+    try:
+        return function(*args)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+completed = clear(configuration.complete, dict(config))
+config.clear()
+config.update(completed)
+
+EXPERIMENT = f"results/{config['name']}"
+RUNS = runs.run_names(config)
+STORES = {
+    clear(runs.store_name, config, dataset): dataset for dataset in config["datasets"]
+}
+STORE_OF = {dataset: store for store, dataset in STORES.items()}
+PRETRAINED = sorted(
+    {
+        f"results/weights/{backbone}-imagenet.pth"
+        for backbone in config["backbones"]
+        if "imagenet"
+        in (
+            config["model"]["weights"],
+            config["by_backbone"].get(backbone, {}).get("model", {}).get("weights"),
+        )
+    }
+)
+
+
+wildcard_constraints:
+    store="|".join(map(re.escape, STORES)),
+    dataset="|".join(map(re.escape, config["datasets"])),
+    backbone=r"[A-Za-z0-9_.-]+",
+    variant=r"(\+[a-z0-9_.]+)*",
+    seed=r"\d+",
+
+
+# Every command starts in the interpreter that runs Snakemake, unless conda provides one; `stage` keeps a stage's
+# log in its file and repeats the end of it when the stage fails, so that the reason stands on the terminal.
+python_path = (
+    ""
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    else f"export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
+)
+shell.prefix(
+    "set -euo pipefail; "
+    f"{python_path}export PYTHONPATH='{WORKFLOW}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    'stage() {{ local log=$1; shift; python -m "$@" 2> "$log" || '
+    '{{ local code=$?; tail -n 5 "$log" >&2; return $code; }}; }}; '
+)
+
+
+def settings_json(value, *entry_points):
+    """Canonical JSON of what a stage reads, with a fingerprint of the code that matters to it."""
+    return canonical({**value, "code": clear(code.of_modules, *entry_points)})
+
+
+def run_settings(regime, variant, dataset, backbone, seed):
+    """Settings of one training run; names of pretrained weights become paths."""
+    settings = clear(
+        runs.settings_of, config, regime + variant, dataset, backbone, int(seed)
+    )
+    if settings["model"]["weights"] == "imagenet":
+        settings["model"] = settings["model"] | {
+            "weights": f"results/weights/{backbone}-imagenet.pth"
+        }
+    regime_module = f"calibench.regimes.{catalog()[regime].file.stem}"
+    return settings | {"code": clear(code.of_modules, "calibench.train", regime_module)}
+
+
+def run_of(regime):
+    """Params function: the settings of a run as canonical JSON."""
+    return lambda w: canonical(
+        run_settings(regime, w.variant, w.dataset, w.backbone, w.seed)
+    )
+
+
+def run_dir(dataset, backbone, run, seed):
+    return f"{EXPERIMENT}/{dataset}/{backbone}/{run}/seed{seed}"
+
+
+def other_run(regime, key, file="run.json"):
+    """Input function: a file of the run that this regime's setting `key` names (`backbone/run`)."""
+
+    def path(w):
+        backbone, run = clear(
+            runs.other_run, config, regime + w.variant, w.backbone, key
+        )
+        return f"{run_dir(w.dataset, backbone, run, w.seed)}/{file}"
+
+    return path
+
+
+def other_options(wildcards, input):
+    """Command-line options that hand a stage the folders of the other runs its rule names as inputs."""
+    return " ".join(
+        f"--other {key}={Path(str(file)).parent}"
+        for key, file in input.items()
+        if key not in BASE
+    )
+
+
+def pretrained(w):
+    """The weights file a run starts from, if it has one: an input, so that it is there first."""
+    model = configuration.merge(
+        config["model"], config["by_backbone"].get(w.backbone, {}).get("model", {})
+    )
+    if model["weights"] == "none":
+        return []
+    return (
+        f"results/weights/{w.backbone}-imagenet.pth"
+        if model["weights"] == "imagenet"
+        else model["weights"]
+    )
+
+
+def store_files(w):
+    folder = f"results/store/{STORE_OF[w.dataset]}"
+    return [f"{folder}/{name}" for name in ("images.npy", "index.csv", "classes.csv")]
+
+
+BASE = {"store": store_files, "pretrained": pretrained}
+
+
+FEATURES = [
+    f"<experiment>/{{dataset}}/{{backbone}}/<regime>{{variant}}/seed{{seed}}/features/{split}.{ext}"
+    for split in ("train", "val", "test")
+    for ext in ("npy", "csv")
+    if config["train"]["features"]
+]
+
+
+def regimes_defined():
+    """Regimes that have both a rule and a class."""
+    return {
+        r.name.removeprefix("train_")
+        for r in workflow.rules
+        if r.name.startswith("train_")
+    }
+
+
+def all_runs():
+    """(dataset, backbone, run, seed) of every run the experiment asks for."""
+    return [
+        (dataset, backbone, run, seed)
+        for dataset in config["datasets"]
+        for backbone in config["backbones"]
+        for run in RUNS
+        for seed in config["seeds"]
+    ]
+
+
+def finished(paths):
+    """All of the paths; with `partial: true` only those that exist."""
+    return [p for p in paths if Path(p).exists()] if config["partial"] else paths
+
+
+def published_files():
+    """The papers' printed numbers that are set beside ours."""
+    name = config["tables"]["published"]
+    return [] if name is None else [WORKFLOW.parent / f"config/published/{name}.csv"]
+
+
+def table_settings():
+    return {key: config[key] for key in ("datasets", "backbones", "seeds")} | {
+        "datasets": list(config["datasets"]),
+        "runs": RUNS,
+        "checkpoint": config["tables"]["checkpoint"],
+        "published": config["tables"]["published"],
+    }
+
+
+def has_matrix(run):
+    return catalog()[runs.split_name(run)[0]].matrix
+
+
+def runs_of_panel(file, one_seed=False, matrix=False):
+    """Input function: a file of every run in one figure (data set and backbone), regimes in the config's order."""
+    seeds = config["seeds"][:1] if one_seed else config["seeds"]
+    chosen = [r for r in RUNS if not matrix or has_matrix(r)]
+
+    def paths(w):
+        folders = [
+            run_dir(w.dataset, w.backbone, run, seed) for run in chosen for seed in seeds
+        ]
+        done = finished([f"{folder}/run.json" for folder in folders])
+        return [str(Path(record).parent / file) for record in done]
+
+    return paths
+
+
+def classes_of(w):
+    folder = f"results/store/{STORE_OF[w.dataset]}"
+    return [f"{folder}/classes.csv", f"{folder}/index.csv"]
+
+
+def figure_code(*modules):
+    """Fingerprint of one kind of figure: a change in one retouches no other."""
+    found = [
+        f"calibench.{package}.{m}"
+        for m in (*modules, "style")
+        for package in ("plots", "metrics")
+        if (PKG / package / f"{m}.py").exists()
+    ]
+    return clear(code.of_modules, *found)
+
+
+def figure_kinds():
+    kinds = ["tsne"] if config["train"]["features"] else []
+    kinds += ["reliability", "curves"]
+    return kinds + (["matrix"] if any(map(has_matrix, RUNS)) else [])
+
+
+FIGURES = [
+    f"{EXPERIMENT}/figures/{kind}-{dataset}-{backbone}.png"
+    for kind in figure_kinds()
+    for dataset in config["datasets"]
+    for backbone in config["backbones"]
+    if not config["partial"]
+    or any(
+        Path(run_dir(dataset, backbone, run, seed), "run.json").exists()
+        for run in RUNS
+        if kind != "matrix" or has_matrix(run)
+        for seed in config["seeds"][:1]
+    )
+]
+
+
+def check_rules():
+    for run in RUNS:
+        regime = runs.split_name(run)[0]
+        if regime in catalog() and regime not in regimes_defined():
+            raise WorkflowError(
+                f"config: runs: '{run}': regime '{regime}' has a class but no rule; "
+                "add one to workflow/rules/train.smk (docs/adding-a-regime.md)"
+            )
+
+
+def check_finished_runs():
+    """An edited config never deletes a finished run without being asked."""
+    for dataset, backbone, run, seed in all_runs():
+        record = Path(run_dir(dataset, backbone, run, seed)) / "run.json"
+        if record.exists():
+            wanted = run_settings(*runs.split_name(run), dataset, backbone, seed)
+            clear(runs.check_unchanged, record, wanted)
+
+
+def check_experiment():
+    """Everything that can be wrong with a config is told before anything is planned."""
+    clear(runs.check_all, config)
+    check_rules()
+    for dataset in config["datasets"]:
+        if not Path(f"results/store/{STORE_OF[dataset]}/images.npy").exists():
+            clear(runs.check_root, config, dataset)
+    if config["protect"]:
+        check_finished_runs()

@@ -1,0 +1,93 @@
+rule digits:
+    output:
+        lists=expand("results/data/digits/{split}.csv", split=["train", "val", "test"]),
+    log:
+        "results/data/digits.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=clear(code.of_modules, "calibench.digits"),
+    shell:
+        "stage {log} calibench.digits --out $(dirname {output.lists[0]})"
+
+
+rule list:
+    input:
+        lambda w: clear(runs.list_inputs, config, STORES[w.store]),
+    output:
+        list="results/store/{store}/list.csv",
+        classes="results/store/{store}/classes.csv",
+    log:
+        "results/store/{store}/list.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        settings=lambda w: settings_json(
+            runs.dataset_settings(config, STORES[w.store]), "calibench.list"
+        ),
+    shell:
+        "stage {log} calibench.list --settings {params.settings:q} --out-list {output.list}"
+        " --out-classes {output.classes}"
+
+
+rule sample:
+    input:
+        list="results/store/{store}/list.csv",
+    output:
+        sample="results/store/{store}/sample.csv",
+        report="results/store/{store}/sample.json",
+    log:
+        "results/store/{store}/sample.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        settings=lambda w: settings_json(
+            runs.dataset_settings(config, STORES[w.store]), "calibench.sample"
+        ),
+    shell:
+        "stage {log} calibench.sample --settings {params.settings:q} --list {input.list}"
+        " --out {output.sample} --out-report {output.report}"
+
+
+rule store:
+    input:
+        sample="results/store/{store}/sample.csv",
+        classes="results/store/{store}/classes.csv",
+    output:
+        images="results/store/{store}/images.npy",
+        index="results/store/{store}/index.csv",
+        report="results/store/{store}/store.json",
+    log:
+        "results/store/{store}/store.log",
+    conda:
+        "../../envs/analyse.yaml"
+    threads: config["resources"]["data_threads"]
+    resources:
+        mem_mb=4000,
+        runtime=lambda w, attempt: 240 * attempt,
+    params:
+        settings=lambda w: settings_json(
+            runs.dataset_settings(config, STORES[w.store]), "calibench.store"
+        ),
+    shell:
+        "stage {log} calibench.store --settings {params.settings:q} --sample {input.sample}"
+        " --classes {input.classes} --out {output.images} --out-index {output.index}"
+        " --out-report {output.report} --threads {threads}"
+
+
+rule pretrained:
+    output:
+        "results/weights/{backbone}-imagenet.pth",
+    log:
+        "results/weights/{backbone}-imagenet.log",
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "stage {log} calibench.weights --backbone {wildcards.backbone} --out {output}"
+
+
+localrules:
+    digits,
+    list,
+    sample,
+    pretrained,

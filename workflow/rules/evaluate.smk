@@ -1,0 +1,62 @@
+rule evaluate:
+    input:
+        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
+        predictions=expand(
+            "<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/predictions/{file}",
+            file=[
+                "val.csv",
+                "test.csv",
+                *[f"{c}/{s}.npy" for c in ("top1", "nll", "last") for s in ("val", "test")],
+            ],
+        ),
+    output:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
+    log:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/evaluate.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=clear(code.of_modules, "calibench.evaluate"),
+    shell:
+        "stage {log} calibench.evaluate --run-dir $(dirname {input.record}) --out {output}"
+
+
+rule metrics:
+    input:
+        lambda w: finished([f"{run_dir(*r)}/metrics.csv" for r in all_runs()]),
+    output:
+        "<experiment>/metrics.csv",
+    log:
+        "<experiment>/metrics.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=clear(code.of_modules, "calibench.collect"),
+    shell:
+        "stage {log} calibench.collect --out {output} {input}"
+
+
+rule tables:
+    input:
+        metrics="<experiment>/metrics.csv",
+        published=published_files(),
+    output:
+        expand(
+            "<experiment>/tables/table{n}.{ext}", n=[1, 2], ext=["csv", "md", "tex"]
+        ),
+    log:
+        "<experiment>/tables/tables.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        settings=canonical(table_settings()),
+        code=clear(code.of_modules, "calibench.tables"),
+    shell:
+        "stage {log} calibench.tables --metrics {input.metrics} --settings {params.settings:q}"
+        " --published {input.published} --out-dir $(dirname {output[0]})"
+
+
+localrules:
+    evaluate,
+    metrics,
+    tables,

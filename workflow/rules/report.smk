@@ -1,0 +1,28 @@
+rule report:
+    input:
+        metrics=f"{EXPERIMENT}/metrics.csv",
+        tables=rules.tables.output,
+        figures=FIGURES,
+        notebook=WORKFLOW.parent / "notebooks" / "report.ipynb",
+    output:
+        html=report(
+            f"{EXPERIMENT}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+        notebook=f"{EXPERIMENT}/report.ipynb",
+    log:
+        f"{EXPERIMENT}/report.log",
+    conda:
+        "../../envs/report.yaml"
+    params:
+        settings=settings_json({"config": dict(config)}, "calibench.report"),
+        folder=EXPERIMENT,
+        stores=[f"results/store/{store}" for store in STORES],
+    shell:
+        "stage {log} calibench.report --experiment-dir {params.folder} --settings {params.settings:q}"
+        " --stores {params.stores} --notebook {input.notebook} --out-notebook {output.notebook} --out {output.html}"
+
+
+localrules:
+    report,
