@@ -92,7 +92,7 @@ if [[ $torch != lock ]]; then
     awk '/^[a-z]/ {drop = /^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)==/} !drop' requirements.lock > "$scratch/without-torch.txt"
     locked=$scratch/without-torch.txt
 fi
-"$uv" pip sync "${in_env[@]}" --require-hashes "$locked" \
+"$uv" pip sync --compile-bytecode "${in_env[@]}" --require-hashes "$locked" \
     || die "packages could not be installed: is there a network and room at $env? Run make setup again to go on."
 if [[ $torch != lock ]]; then
     # both from one index: a torch and a torchvision of different builds do not work together; a user's own uv may be

@@ -33,12 +33,16 @@ def three(
 ):
     write(root, train=train, val=val, test=test)
     files = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
-    return parse(json.dumps({"name": "toy", "root": str(root), "files": files}))
+    return parse(json.dumps({"name": "toy", "format": "list", "root": str(root), "files": files}))
 
 
 def one(root, text, **settings):
     write(root, all=text)
-    return parse(json.dumps({"name": "toy", "root": str(root), "files": {"list": "all.csv"}, **settings}))
+    return parse(
+        json.dumps(
+            {"name": "toy", "root": str(root), "files": {"list": "all.csv"}, "format": "list", **settings}
+        )
+    )
 
 
 def test_three_files(root):
@@ -161,12 +165,20 @@ def test_seeded_split_ignores_row_order(root):
 
 
 def test_bare_semicolon_lines(root):
-    frame, _ = listing.load(
-        one(root, "".join(f"{n}.png;{'xy'[i % 2]}\n" for i, n in enumerate("abcdefghij")))
-    )
+    text = "".join(f"{n}.png;{'xy'[i % 2]}\n" for i, n in enumerate("abcdefghij"))
+    frame, _ = listing.load(one(root, text, format="semicolon"))
     assert len(frame) == 10
+    with pytest.raises(UserError, match="column 'filename' is missing"):
+        listing.load(one(root, text, format="list"))
     with pytest.raises(UserError, match=r"line 2: an absolute path"):
-        listing.load(one(root, "a.png;x\n/b.png;y\n"))
+        listing.load(one(root, "a.png;x\n/b.png;y\n", format="semicolon"))
+
+
+def test_unknown_format_is_named(root):
+    with pytest.raises(
+        UserError, match=r"datasets\.toy\.format 'lst' is unknown; there are: radimagenet, list"
+    ):
+        listing.load(one(root, "filename,label\na.png,x\n", format="lst"))
 
 
 def test_group_in_two_splits_is_a_warning(root, caplog):
@@ -187,12 +199,16 @@ def test_strata():
         "CT.png",
         "CT/a.png",
     ]
-    assert strata(paths) == ["CT/abd", "US/liver", "MR/knee", "", ""]
+    assert strata(pd.Series(paths)).tolist() == ["CT/abd", "US/liver", "MR/knee", "", ""]
 
 
 def test_stage_writes_both_tables(root):
     three(root)
-    settings = {"name": "toy", "root": str(root), "files": {s: f"{s}.csv" for s in ("train", "val", "test")}}
+    settings = {
+        "format": "list",
+        "root": str(root),
+        "files": {s: f"{s}.csv" for s in ("train", "val", "test")},
+    }
     out, classes = root / "out" / "list.csv", root / "out" / "classes.csv"
     list_stage.main(
         ["--settings", json.dumps(settings), "--out-list", str(out), "--out-classes", str(classes)]

@@ -1,5 +1,6 @@
 """The stages evaluate and collect on run folders."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 from calibench import collect, evaluate
 from calibench.errors import UserError
 from calibench.metrics import measure
+
 from tests.metrics.fake_runs import write_run
 
 
@@ -22,7 +24,7 @@ def test_every_split_and_checkpoint_is_measured(run_dir, tmp_path):
     evaluate.main(["--run-dir", str(run_dir), "--out", str(tmp_path / "m.csv")])
     table = pd.read_csv(tmp_path / "m.csv")
     assert list(table.columns) == evaluate.COLUMNS
-    assert len(table) == 3 * 3 * 6 and not table["value"].isna().any()
+    assert not table["value"].isna().any()
     assert set(table["variant"]) == {"+alpha03"} and set(table["seed"]) == {2}
     assert dict(table.groupby("split")["n"].first()) == {"select": 200, "calibrate": 200, "test": 400}
     index = pd.read_csv(run_dir / "predictions/val.csv")
@@ -31,11 +33,13 @@ def test_every_split_and_checkpoint_is_measured(run_dir, tmp_path):
     expected = measure(logits, index["target"].to_numpy()[half])
     rows = table[(table["split"] == "calibrate") & (table["checkpoint"] == "nll")]
     assert rows.set_index("metric")["value"].to_dict() == expected
+    assert len(table) == 3 * 3 * len(expected)
 
 
 def test_torch_is_not_imported():
-    code = "import sys, calibench.evaluate, calibench.collect; sys.exit({'torch', 'scipy'} & set(sys.modules) != set())"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = "import sys, calibench.evaluate; sys.exit(bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
 
 
 def test_an_empty_calibrate_part_is_left_out(tmp_path):
@@ -81,7 +85,7 @@ def test_collect_joins_500_tables_quickly(run_dir, tmp_path):
     start = time.perf_counter()
     collect.main(["--out", str(tmp_path / "all.csv"), "--list-file", str(tmp_path / "list"), str(paths[0])])
     assert time.perf_counter() - start < 2
-    assert len(pd.read_csv(tmp_path / "all.csv")) == 500 * 54
+    assert len(pd.read_csv(tmp_path / "all.csv")) == 500 * (len(text.splitlines()) - 1)
 
 
 def test_collect_refuses_what_does_not_fit(tmp_path):

@@ -134,7 +134,12 @@ def test_softmax_is_float64_from_float32():
 
 def test_measure_is_complete(sample):
     values = measure(*sample)
-    assert list(values) == ["top1_error", "top5_error", "ece", "avg_confidence", "nll", "brier"]
+    assert {"top1_error", "top5_error", "ece", "avg_confidence", "nll", "brier", "gap"} < set(values)
+    assert not any(np.isnan(value) for value in values.values())
+    seen = Predictions.of(*sample)
+    assert values["gap"] == pytest.approx(values["avg_confidence"] - 1 + values["top1_error"])
+    assert values["confidence_right"] == pytest.approx(seen.confidence[seen.correct].mean())
+    assert values["confidence_wrong"] == pytest.approx(seen.confidence[~seen.correct].mean())
     assert values["avg_confidence"] == pytest.approx(softmax(sample[0]).max(axis=1).mean())
 
 

@@ -63,6 +63,7 @@ def test_silhouette_and_davies_bouldin_by_hand():
     assert scores["silhouette"] == pytest.approx(np.mean(s))
     assert scores["davies_bouldin"] == pytest.approx((0.5 + 1.0) / 10.5)
     assert scores["knn_hit"] == 1.0
+    assert scores["within_between"] == pytest.approx((0.5 + 0.5 + 1 + 1) / 4 / 10.5)
     assert np.isnan(cluster_scores(features[:2], targets[:2])["silhouette"])
 
 
@@ -99,3 +100,13 @@ def test_bad_inputs_are_named(tmp_path, runs):
     (empty / "run.json").write_text(json.dumps(other))
     with pytest.raises(UserError, match="another dataset"):
         draw(tmp_path, "curves", [folders[0], empty])
+
+
+def test_the_null_band_of_a_bin_is_binomial():
+    from calibench.metrics.calibration import Bins
+    from calibench.plots.reliability import null_band
+
+    bins = Bins(np.array([0, 10, 1000]), np.array([0.0, 0.9, 0.9]), np.array([0.0, 0.5, 0.9]))
+    low, high = null_band(bins)
+    assert low[1] == pytest.approx(0.7) and high[1] == 1.0
+    assert 0.87 < low[2] < 0.885 and 0.915 < high[2] < 0.93

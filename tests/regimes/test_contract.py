@@ -1,4 +1,4 @@
-"""What every regime promises, whatever its formula: found through the catalog, so a new one is tested as well."""
+"""What every regime promises, whatever its formula; found through the catalog, a new one is tested too."""
 
 import os
 import subprocess

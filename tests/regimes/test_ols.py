@@ -158,6 +158,18 @@ def test_the_matrix_is_renewed_every_so_many_batches():
         assert close_to(regime, loop)
 
 
+def test_a_state_loaded_into_a_used_regime_counts_its_own_steps():
+    stream = list(batches(3, n=6))
+    source, used, again = (OLS(3, update_every=3) for _ in range(3))
+    source(*stream[0])
+    for batch in stream[:2]:
+        used(*batch)
+    resumed(source, used), resumed(source, again)
+    for batch in stream[2:]:
+        used(*batch), again(*batch)
+    same_state(used, again)
+
+
 @pytest.mark.parametrize("options", [{}, {"update_every": 3}, {"freeze": 0.6, "fallback": "keep"}])
 @pytest.mark.parametrize("cut", [1, 4, 5])
 def test_resume_is_exact(options, cut):

@@ -141,7 +141,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 # nodes may claim more than the machine has
 SlurmdParameters=config_overrides
-ReturnToService=2
+# a node that was set down stays down
+ReturnToService=1
 # how long a finished job can be asked for; Slurm's own default
 MinJobAge=300
 KillWait=5

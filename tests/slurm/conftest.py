@@ -52,14 +52,9 @@ def undisturbed(cluster, tmp_path_factory) -> Path:
 def checkout(undisturbed, tmp_path) -> Path:
     """A fresh checkout whose images are stored but in which nothing is trained."""
     copy = tmp_path / "calibench"
-    trained = ("slurm", "slurm_logs", "locks", "log", "snakemake.log")
-    keep_out = shutil.ignore_patterns(*trained)
-    top = ("slurm",)  # the profile is called so, too
-
-    def ignore(folder: str, names: list[str]) -> set[str]:
-        return keep_out(folder, names) - (set(top) if Path(folder) == undisturbed else set())
-
-    shutil.copytree(undisturbed, copy, ignore=ignore)
+    shutil.copytree(undisturbed, copy)
+    shutil.rmtree(copy / RUN.parts[0] / RUN.parts[1])
+    (copy / "snakemake.log").unlink()
     return copy
 
 

@@ -28,32 +28,33 @@ class Slurm:
 
     def jobs(self) -> list[dict[str, str]]:
         """All jobs Slurm remembers, oldest first: state, rule (from the comment), place and request."""
-        keys = ("id", "state", "comment", "partition", "nodelist", "gres", "memory", "limit", "cpus")
-        text = self("squeue", "--states=all", "--sort=i", "-h", "-o", "%i|%T|%k|%P|%N|%b|%m|%l|%C")
-        found = [dict(zip(keys, line.split("|"), strict=True)) for line in text.splitlines()]
+        text = self("scontrol", "show", "job", "-o")
+        jobs = [
+            dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines() if line.startswith("JobId=")
+        ]
+        names = {
+            "id": "JobId",
+            "state": "JobState",
+            "comment": "Comment",
+            "partition": "Partition",
+            "node": "NodeList",
+            "gpus": "TresPerJob",
+            "memory": "MinMemoryNode",
+            "limit": "TimeLimit",
+            "cpus": "NumCPUs",
+        }
+        found = [{key: job.get(name, "") for key, name in names.items()} for job in jobs]
         for job in found:
-            job["rule"] = re.sub(r"^rule_", "", job["comment"]).split("_wildcards")[0]
-        return found
+            job["rule"] = job["comment"].removeprefix("rule_").split("_wildcards")[0]
+        return sorted(found, key=lambda job: int(job["id"]))
 
     def training(self) -> dict[str, str] | None:
         """The newest training job."""
         return next((job for job in reversed(self.jobs()) if job["rule"].startswith("train_")), None)
 
-    def release(self, job: str) -> None:
-        """Let a requeued job start now: Slurm holds it two minutes, and refuses while its old step ends."""
-
-        def started() -> bool:
-            state = next((j["state"] for j in self.jobs() if j["id"] == job), "")
-            if state == "PENDING":
-                subprocess.run(
-                    ["scontrol", "update", f"jobid={job}", "StartTime=now"],
-                    env=self.environment,
-                    capture_output=True,
-                    check=False,
-                )
-            return state in ("RUNNING", "COMPLETED")
-
-        wait_for(started, 150, f"job {job} to start again")
+    def state(self, job: str) -> str:
+        """State of a job."""
+        return next((found["state"] for found in self.jobs() if found["id"] == job), "")
 
 
 def wait_for(condition, seconds: float, what: str):
@@ -119,6 +120,21 @@ class Disturbed:
             if here and b"calibench.train" in words and b"-m" in words:
                 found.append(int(entry.name))
         return found
+
+    def start_again(self) -> None:
+        """Let the requeued job start now, instead of in the two minutes that Slurm holds it back.
+
+        Not before its old step has ended: Slurm would find it "already running" and hold it for good.
+        """
+        job = self.job["id"]
+        wait_for(
+            lambda: self.cluster.state(job) == "PENDING" and not self.trainers(), 60, "the old step to end"
+        )
+        time.sleep(3)
+        self.cluster("scontrol", "update", f"jobid={job}", "StartTime=now")
+        wait_for(
+            lambda: self.cluster.state(job) in ("RUNNING", "COMPLETED"), 150, f"job {job} to start again"
+        )
 
     def finish(self, seconds: float = 240) -> str:
         """Wait for Snakemake and return all it said."""

@@ -19,7 +19,7 @@ def test_time_limit_shorter_than_training(disturbed):
     assert run.process.returncode == 0, output[-4000:]
     assert "TIMEOUT" in output
     limits = [job["limit"] for job in run.cluster.jobs() if job["rule"] == "train_ols"][-2:]
-    assert limits == ["1:00", "2:00"], "the limit grows with the attempt"
+    assert limits == ["00:01:00", "00:02:00"], "the limit grows with the attempt"
     run.assert_as_undisturbed(before)
 
 
@@ -27,7 +27,7 @@ def test_requeue(disturbed):
     run = disturbed()
     before = run.epochs()
     run.cluster("scontrol", "requeue", run.job["id"])
-    run.cluster.release(run.job["id"])
+    run.start_again()
     output = run.finish()
     assert run.process.returncode == 0, output[-4000:]
     assert run.cluster.training()["id"] == run.job["id"], "the same job goes on"
@@ -39,7 +39,7 @@ def test_preemption_by_a_higher_partition(disturbed):
     before = run.epochs()
     run.cluster("sbatch", "-p", "urgent", "-N2", "--exclusive", "-t1", "-o", "/dev/null", "--wrap", "sleep 3")
     wait_for(lambda: run.cluster.training()["state"] != "RUNNING", 60, "the preemption")
-    run.cluster.release(run.job["id"])
+    run.start_again()
     output = run.finish()
     assert run.process.returncode == 0, output[-4000:]
     run.assert_as_undisturbed(before)
@@ -47,15 +47,15 @@ def test_preemption_by_a_higher_partition(disturbed):
 
 def test_node_down(disturbed):
     run = disturbed()
-    before, node = run.epochs(), run.job["nodelist"]
+    before, node = run.epochs(), run.job["node"]
     run.cluster("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
-        run.cluster.release(run.job["id"])
+        run.start_again()
         output = run.finish()
     finally:
         run.cluster("scontrol", "update", f"nodename={node}", "state=resume")
     assert run.process.returncode == 0, output[-4000:]
-    assert run.cluster.training()["nodelist"] != node
+    assert run.cluster.training()["node"] != node
     run.assert_as_undisturbed(before)
 
 

@@ -214,3 +214,66 @@ def test_published_files_are_well_formed(path):
     assert (values[frame["unit"] == "fraction"] <= 1).all()
     bounded = (frame["unit"] == "%") & (frame["metric"] != "nll")
     assert (values[bounded] <= 100).all()
+
+
+def test_temperature_stands_after_hard_labels(tmp_path):
+    config = settings(published=None, seeds=[0, 1])
+    frame = metrics(config)
+    rescaled = frame.assign(calibrator="temperature", value=0.125)
+    rescaled = pd.concat([rescaled, frame.assign(calibrator="none")])
+    rescaled.to_csv(tmp_path / "posthoc.csv", index=False)
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    options = [
+        "--metrics",
+        str(tmp_path / "m.csv"),
+        "--out-dir",
+        str(tmp_path),
+        "--settings",
+        json.dumps(config),
+    ]
+    tables.main([*options, "--posthoc", str(tmp_path / "posthoc.csv")])
+    table = pd.read_csv(tmp_path / "table2.csv", dtype=str)
+    assert list(table["Method"])[:3] == ["Hard labels", "Hard labels + temperature", "LS"]
+    assert set(table.iloc[1, 1:]) == {"0.1250 ± 0.0000"} and set(table.iloc[2, 1:]) == {"0.2500 ± 0.0000"}
+    assert "never on test" in (tmp_path / "table2.md").read_text()
+
+
+def test_bold_is_what_cannot_be_told_from_the_best(tmp_path):
+    config = settings(published=None, backbones=["resnet50", "vgg19"])
+    frame = metrics(config)
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    names = ["family", "dataset", "backbone", "metric", "run", "reference", "verdict"]
+    rows = [["best", "radimagenet", "resnet50", "ece", "ls", "ols", "not told apart"]]
+    rows += [["best", "radimagenet", "resnet50", "ece", "hard", "ols", "higher"]]
+    rows += [["best", "radimagenet", "vgg19", "ece", "hard", "ols", "one seed"]]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "c.csv", index=False)
+    options = [
+        "--metrics",
+        str(tmp_path / "m.csv"),
+        "--out-dir",
+        str(tmp_path),
+        "--settings",
+        json.dumps(config),
+    ]
+    tables.main([*options, "--contrasts", str(tmp_path / "c.csv")])
+    text = (tmp_path / "table2.md").read_text().splitlines()
+    bold = {line.split("|")[1].strip(): line.count("**") // 2 for line in text if line.startswith("| ")}
+    assert bold["OLS"] == 1 and bold["LS"] == 1 and bold["Hard labels"] == 0
+    assert r"\textbf{0.2500}" in (tmp_path / "table2.tex").read_text()
+
+
+def test_table3_has_the_ten_measures_and_moves_the_papers_decimal_point(tmp_path):
+    config = settings(
+        datasets=["Chaoyang"], backbones=["resnet34"], runs=["hard", "lsplus"], published="lsplus_miccai2024"
+    )
+    frame = metrics(config)
+    undefined = frame["metric"] == "auroc"
+    frame.loc[undefined, "value"] = float("nan")
+    out = build(tmp_path, config, frame)
+    table = pd.read_csv(out / "table3.csv", dtype=str).set_index(["Method", "Source"])
+    assert len(table.columns) == 11
+    theirs = table.loc[("Hard labels", "published (LS+ (MICCAI 2024))")]
+    assert list(theirs)[1:] == ["81.50", "94.08", "75.91", "74.58", "75.10", "0.1133", "0.1121", "0.0626", "0.7421", "0.2974"]
+    ours = table.loc[("Hard labels", "ours")]
+    assert ours["Accuracy (%)"] == "75.00" and ours["AUROC (%)"] == "–" and ours["NLL (nats)"] == "0.2500"
+    assert "Missing" not in (out / "table3.md").read_text()

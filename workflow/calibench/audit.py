@@ -90,9 +90,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         table, audited, report = audit(frame, settings, reader, args.threads)
         if args.thumbnails:
             args.thumbnails.mkdir(parents=True, exist_ok=True)
-            auditreport.write_thumbnails(report["examples"], reader, settings["store"]["window"], args.thumbnails)
+            auditreport.write_thumbnails(
+                report["examples"], reader, settings["store"]["window"], args.thumbnails
+            )
     else:
-        table, audited, report = frame[["filename", "label", "split"]], frame, {"images": len(frame), "enabled": False}
+        table, audited, report = (
+            frame[["filename", "label", "split"]],
+            frame,
+            {"images": len(frame), "enabled": False},
+        )
         if args.thumbnails:
             args.thumbnails.mkdir(parents=True, exist_ok=True)
     write_frame(table, args.out_table)

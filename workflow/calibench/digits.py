@@ -1,7 +1,7 @@
 """Stage digits: write scikit-learn's handwritten digits as PNG files and lists, the data of the demo.
 
-1,797 real scans of digits, 8x8 pixels with 17 grey levels (Alpaydin and Kaynak 1998, UCI Optical Recognition
-of Handwritten Digits, CC BY 4.0), shipped with scikit-learn: no download. Written as files so that the demo is
+1,797 real scans, 8x8 pixels with 17 grey levels (Alpaydin and Kaynak 1998, UCI Optical Recognition of
+Handwritten Digits, CC BY 4.0), shipped with scikit-learn: no download. Written as files so that the demo is
 read the same way as RadImageNet. Writers are not recorded, so the split cannot keep them apart.
 """
 

@@ -123,10 +123,9 @@ def _picked(n: int, points: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(n, points, replace=False))
 
 
-def draw_reliability(args: argparse.Namespace) -> Any:
-    """Reliability diagrams on one split and checkpoint."""
+def _confidences(args: argparse.Namespace) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
+    """Panel title → (confidence (N,), correct (N,)) on one split and checkpoint, and the figure's title."""
     from calibench.metrics.probabilities import Predictions
-    from calibench.plots import reliability
 
     found = identities(args.run_dirs)
     runs = {}
@@ -138,7 +137,28 @@ def draw_reliability(args: argparse.Namespace) -> Any:
         seen = Predictions.of(logits[mask], index["target"].to_numpy()[mask], f"{path} ({args.split})")
         runs[head] = (seen.confidence, seen.correct)
     n = len(next(iter(runs.values()))[0])
-    return reliability.draw(runs, _title(found, f"{args.split}, checkpoint {args.checkpoint}, {n:,} images"))
+    return runs, _title(found, f"{args.split}, checkpoint {args.checkpoint}, {n:,} images")
+
+
+def draw_reliability(args: argparse.Namespace) -> Any:
+    """Reliability diagrams on one split and checkpoint."""
+    from calibench.plots import reliability
+
+    return reliability.draw(*_confidences(args))
+
+
+def draw_retention(args: argparse.Namespace) -> Any:
+    """Retention curves of all runs in one panel."""
+    from calibench.plots import selective
+
+    return selective.draw_retention(*_confidences(args))
+
+
+def draw_density(args: argparse.Namespace) -> Any:
+    """Confidence of right and of wrong predictions."""
+    from calibench.plots import selective
+
+    return selective.draw_density(*_confidences(args))
 
 
 def read_history(run_dir: Path) -> pd.DataFrame:
@@ -200,7 +220,9 @@ def draw_matrix(args: argparse.Namespace) -> Any:
 
 KINDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str]] = {
     "tsne": (draw_tsne, "Fig. 2: t-SNE of penultimate features with cluster scores measured on the features"),
-    "reliability": (draw_reliability, "reliability diagrams with bin counts"),
+    "reliability": (draw_reliability, "reliability diagrams with bin counts and null bands"),
+    "retention": (draw_retention, "retention curves with R-AUC (LS+ Fig. 1)"),
+    "density": (draw_density, "confidence of right and wrong predictions (LS+ Fig. 2)"),
     "curves": (draw_curves, "learning curves from history.jsonl"),
     "matrix": (draw_matrix, "heat map of the OLS matrix"),
 }
@@ -232,7 +254,7 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--points", type=int, default=0, help="map a seeded draw of so many samples (0 = all)"
             )
-        if kind == "reliability":
+        if kind in ("reliability", "retention", "density"):
             sub.add_argument("--split", default="test", choices=["select", "calibrate", "test"])
             sub.add_argument("--checkpoint", default="top1")
         if kind == "matrix":

@@ -8,6 +8,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from calibench.errors import UserError
 
@@ -27,6 +28,21 @@ class Classifier(nn.Module):
         super().__init__()
         self.body = body
         self.head = head
+        self.feature_map: Tensor | None = None
+
+    def watch_feature_map(self) -> None:
+        """From now on keep each pass's last feature map (B, D, h, w) in ``feature_map``; Zipf's method reads it.
+
+        Raises:
+            UserError: if the backbone does not pool its last map into the features of the head.
+        """
+        last = next((getattr(self.body, n) for n in ("layer4", "features") if hasattr(self.body, n)), None)
+        if last is None:
+            raise UserError(f"zipf: mode dense knows no last feature map of {type(self.body).__name__}; set mode: rank")
+        last.register_forward_hook(self._keep_map)
+
+    def _keep_map(self, _module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        self.feature_map = output
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K)."""
@@ -71,6 +87,8 @@ def _small_input(network: nn.Module, name: str) -> None:
 
 def _apply_settings(network: nn.Module, settings: dict[str, Any]) -> None:
     for module in network.modules():
+        if settings["zero_init_residual"] and isinstance(module, Bottleneck | BasicBlock):
+            nn.init.zeros_(module.bn3.weight if isinstance(module, Bottleneck) else module.bn2.weight)
         if isinstance(module, nn.Dropout) and settings["dropout"] is not None:
             module.p = settings["dropout"]
         if isinstance(module, nn.BatchNorm2d) and settings["batch_norm_momentum"] is not None:

@@ -1,4 +1,6 @@
-"""Stage: the report of an experiment, as an executed notebook and as one HTML file that opens without a network."""
+"""Stage: the report of an experiment, as an executed notebook and as one HTML file that opens without
+a network.
+"""
 
 import argparse
 import json
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def parse_settings(text: str) -> dict[str, Any]:
-    """Settings {"config": completed configuration, "version": …}.
+    """Settings {"config": completed configuration, "version": …}; other keys say nothing to the report.
 
     Raises:
         UserError: if it is no JSON object.
@@ -31,7 +33,9 @@ def parse_settings(text: str) -> dict[str, Any]:
     return settings
 
 
-def report(experiment_dir: Path, settings: dict[str, Any], stores: Sequence[Path], notebook: Path) -> tuple[str, str]:
+def report(
+    experiment_dir: Path, settings: dict[str, Any], stores: Sequence[Path], notebook: Path
+) -> tuple[str, str]:
     """The executed notebook and the HTML page as texts.
 
     Raises:
@@ -41,11 +45,13 @@ def report(experiment_dir: Path, settings: dict[str, Any], stores: Sequence[Path
 
     if not notebook.is_file():
         raise UserError(f"--notebook {notebook} is missing")
-    reporting.open_experiment(experiment_dir, settings, list(stores))  # a mistake is told before a kernel starts
+    reporting.open_experiment(
+        experiment_dir, settings, list(stores)
+    )  # a mistake is told before a kernel starts
     parameters = {
         "experiment_dir": str(experiment_dir),
         "stores": [str(path) for path in stores],
-        "settings": {key: settings[key] for key in ("config", "version")},
+        "settings": {key: settings[key] for key in ("config", "version") if key in settings},
     }
     executed = kernel.execute(notebook, parameters)
     return nbformat.writes(executed) + "\n", page.render(executed)
@@ -55,8 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = argparse.ArgumentParser(prog="python -m calibench.report", description=__doc__)
     parser.add_argument("--experiment-dir", type=Path, required=True, help="results/<experiment>")
-    parser.add_argument("--settings", required=True, help="JSON: config (completed), version")
-    parser.add_argument("--stores", type=Path, nargs="*", default=[], metavar="STORE_DIR", help="decoded stores of its data sets")
+    parser.add_argument("--settings", required=True, help="JSON: config (completed), version (default: this)")
+    parser.add_argument(
+        "--stores",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="STORE_DIR",
+        help="decoded stores of its data sets",
+    )
     parser.add_argument("--notebook", type=Path, required=True, help="notebooks/report.ipynb")
     parser.add_argument("--out-notebook", type=Path, required=True, help="executed notebook to write")
     parser.add_argument("--out", type=Path, required=True, help="HTML to write")

@@ -11,7 +11,7 @@ from calibench.errors import UserError
 from calibench.files import canonical, read_json
 
 PARTS = ("model", "train", "augment", "data")
-DATA_KEYS = ("root", "format", "files", "split", "sample", "calibrate", "audit", "store")
+DATA_KEYS = ("root", "format", "files", "labels", "split", "sample", "calibrate", "audit", "store")
 
 
 def expand_braces(text: str) -> list[str]:

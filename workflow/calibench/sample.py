@@ -104,9 +104,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out-report", required=True, help="JSON: cap, seed, classes below the cap, priors")
     args = parser.parse_args(argv)
     frame, report = draw(read_frame(args.list, LIST_COLUMNS), parse(args.settings))
-    for short in report["below_cap"]:
+    if short := report["below_cap"]:
+        least = min(short, key=lambda entry: entry["n"])
         log.warning(
-            "class '%s' has %d images in %s, fewer than the cap", short["label"], short["n"], short["split"]
+            "%d classes have fewer images than the cap of %d (the fewest: '%s', %d); all are in the report",
+            len(short),
+            report["per_class"],
+            least["label"],
+            least["n"],
         )
     write_frame(frame, args.out)
     write_json(args.out_report, report)

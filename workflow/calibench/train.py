@@ -55,7 +55,7 @@ def split_images(store: np.ndarray, index: pd.DataFrame, device: torch.device, r
 
 
 def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    return index.set_index("row").loc[rows, "target"].to_numpy(np.int64)
+    return index.set_index("row").loc[rows, "target"].to_numpy(np.int64, copy=True)
 
 
 def _other_predictions(run_dir: Path) -> dict[str, torch.Tensor]:
@@ -108,6 +108,8 @@ def make_job(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: d
     layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
     model = model.to(device=device, memory_format=layout)
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
+    if "feature_map" in regime.needs:
+        model.watch_feature_map()
     teacher = prepare_regime(regime, others, len(splits["train"]), num_classes, device)
     regime = regime.to(device)
     labels = noisy_labels(_targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"])

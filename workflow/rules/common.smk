@@ -1,4 +1,4 @@
-import re, sys
+import os, re, sys
 from pathlib import Path
 
 WORKFLOW = Path(

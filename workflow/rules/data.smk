@@ -30,9 +30,39 @@ rule list:
         " --out-classes {output.classes}"
 
 
-rule sample:
+rule audit:
     input:
         list="results/store/{store}/list.csv",
+    output:
+        table="results/store/{store}/audit.csv",
+        list="results/store/{store}/audited.csv",
+        report="results/store/{store}/audit.json",
+        thumbnails=directory("results/store/{store}/thumbnails"),
+    log:
+        "results/store/{store}/audit.log",
+    conda:
+        "../../envs/analyse.yaml"
+    threads: config["resources"]["data_threads"]
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 240 * attempt,
+    params:
+        settings=lambda w: settings_json(
+            runs.dataset_settings(config, STORES[w.store]), "calibench.audit"
+        ),
+    shell:
+        "stage {log} calibench.audit --settings {params.settings:q} --list {input.list}"
+        " --out-table {output.table} --out-list {output.list} --out-report {output.report}"
+        " --thumbnails {output.thumbnails} --threads {threads}"
+
+
+rule sample:
+    input:
+        list=lambda w: (
+            f"results/store/{w.store}/audited.csv"
+            if config["datasets"][STORES[w.store]]["audit"]["enabled"]
+            else f"results/store/{w.store}/list.csv"
+        ),
     output:
         sample="results/store/{store}/sample.csv",
         report="results/store/{store}/sample.json",

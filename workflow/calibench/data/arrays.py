@@ -1,4 +1,4 @@
-"""Data sets that are a few arrays instead of many files: MedMNIST's npz, idx (MNIST, FashionMNIST), CIFAR binary.
+"""Data sets that are a few arrays, not many files: MedMNIST's npz, idx (MNIST, FashionMNIST), CIFAR binary.
 
 Nothing is ever unpickled: npz members are read with ``allow_pickle=False``, CIFAR only in its binary version.
 Images stay on disk: compressed arrays are unpacked once into an unnamed temporary file and mapped.
@@ -84,7 +84,9 @@ def _as_classes(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise UserError(f"{where}: labels of shape {labels.shape}; one class per image is needed, not several")
+        raise UserError(
+            f"{where}: labels of shape {labels.shape}; one class per image is needed, not several"
+        )
     if labels.dtype.kind not in "iu":
         raise UserError(f"{where}: labels of type {labels.dtype}; whole numbers are needed")
     return np.asarray(labels)
@@ -93,7 +95,9 @@ def _as_classes(labels: np.ndarray, where: str) -> np.ndarray:
 def _part(images: np.ndarray, labels: np.ndarray, names: list[str], where: str) -> Part:
     classes = _as_classes(labels, where)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        raise UserError(f"{where}: images of shape {images.shape}; (N,H,W) or (N,H,W,3) is needed, volumes are not read")
+        raise UserError(
+            f"{where}: images of shape {images.shape}; (N,H,W) or (N,H,W,3) is needed, volumes are not read"
+        )
     if len(images) != len(classes):
         raise UserError(f"{where}: {len(images)} images and {len(classes)} labels; the file is damaged")
     if names and len(classes) and not 0 <= classes.min() <= classes.max() < len(names):
@@ -124,7 +128,10 @@ def _load_npz(root: Path, files: dict[str, str], names: list[str], key: str) -> 
             raise UserError(f"{path}: array 'train_images' is missing; it has {', '.join(sorted(members))}")
         return {
             s: _part(
-                _npz_member(archive, f"{s}_images"), _npz_member(archive, f"{s}_labels"), names, f"{path}, {s}"
+                _npz_member(archive, f"{s}_images"),
+                _npz_member(archive, f"{s}_labels"),
+                names,
+                f"{path}, {s}",
             )
             for s in splits
         }
@@ -163,7 +170,7 @@ def _cifar_names(root: Path) -> list[str]:
 
 
 def _load_cifar(root: Path, files: dict[str, str], names: list[str], key: str) -> dict[str, Part]:
-    """CIFAR-10 and CIFAR-100, binary version: records of 1 or 2 label bytes and 3x32x32 bytes (RGB planes)."""
+    """CIFAR-10 and -100, binary version: records of 1 or 2 label bytes and 3x32x32 bytes (RGB planes)."""
     if not files:
         files = CIFAR_100 if (root / "train.bin").is_file() else CIFAR_10
         if any((root / pickled).is_file() for pickled in ("data_batch_1", "train")):
@@ -196,17 +203,21 @@ LOADERS = {"npz": _load_npz, "idx": _load_idx, "cifar": _load_cifar}
 def load(settings: dict[str, Any], root: Path) -> dict[str, Part]:
     """Open the arrays of a dataset.
 
-    Settings: ``format`` (npz, idx, cifar), ``files`` (see the loaders), ``labels`` (names of the classes 0..K-1;
-    without them the numbers are the names, but CIFAR's come with its files).
+    Settings: ``format`` (npz, idx, cifar), ``files`` (see the loaders), ``labels`` (names of the classes
+    0..K-1; without them the numbers are the names, but CIFAR's come with its files).
 
     Raises:
         UserError: naming the file: missing, damaged, pickled, several labels per image, volumes.
     """
     key = f"datasets.{settings['name']}"
     try:
-        return LOADERS[settings["format"]](root, settings["files"], list(settings.get("labels") or []), key)
+        return LOADERS[settings["format"]](
+            root, settings["files"], [str(n) for n in settings["labels"] or []], key
+        )
     except DAMAGED as error:
-        raise UserError(f"{key}.root {root}: an array cannot be read ({error}); check or download it again") from error
+        raise UserError(
+            f"{key}.root {root}: an array cannot be read ({error}); check or download it again"
+        ) from error
 
 
 def name_of(split: str, number: int) -> str:

@@ -70,7 +70,9 @@ def _pairs(frame: pd.DataFrame, found: Findings) -> pd.DataFrame:
     kind = np.repeat(["exact", "near"], [int(copies.sum()), len(found.first)])
     split, label = frame["split"].to_numpy(dtype=object), frame["label"].to_numpy(dtype=object)
     across_splits, across_classes = split[first] != split[second], label[first] != label[second]
-    where = np.where(across_splits, "across splits", np.where(across_classes, "across classes", "within class"))
+    where = np.where(
+        across_splits, "across splits", np.where(across_classes, "across classes", "within class")
+    )
     return pd.DataFrame({"a": first, "b": second, "kind": kind, "where": where, "conflict": across_classes})
 
 
@@ -87,6 +89,13 @@ def _near_counts(pairs: pd.DataFrame, found: Findings) -> dict[str, int]:
     }
 
 
+def _copies_of_test(found: Findings, test: np.ndarray) -> dict[str, int]:
+    """Images of train and validation that equal a test image, and those that are only near one."""
+    exact = findings.copies_of_test(found, test, near_too=False) & ~test
+    both = findings.copies_of_test(found, test) & ~test
+    return {"exact": int(exact.sum()), "near": int((both & ~exact).sum())}
+
+
 def examples(pairs: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The first few pairs of each kind, by file name."""
     names, labels, splits = (frame[c].to_numpy(dtype=object) for c in ("filename", "label", "split"))
@@ -95,7 +104,8 @@ def examples(pairs: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
         order = np.argsort(names[group["a"]].astype(str), kind="stable")[:EXAMPLES]
         for a, b in group[["a", "b"]].to_numpy()[order]:
             sides = {
-                key: {"filename": names[i], "label": labels[i], "split": splits[i]} for key, i in (("a", a), ("b", b))
+                key: {"filename": names[i], "label": labels[i], "split": splits[i]}
+                for key, i in (("a", a), ("b", b))
             }
             chosen.append({"kind": kind, "where": where, **sides})
     return chosen
@@ -122,13 +132,17 @@ def summary(
             "all": findings.error_floor(found.exact, target),
             "test": findings.error_floor(found.exact[test], target[test]),
         },
-        "copies_of_test": int((findings.copies_of_test(found, test) & ~test).sum()),
-        "dropped": {c: {s: int(((reason == c) & (frame["split"] == s)).sum()) for s in SPLITS} for c in causes},
+        "copies_of_test": _copies_of_test(found, test),
+        "dropped": {
+            c: {s: int(((reason == c) & (frame["split"] == s)).sum()) for s in SPLITS} for c in causes
+        },
         "examples": examples(pairs, frame),
     }
 
 
-def write_thumbnails(chosen: list[dict[str, Any]], reader: Reader, window: list[float] | None, folder: Path) -> None:
+def write_thumbnails(
+    chosen: list[dict[str, Any]], reader: Reader, window: list[float] | None, folder: Path
+) -> None:
     """Write each example pair side by side as PNG, and its file name into the example as ``thumbnail``."""
     for number, example in enumerate(chosen, 1):
         images = [reader.read(example[side]["filename"]) for side in ("a", "b")]

@@ -15,7 +15,7 @@ def is_dicom(data: bytes) -> bool:
 def decode_dicom(data: bytes) -> np.ndarray:
     """Pixels of a single-frame DICOM file after its rescale (for CT: Hounsfield units).
 
-    MONOCHROME1 (low values bright) is inverted within its stored range before, so that bright is high everywhere.
+    MONOCHROME1 (low values bright) is inverted within its stored range before, so that bright is always high.
 
     Returns:
         (H, W) float32 in modality units, or (H, W, 3) uint8 BGR for colour.
@@ -44,4 +44,6 @@ def decode_dicom(data: bytes) -> np.ndarray:
     except Unreadable:
         raise
     except Exception as error:  # pydicom and its plug-ins raise nearly anything on damaged files
-        raise Unreadable(f"DICOM: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+        raise Unreadable(
+            f"DICOM: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error

@@ -1,4 +1,4 @@
-"""From fingerprints to findings: clusters of copies, conflicts of labels, leaks, and what the policy drops."""
+"""From fingerprints to findings: clusters of copies, label conflicts, leaks, and what the policy drops."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +19,9 @@ SPLITS = ("train", "val", "test")
 class Findings:
     """What is known of N images.
 
-    exact (N,) cluster of equal pixels, -1 = unreadable; ``first``, ``second`` (P,) near pairs of exact clusters;
-    near (N,) cluster of near-duplicates (exact copies included), -1 = unreadable or blank; blank (N,) bool.
+    exact (N,) cluster of equal pixels 0..C-1, -1 = unreadable; representative (C,) the first row of each;
+    first, second (P,) pairs of clusters that are near each other; near (N,) cluster of near-duplicates (exact
+    copies included), -1 = unreadable or blank; blank (N,) bool.
     """
 
     exact: np.ndarray
@@ -66,10 +67,12 @@ def distinct(clusters: np.ndarray, values: np.ndarray, count: int) -> np.ndarray
     return np.bincount(pairs // (values.max(initial=0) + 1), minlength=count)
 
 
-def copies_of_test(found: Findings, test: np.ndarray) -> np.ndarray:
-    """(N,) images equal to a test image, or directly near one (not through a chain of others)."""
+def copies_of_test(found: Findings, test: np.ndarray, near_too: bool = True) -> np.ndarray:
+    """(N,) images equal to a test image or, ``near_too``, directly near one (not through a chain)."""
     count = len(found.representative)
     of_test = _flags(found.exact, test, count)
+    if not near_too:
+        return (found.exact >= 0) & of_test[found.exact]
     touched = of_test.copy()
     touched[found.first[of_test[found.second]]] = True
     touched[found.second[of_test[found.first]]] = True

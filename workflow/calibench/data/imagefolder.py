@@ -28,7 +28,7 @@ def _images(folder: Path, root: Path) -> list[str]:
 def read_tree(root: Path) -> pd.DataFrame:
     """List a tree.
 
-    ``root/{train,val,test}/<class>/**/<image>`` keeps these splits (``valid`` and ``validation`` are val); else
+    ``root/{train,val,test}/<class>/**/<image>`` keeps these splits (``valid``, ``validation`` are val); else
     ``root/<class>/**/<image>`` leaves the split empty, to be drawn by the seed.
 
     Returns:

@@ -3,6 +3,7 @@
 import logging
 import posixpath
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from calibench.data import arrays, imagefolder, radimagenet, splitting
-from calibench.data.csvfile import COLUMNS, Table, read_table
+from calibench.data.csvfile import Table, read_table
 from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -60,16 +61,20 @@ def read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Wher
             table.frame["split"] = name
         tables.append(table)
     frame = pd.concat([t.frame for t in tables], ignore_index=True)
-    return frame[list(COLUMNS)], _where(tables)
+    return frame, _where(tables)
 
 
 def read_arrays(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
     """List the images of array formats; see :func:`read_lists`."""
     parts = arrays.load(settings, root)
     rows = [
-        (arrays.name_of(split, i), label, split) for split, part in parts.items() for i, label in enumerate(part.labels)
+        (arrays.name_of(split, i), label, split)
+        for split, part in parts.items()
+        for i, label in enumerate(part.labels)
     ]
-    frame = pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(group="", stratum="")
+    frame = pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(
+        group="", stratum=""
+    )
     return frame, lambda row: f"{root}, {rows[row][0]}"
 
 
@@ -97,12 +102,14 @@ def read_source(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Whe
 
 
 def _where(tables: list[Table]) -> Where:
-    ends = np.cumsum([len(t.frame) for t in tables])
+    sizes = [len(t.frame) for t in tables]
+    ends = np.cumsum(sizes)
+    tables = [replace(t, frame=t.frame.iloc[:0].copy()) for t in tables]  # lines are found in the files again
 
     def where(row: int) -> str:
         index = int(np.searchsorted(ends, row, side="right"))
         table = tables[index]
-        return f"{table.path}, line {table.line(row - (int(ends[index]) - len(table.frame)))}"
+        return f"{table.path}, line {table.line(row - (int(ends[index]) - sizes[index]))}"
 
     return where
 
@@ -167,9 +174,7 @@ def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -
     shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}
     frame["split"] = given
     if present and shares:
-        log.info(
-            "the lists have no rows for %s; cutting them from train by the seed", " and ".join(shares)
-        )
+        log.info("the lists have no rows for %s; cutting them from train by the seed", " and ".join(shares))
     if shares:
         rows = frame.loc[open_rows]
         codes = pd.factorize(rows["label"])[0]
@@ -271,7 +276,7 @@ def load(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def fill_strata(frame: pd.DataFrame) -> None:
     """Fill empty strata in place with modality/anatomy from RadImageNet's paths."""
     known = frame["stratum"]
-    found = pd.Series(radimagenet.strata(frame["filename"]), index=frame.index, dtype="str")
+    found = radimagenet.strata(frame["filename"])
     frame["stratum"] = known.where(known != "", found)
     unknown = int((frame["stratum"] == "").sum())
     if unknown:

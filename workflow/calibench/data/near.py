@@ -7,15 +7,15 @@ import numpy as np
 
 log = logging.getLogger(__name__)
 
-MAX_DISTANCE = 9  # 5 bands of 13 bits; wider distances would compare everything with everything
-NEIGHBOURS = 512  # looked at per bucket: a flood of like hashes must not become a square
+MAX_DISTANCE = 9  # 5 bands of 13 bits; wider ones would compare nearly everything with everything
+NEIGHBOURS = 128  # looked at per bucket: a flood of like hashes must not become a square
 CHUNK = 1 << 21
-MIN_CORRELATION = 0.99  # of 16x16 thumbnails, see docs of pairs
+MIN_CORRELATION = 0.99  # of 16x16 thumbnails; why: see pairs()
 
 
 def _bands(distance: int) -> list[tuple[int, int]]:
-    """(shift, width) of bands so that two hashes within ``distance`` differ by at most one bit in one of them."""
-    count = distance // 2 + 1
+    """(shift, width) of bands: hashes within ``distance`` differ by at most one bit in one of them."""
+    count = max(2, distance // 2 + 1)
     edges = np.linspace(0, 64, count + 1).round().astype(int)
     return [(int(a), int(b - a)) for a, b in zip(edges, edges[1:], strict=False)]
 
@@ -35,7 +35,7 @@ def _expand(first: np.ndarray, low: np.ndarray, high: np.ndarray, order: np.ndar
 
 
 def _candidates(values: np.ndarray, width: int, flips: bool) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Pairs whose band values are equal or, with ``flips``, differ in one bit; and how many were passed over."""
+    """Pairs whose band values are equal or, with ``flips``, differ in one bit; how many were passed over."""
     order = np.argsort(values, kind="stable")
     ranked = values[order]
     offsets = np.searchsorted(ranked, np.arange((1 << width) + 1)) if width <= 24 else None
@@ -63,9 +63,9 @@ def _candidates(values: np.ndarray, width: int, flips: bool) -> Iterator[tuple[n
 def within(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of rows whose hashes differ in at most ``distance`` bits.
 
-    Multi-index search (Norouzi et al. 2012): the hash is cut into ``distance // 2 + 1`` bands, and of two hashes
-    within the distance one band differs in at most one bit. Exact unless a bucket holds more than 512 hashes;
-    then each looks at 512 of them, which is logged.
+    Multi-index search (Norouzi et al. 2012): the hash is cut into ``distance // 2 + 1`` bands (two at least),
+    and of two hashes within the distance one band differs in at most one bit. Exact unless a bucket holds
+    more than 128 hashes; then each looks at 128 of them, the likest, which is logged.
 
     Args:
         hashes: (N,) uint64.
@@ -116,10 +116,10 @@ def correlation(thumbs: np.ndarray, first: np.ndarray, second: np.ndarray) -> np
 def pairs(perceptual: np.ndarray, thumbs: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
     """Near-duplicates: hashes within ``distance`` bits and thumbnails that correlate to at least 0.99.
 
-    The hash alone is too coarse for medical images, which share one composition: on 13,359 CT, MR and ultrasound
-    images distance 4 gave 9,038 pairs, 209 of them across classes; verified, 4,150 and 7. Saving as JPEG of
-    quality 50, shrinking to 70 % or brightening by 10 % keep the hash within 4 bits for 95 to 99 % of images and
-    the correlation above 0.99 (our measurement). Turned or mirrored copies are not found.
+    The hash alone is too coarse for medical images, which share one composition: on 13,359 CT, MR and
+    ultrasound images distance 4 gave 9,038 pairs, 209 of them across classes; verified, 4,150 and 7. Saving
+    as JPEG of quality 50, shrinking to 70 % or brightening by 10 % keep the hash within 4 bits for at least
+    95 % of images (our measurement). Turned or mirrored copies are not found.
 
     Returns:
         (P,) first and (P,) second row.

@@ -61,8 +61,9 @@ def content_hash(image: np.ndarray) -> int:
         blue = image[:, :, 0]
         if np.array_equal(blue, image[:, :, 1]) and np.array_equal(blue, image[:, :, 2]):
             image = blue
-    head = f"{image.dtype.str}{image.shape}".encode()
-    return int.from_bytes(hashlib.blake2b(head + image.tobytes(), digest_size=8).digest(), "little")
+    digest = hashlib.blake2b(f"{image.dtype.str}{image.shape}".encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(image))
+    return int.from_bytes(digest.digest(), "little")
 
 
 def perceptual_hashes(reduced: np.ndarray) -> np.ndarray:
@@ -83,7 +84,7 @@ def perceptual_hashes(reduced: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _chunk(reader: Reader, names: list[str], window: list[float] | None) -> tuple[Prints, np.ndarray]:
+def _chunk(reader: Reader, names: list[str], window: list[float] | None) -> Prints:
     prints = Prints.empty(len(names))
     reduced = np.zeros((len(names), SIDE, SIDE), np.float32)
     for row, name in enumerate(names):
@@ -99,7 +100,7 @@ def _chunk(reader: Reader, names: list[str], window: list[float] | None) -> tupl
         reduced[row] = small
         prints.thumbs[row] = cv2.resize(small, (THUMB, THUMB), interpolation=cv2.INTER_AREA).ravel()
     prints.perceptual = perceptual_hashes(reduced)
-    return prints, reduced
+    return prints
 
 
 def fingerprint(reader: Reader, names: list[str], window: list[float] | None, threads: int) -> Prints:
@@ -107,7 +108,7 @@ def fingerprint(reader: Reader, names: list[str], window: list[float] | None, th
     prints = Prints.empty(len(names))
 
     def work(start: int, stop: int) -> tuple[int, int, Prints]:
-        return start, stop, _chunk(reader, names[start:stop], window)[0]
+        return start, stop, _chunk(reader, names[start:stop], window)
 
     for start, stop, part in over_chunks(work, len(names), threads, "audit"):
         for field in ("content", "perceptual", "thumbs", "contrast"):

@@ -4,7 +4,9 @@ Layout (Mei et al. 2022): ``radiology_ai/{CT,MR}/<anatomy>/<pathology>/<file>.pn
 ultrasound: ``radiology_ai/US/<organ>/usnNNNNNN.png``. Patient ids are not released.
 """
 
-from collections.abc import Iterable
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 FILES = {split: f"RadiologyAI_{split}.csv" for split in ("train", "val", "test")}
 MODALITIES = ("CT", "MR", "US")
@@ -19,13 +21,9 @@ def _stratum(folder: str) -> str:
     return ""
 
 
-def strata(filenames: Iterable[str]) -> list[str]:
+def strata(filenames: pd.Series) -> pd.Series:
     """``modality/anatomy`` of each path (``CT/abd``, ``US/liver``), ``''`` where the path does not tell."""
-    cache: dict[str, str] = {}
-    result = []
-    for filename in filenames:
-        folder = filename[: filename.rfind("/") + 1].rstrip("/")
-        if folder not in cache:
-            cache[folder] = _stratum(folder)
-        result.append(cache[folder])
-    return result
+    folders = pc.replace_substring_regex(pa.chunked_array(pa.array(filenames)), r"/?[^/]*$", "")
+    coded = folders.dictionary_encode().combine_chunks()  # few folders hold many images
+    names = pa.array([_stratum(folder) for folder in coded.dictionary.to_pylist()], pa.string())
+    return pd.Series(names.take(coded.indices).to_pandas(), dtype="str").set_axis(filenames.index)

@@ -84,6 +84,11 @@ def _check(settings: dict[str, Any]) -> None:
     if settings["split"]["val"] + settings["split"]["test"] >= 1:
         raise UserError(f"{where}.split: val and test together leave nothing for train; lower one of them")
     _share(settings["calibrate"], f"{where}.calibrate")
+    names = settings["labels"]
+    if names is not None and not (isinstance(names, list) and len(set(map(str, names))) == len(names)):
+        raise UserError(
+            f"{where}.labels must be a list of different class names, in the order of the numbers"
+        )
     sample = settings["sample"]
     if sample["per_class"] is not None:
         _whole(sample["per_class"], f"{where}.sample.per_class", 1)

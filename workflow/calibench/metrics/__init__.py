@@ -3,9 +3,14 @@
 import numpy as np
 
 from calibench.metrics.accuracy import target_rank
-from calibench.metrics.calibration import ece
-from calibench.metrics.probabilities import Predictions
+from calibench.metrics.calibration import reliability
+from calibench.metrics.classwise import adaptive_error, classwise
+from calibench.metrics.debiased import ece_debiased, squared_error_debiased
+from calibench.metrics.discrimination import class_counts, macro_scores
+from calibench.metrics.probabilities import Predictions, check_probs
 from calibench.metrics.proper import brier, nll
+from calibench.metrics.selective import aurc, coverage_at, retention
+from calibench.metrics.smooth import smooth_ece
 
 ROUNDING = 1e-9  # float64 sums of at most a few million terms stay far below this
 
@@ -21,30 +26,73 @@ def hold_invariant(ece_value: float, avg_confidence: float, accuracy: float, whe
         raise AssertionError(f"{where}: ECE {ece_value!r} is below |confidence - accuracy| = {gap!r}")
 
 
+def core(seen: Predictions, where: str = "logits") -> dict[str, float]:
+    """The cheap measures, also taken per stratum and per calibrator: errors, ECE, confidence, proper scores.
+
+    ``top1_error``, ``top5_error`` (k = min(5, K)), ``ece``, ``avg_confidence``, ``nll`` (nats), ``brier``,
+    ``gap`` (mean confidence - accuracy), ``ece_debiased``.
+
+    Raises:
+        AssertionError: if the ECE breaks its lower bound (:func:`hold_invariant`).
+    """
+    rank = target_rank(seen.scores, seen.targets)
+    bins = reliability(seen.confidence, seen.correct)
+    error, confidence = float((rank >= 1).mean()), float(seen.confidence.mean())
+    hold_invariant(bins.ece, confidence, 1 - error, where)
+    return {
+        "top1_error": error,
+        "top5_error": float((rank >= min(5, seen.scores.shape[1])).mean()),
+        "ece": bins.ece,
+        "avg_confidence": confidence,
+        "nll": nll(seen.log_probs, seen.targets),
+        "brier": brier(seen.probs, seen.targets),
+        "gap": confidence - (1 - error),
+        "ece_debiased": ece_debiased(bins),
+    }
+
+
+def measure_all(seen: Predictions, where: str = "logits") -> dict[str, float]:
+    """Every measure of docs/metrics.md; NaN where one is undefined (``absent_classes`` says why AUROC is)."""
+    values = core(seen, where)
+    confidence, correct = seen.confidence, seen.correct
+    counts = class_counts(seen.predicted, seen.targets, seen.probs.shape[1])
+    each = classwise(seen.probs, seen.targets)
+    present = ~np.isnan(each.auroc)
+    values |= {name: float(value) for name, value in macro_scores(counts).items()}
+    values |= {
+        "auroc": float(each.auroc.mean()),
+        "auroc_present": float(each.auroc[present].mean()) if present.any() else float("nan"),
+        "absent_classes": float((counts[0] == 0).sum()),
+        "squared_error_debiased": squared_error_debiased(reliability(confidence, correct)),
+        "ace_top_label": adaptive_error(confidence, correct),
+        "sce": float(each.sce.mean()),
+        "ace": float(each.ace.mean()),
+        "smooth_ece": smooth_ece(confidence, correct),
+        "confidence_right": _mean(confidence[correct]),
+        "confidence_wrong": _mean(confidence[~correct]),
+        "aurc": aurc(confidence, correct),
+        "coverage_at_5": coverage_at(confidence, correct),
+    }
+    return values | retention(confidence, correct)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
 def measure(logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> dict[str, float]:
-    """The measures of Tables 1 and 2 and the proper scores, all as fractions (``nll`` in nats).
+    """All measures of one set of predictions, as fractions (``nll`` in nats).
 
     Args:
         logits: (N, K) float32.
         targets: (N,) integers in 0..K-1.
         where: what to call the predictions in an error.
 
-    Returns:
-        ``top1_error``, ``top5_error`` (k = min(5, K)), ``ece``, ``avg_confidence``, ``nll``, ``brier``.
-
     Raises:
         UserError: see :func:`calibench.metrics.probabilities.check`.
         AssertionError: if the ECE breaks its lower bound (:func:`hold_invariant`).
     """
-    seen = Predictions.of(logits, targets, where)
-    rank = target_rank(seen.logits, seen.targets)
-    values = {
-        "top1_error": float((rank >= 1).mean()),
-        "top5_error": float((rank >= min(5, seen.logits.shape[1])).mean()),
-        "ece": ece(seen.confidence, seen.correct),
-        "avg_confidence": float(seen.confidence.mean()),
-        "nll": nll(seen.log_probs, seen.targets),
-        "brier": brier(seen.probs, seen.targets),
-    }
-    hold_invariant(values["ece"], values["avg_confidence"], 1 - values["top1_error"], where)
-    return values
+    return measure_all(Predictions.of(logits, targets, where), where)
+
+
+__all__ = ["Predictions", "check_probs", "core", "hold_invariant", "measure", "measure_all"]

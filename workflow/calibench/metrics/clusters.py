@@ -6,12 +6,12 @@ import numpy as np
 def cluster_scores(features: np.ndarray, targets: np.ndarray, neighbours: int = 10) -> dict[str, float]:
     """Cluster measures of features (N, D) with classes (N,), Euclidean distances.
 
-    Classes with fewer than two samples are left out: they have no spread. Three measures: ``silhouette``
+    Classes with fewer than two samples are left out: they have no spread. ``silhouette``
     (Rousseeuw 1987, higher is tighter, -1..1), ``davies_bouldin`` (1979, lower is tighter) and ``knn_hit``
     (mean fraction of the nearest other samples that share the class, ``neighbours`` of them or N-1 if fewer).
 
     Returns:
-        The three values, NaN where fewer than two classes or no more samples than classes are left.
+        The four values, NaN where fewer than two classes or no more samples than classes are left.
     """
     from sklearn.metrics import davies_bouldin_score, silhouette_score
     from sklearn.neighbors import NearestNeighbors
@@ -21,12 +21,26 @@ def cluster_scores(features: np.ndarray, targets: np.ndarray, neighbours: int = 
     keep = count[inverse] >= 2
     features, targets = features[keep], targets[keep]
     classes = np.unique(targets)
+    names = ["silhouette", "davies_bouldin", "knn_hit", "within_between"]
     if len(classes) < 2 or len(targets) <= len(classes):
-        return dict.fromkeys(["silhouette", "davies_bouldin", "knn_hit"], float("nan"))
+        return dict.fromkeys(names, float("nan"))
     k = min(neighbours, len(targets) - 1)
     near = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
     return {
         "silhouette": float(silhouette_score(features, targets)),
         "davies_bouldin": float(davies_bouldin_score(features, targets)),
         "knn_hit": float((targets[near] == targets[:, None]).mean()),
+        "within_between": within_between(features.astype(np.float64), targets),
     }
+
+
+def within_between(features: np.ndarray, targets: np.ndarray) -> float:
+    """Mean distance of samples to their class's centre over mean distance between centres (lower is tighter)."""
+    classes, inverse, count = np.unique(targets, return_inverse=True, return_counts=True)
+    centres = np.zeros((len(classes), features.shape[1]))
+    np.add.at(centres, inverse, features)
+    centres /= count[:, None]
+    within = np.linalg.norm(features - centres[inverse], axis=1).mean()
+    apart = [np.linalg.norm(centres[i + 1 :] - centre, axis=1).sum() for i, centre in enumerate(centres)]
+    pairs = len(classes) * (len(classes) - 1) / 2
+    return float(within / (sum(apart) / pairs))

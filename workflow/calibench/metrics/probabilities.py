@@ -13,7 +13,7 @@ from calibench.errors import UserError
 
 
 def check(logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> tuple[np.ndarray, np.ndarray]:
-    """Refuse what no measure can be taken of; return float64 logits (N, K) and int64 targets (N,).
+    """Refuse what no measure can be taken of; return logits (N, K) and int64 targets (N,).
 
     Args:
         logits: (N, K) floating point, N ≥ 1, K ≥ 2, finite.
@@ -48,52 +48,79 @@ def check(logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> tup
         raise UserError(
             f"{where}: row {row} has target {targets[row]} but the logits have {k} classes (0..{k - 1})"
         )
-    return logits.astype(np.float64), targets.astype(np.int64)
+    return logits, targets.astype(np.int64)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities (N, K) in float64; the maximum is subtracted first, so nothing overflows."""
-    shifted = np.asarray(logits, np.float64)
-    shifted = shifted - shifted.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    out = np.empty(np.shape(logits))
+    for rows in _blocks(len(out)):  # a block stays in the cache; whole-array passes would go through memory
+        shifted = np.asarray(logits[rows], np.float64)
+        shifted = shifted - shifted.max(axis=1, keepdims=True)
+        np.subtract(shifted, np.log(np.exp(shifted).sum(axis=1, keepdims=True)), out=out[rows])
+    return out
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (N, K) in float64."""
-    shifted = np.asarray(logits, np.float64)
-    powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.exp(log_softmax(logits))
+
+
+def _blocks(n: int, size: int = 2048) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def check_probs(probs: np.ndarray, targets: np.ndarray, where: str = "probabilities") -> None:
+    """Refuse probabilities (N, K) that are negative or whose rows do not sum to 1 (to 1e-6).
+
+    Raises:
+        UserError: naming the first bad row; also everything :func:`check` refuses.
+    """
+    check(probs, targets, where)
+    bad = (np.asarray(probs) < 0).any(axis=1) | (np.abs(np.asarray(probs).sum(axis=1) - 1) > 1e-6)
+    if bad.any():
+        raise UserError(f"{where}: row {int(np.flatnonzero(bad)[0])} is no probability vector")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Checked logits (N, K) and targets (N,) with everything that several measures need, computed once.
+    """Checked scores (N, K) and targets (N,) with everything that several measures need, computed once.
 
-    Equal logits: the class with the lowest index wins, in ``predicted`` as in every top-k measure.
+    ``scores`` are logits, or probabilities where a calibrator gives those (:meth:`of_probs`). Equal scores:
+    the class with the lowest index wins, in ``predicted`` as in every top-k measure.
     """
 
-    logits: np.ndarray
+    scores: np.ndarray
     targets: np.ndarray
+    are_probs: bool = False
 
     @classmethod
     def of(cls, logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> "Predictions":
-        """Check and wrap; see :func:`check` for what is refused."""
+        """Check and wrap logits; see :func:`check` for what is refused."""
         return cls(*check(logits, targets, where))
+
+    @classmethod
+    def of_probs(cls, probs: np.ndarray, targets: np.ndarray, where: str = "probabilities") -> "Predictions":
+        """Check and wrap probabilities; see :func:`check_probs`."""
+        check_probs(probs, targets, where)
+        return cls(np.asarray(probs, np.float64), np.asarray(targets, np.int64), are_probs=True)
 
     @cached_property
     def log_probs(self) -> np.ndarray:
-        """(N, K) float64."""
-        return log_softmax(self.logits)
+        """(N, K) float64; of a probability of 0 it is that of the smallest normal number (-708)."""
+        if self.are_probs:
+            return np.log(np.maximum(self.scores, np.finfo(np.float64).tiny))
+        return log_softmax(self.scores)
 
     @cached_property
     def probs(self) -> np.ndarray:
         """(N, K) float64."""
-        return np.exp(self.log_probs)
+        return self.scores if self.are_probs else np.exp(self.log_probs)
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """(N,) class of the largest logit."""
-        return self.logits.argmax(axis=1)
+        """(N,) class of the largest score."""
+        return self.scores.argmax(axis=1)
 
     @cached_property
     def confidence(self) -> np.ndarray:

@@ -3,8 +3,20 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from calibench.metrics.calibration import reliability
+from calibench.metrics.calibration import Bins, reliability
 from calibench.plots import style
+
+BAND = "95 % band if calibrated"
+
+
+def null_band(bins: Bins, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Per bin (M,), between which accuracies a calibrated model falls with probability ``level`` (binomial)."""
+    from scipy.stats import binom
+
+    count = np.maximum(bins.count, 1)
+    tails = (1 - level) / 2, (1 + level) / 2
+    low, high = (binom.ppf(tail, count, bins.confidence) / count for tail in tails)
+    return np.maximum(low, 0), high
 
 
 def draw(runs: dict[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
@@ -40,10 +52,14 @@ def _diagram(axis, head: str, confidence: np.ndarray, correct: np.ndarray) -> No
         bins.accuracy[filled],
         width,
         align="edge",
-        color=style.RIGHT,
+        color="#8DBBDB",  # light, so that the band is seen on it
         edgecolor="white",
         linewidth=0.4,
         label="accuracy",
+    )
+    low, high = null_band(bins)
+    axis.vlines(
+        bins.confidence[filled], low[filled], high[filled], color=style.WRONG, linewidth=1, label=BAND
     )
     axis.plot(
         bins.confidence[filled],

@@ -15,7 +15,7 @@ class BootHard(Regime):
 
     name = "boot_hard"
     label = "Boot-hard"
-    source = "Reed et al. 2015, Training deep neural networks on noisy labels with bootstrapping, equation 8"
+    source = "Reed et al. 2015, Training deep neural networks on noisy labels with bootstrapping"
 
     def __init__(self, num_classes: int, *, beta: float = 0.8) -> None:
         super().__init__(num_classes)

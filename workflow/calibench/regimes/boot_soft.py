@@ -15,7 +15,7 @@ class BootSoft(Regime):
 
     name = "boot_soft"
     label = "Boot-soft"
-    source = "Reed et al. 2015, Training deep neural networks on noisy labels with bootstrapping, equation 6"
+    source = "Reed et al. 2015, Training deep neural networks on noisy labels with bootstrapping"
 
     def __init__(self, num_classes: int, *, beta: float = 0.95) -> None:
         super().__init__(num_classes)

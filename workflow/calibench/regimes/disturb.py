@@ -17,7 +17,7 @@ class Disturb(Regime):
 
     name = "disturb"
     label = "Disturb Label"
-    source = "Xie et al. 2016, DisturbLabel: regularizing CNN on the loss layer, section 3"
+    source = "Xie et al. 2016, DisturbLabel: regularizing CNN on the loss layer"
     needs = ("step_seed",)
 
     def __init__(self, num_classes: int, *, rate: float = 0.1) -> None:

@@ -13,7 +13,7 @@ class FLSD53(Regime):
 
     name = "flsd53"
     label = "FLSD-53"
-    source = "Mukhoti et al. 2020, Calibrating deep neural networks using focal loss, section 5"
+    source = "Mukhoti et al. 2020, Calibrating deep neural networks using focal loss"
 
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         ce = nll(log_probs(logits), targets)

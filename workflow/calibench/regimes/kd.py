@@ -17,7 +17,7 @@ class KD(Regime):
 
     name = "kd"
     label = "KD"
-    source = "Hinton et al. 2015, Distilling the knowledge in a neural network, section 2"
+    source = "Hinton et al. 2015, Distilling the knowledge in a neural network"
     needs = ("teacher_logits",)
     other_runs = {"teacher": "weights"}
 

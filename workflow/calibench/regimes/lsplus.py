@@ -22,7 +22,7 @@ class LSPlus(Regime):
 
     name = "lsplus"
     label = "LS+"
-    source = "LS+, MICCAI 2024, Algorithm 1"
+    source = "Sambyal et al. 2024, LS+: informed label smoothing for improving calibration, Algorithm 1"
     inputs = ("val_logits", "val_targets")
     other_runs = {"prior": "predictions"}
 

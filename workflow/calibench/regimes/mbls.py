@@ -17,7 +17,7 @@ class MbLS(Regime):
 
     name = "mbls"
     label = "MbLS"
-    source = "Liu et al. 2022, The devil is in the margin, equation 7"
+    source = "Liu et al. 2022, The devil is in the margin"
 
     def __init__(
         self, num_classes: int, *, alpha: float = 0.1, margin: float = 10.0, over_classes: str = "mean"

@@ -15,9 +15,7 @@ class MDCA(Regime):
 
     name = "mdca"
     label = "MDCA"
-    source = (
-        "Hebbalaguppe et al. 2022, A stitch in time saves nine: a train-time regularizing loss, equation 5"
-    )
+    source = "Hebbalaguppe et al. 2022, A stitch in time saves nine: a train-time regularizing loss"
 
     def __init__(self, num_classes: int, *, beta: float = 1.0) -> None:
         super().__init__(num_classes)

@@ -43,7 +43,7 @@ class OLS(Regime):
     name = "ols"
     label = "OLS"
     shows_matrix = True
-    source = "Zhang et al. 2021, Delving deep into label smoothing, equations 3 to 8"
+    source = "Zhang et al. 2021, Delving deep into label smoothing, section III-B"
 
     def __init__(
         self,

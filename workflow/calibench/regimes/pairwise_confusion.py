@@ -17,7 +17,7 @@ class PairwiseConfusion(Regime):
 
     name = "pairwise_confusion"
     label = "Pairwise confusion"
-    source = "Dubey et al. 2018, Pairwise confusion for fine-grained visual classification, section 3"
+    source = "Dubey et al. 2018, Pairwise confusion for fine-grained visual classification"
 
     def __init__(self, num_classes: int, *, lam: float = 10.0, only_different: bool = True) -> None:
         super().__init__(num_classes)

@@ -18,7 +18,7 @@ class SCE(Regime):
 
     name = "sce"
     label = "SCE"
-    source = "Wang et al. 2019, Symmetric cross entropy for robust learning with noisy labels, section 3"
+    source = "Wang et al. 2019, Symmetric cross entropy for robust learning with noisy labels"
 
     def __init__(
         self, num_classes: int, *, alpha: float = 6.0, beta: float = 0.1, A: float = 9.210340371976182

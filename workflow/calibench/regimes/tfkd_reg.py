@@ -22,15 +22,13 @@ class TfKDReg(Regime):
         T: temperature of the teacher; 20, authors' code for ResNet-18.
         a: probability of the target in u; 0.99, the paper asks for ≥ 0.9, authors' code 0.99.
         multiplier: m; ``None`` means K. The authors' 100 is K of CIFAR-100; 1 is found for other backbones.
-        tempered: temper the student as well and multiply the divergence by T² (equation 7 of the paper read
+        tempered: temper the student as well and multiply the divergence by T² (the paper read
             literally, with Hinton's factor); false as in the authors' code.
     """
 
     name = "tfkd_reg"
     label = "Tf-KD (reg)"
-    source = (
-        "Yuan et al. 2020, Revisiting knowledge distillation via label smoothing regularization, section 4.2"
-    )
+    source = "Yuan et al. 2020, Revisiting knowledge distillation via label smoothing regularization"
 
     def __init__(
         self,

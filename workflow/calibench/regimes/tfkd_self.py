@@ -20,9 +20,7 @@ class TfKDSelf(Regime):
 
     name = "tfkd_self"
     label = "Tf-KD (self)"
-    source = (
-        "Yuan et al. 2020, Revisiting knowledge distillation via label smoothing regularization, section 4.1"
-    )
+    source = "Yuan et al. 2020, Revisiting knowledge distillation via label smoothing regularization"
     needs = ("teacher_logits",)
     other_runs = {"teacher": "weights"}
 

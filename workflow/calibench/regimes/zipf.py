@@ -23,7 +23,7 @@ class Zipf(Regime):
 
     name = "zipf"
     label = "Zipf's LS"
-    source = "Liang et al. 2022, Efficient one pass self-distillation with Zipf's label smoothing, section 3"
+    source = "Liang et al. 2022, Efficient one pass self-distillation with Zipf's label smoothing"
     needs = ("feature_map", "classifier")
 
     def __init__(

@@ -8,13 +8,17 @@ from calibench.reporting.experiment import Experiment
 from calibench.reporting.html import Html, heading, join, paragraph, table
 
 Row = tuple[str, str, str]
+WHOLE = {"files", "split"}  # groups of keys: they have no default of their own
 
 
 def _train(missing: str, *paths: str) -> Callable[[Experiment], list[Row]]:
     """Rows for keys of the recipe; the value over backbones, the provenance from the schema."""
 
     def rows(experiment: Experiment) -> list[Row]:
-        return [(missing, f"{p}: {options.of_recipe(experiment, p)}", options.description(p)) for p in paths]
+        found = {path: options.of_recipe(experiment, path) for path in paths}
+        return [
+            (missing, f"{p}: {options.common(v)}", options.origin(p, v.values())) for p, v in found.items()
+        ]
 
     return rows
 
@@ -26,7 +30,11 @@ def _regime(missing: str, name: str, *keys: str) -> Callable[[Experiment], list[
         if name not in experiment.regimes:
             return []
         texts = options.argument_texts(experiment.regimes[name])
-        return [(missing, f"{k}: {options.of_regime(experiment, name, k)}", texts.get(k, "")) for k in keys if k in texts]
+        return [
+            (missing, f"{k}: {options.of_regime(experiment, name, k)}", texts.get(k, ""))
+            for k in keys
+            if k in texts
+        ]
 
     return rows
 
@@ -42,10 +50,16 @@ def _dataset(missing: str, *paths: str) -> Callable[[Experiment], list[Row]]:
                 value = settings
                 for key in path.split("."):
                     value = value.get(key, {})
-                found[name] = options.show(value)
-            agreed = len(set(found.values())) == 1
-            text = next(iter(found.values())) if agreed else "; ".join(f"{v} ({k})" for k, v in found.items())
-            out.append((missing, f"{path}: {text}", options.description(f"dataset.{path}")))
+                found[name] = value
+            texts = {name: options.show(value) for name, value in found.items()}
+            agreed = len(set(texts.values())) == 1
+            text = next(iter(texts.values())) if agreed else "; ".join(f"{v} ({k})" for k, v in texts.items())
+            origin = (
+                options.description(f"dataset.{path}")
+                if path in WHOLE
+                else options.origin(f"dataset.{path}", found.values())
+            )
+            out.append((missing, f"{path}: {text}", origin))
         return out
 
     return rows
@@ -54,14 +68,20 @@ def _dataset(missing: str, *paths: str) -> Callable[[Experiment], list[Row]]:
 def _vgg(experiment: Experiment) -> list[Row]:
     used = [b for b in experiment.backbones if b.startswith("vgg")]
     norm = ", ".join(f"{b}: {'with' if b.endswith('_bn') else 'without'} batch norm" for b in used)
-    return [("VGG with or without batch norm", norm, "the backbone's name in the config; ours")] if used else []
+    return (
+        [("VGG with or without batch norm", norm, "the backbone's name in the config; ours")] if used else []
+    )
 
 
 def _rest(experiment: Experiment) -> list[Row]:
     config = experiment.config
     checkpoint = config["tables"]["checkpoint"]
     return [
-        ("Which checkpoint is evaluated", f"tables.checkpoint: {checkpoint}", options.description("tables.checkpoint")),
+        (
+            "Which checkpoint is evaluated",
+            f"tables.checkpoint: {checkpoint}",
+            options.origin("tables.checkpoint", [checkpoint]),
+        ),
         ("Seeds", f"seeds: {options.show(config['seeds'])}", "ours"),
         ("ECE: bins and kind", f"top label, {BINS} equal-width bins", "Guo et al. 2017"),
         ("t-SNE settings", _tsne(config["figures"]), "perplexity 30 is scikit-learn's default; ours"),
@@ -100,13 +120,15 @@ def left_out(experiment: Experiment) -> Html:
     rows = [row for make in MISSING for row in make(experiment)]
     breaks = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
     text = (
-        "The target paper (arXiv 2510.20011) states image reading, size, scaling, batch size, optimizer family and "
+        "The target paper (arXiv 2510.20011) states image reading, size, scaling, batch size, optimizer "
+        "family and "
         "initial learning rate. It leaves out the following; each choice is a key of the config."
     )
     body = table(
         ["Not stated in the paper", "Chosen here", "Where the choice comes from"],
         rows,
         label="What the paper leaves out and what was chosen",
+        stack=True,
         breaks=breaks,
         text_columns=[1, 2],
     )

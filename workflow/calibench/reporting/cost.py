@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from calibench.plots.cells import backbone_label
 from calibench.reporting.experiment import Experiment, Run
 from calibench.reporting.html import Html, absent, join, number, paragraph, table
-from calibench.tables import backbone_label
 
 
 def duration(seconds: float) -> str:
@@ -31,7 +31,10 @@ def _row(runs: list[Run]) -> list[Any]:
     epochs = sorted({len(h) for h in histories})
     best = [run.record.get("epochs", {}).get("top1") for run in runs]
     memory = [m.get("peak_memory_mb") for m in records if m.get("peak_memory_mb") is not None]
-    training, total = _mean([m.get("training_seconds") for m in records]), _mean([m.get("seconds") for m in records])
+    training, total = (
+        _mean([m.get("training_seconds") for m in records]),
+        _mean([m.get("seconds") for m in records]),
+    )
     return [
         number(len(runs)),
         " / ".join(map(str, epochs)) or None,
@@ -60,15 +63,23 @@ def runs(experiment: Experiment) -> Html:
         rows.append([head, members[0].label, *_row(members)])
     body = table(
         [
-            "Backbone", "Regime", "Runs", "Epochs", "Best epoch (Top-1)", "Training", "With prediction",
-            "Images/s", "Peak memory (GB)",
+            "Backbone",
+            "Regime",
+            "Runs",
+            "Epochs",
+            "Best epoch (Top-1)",
+            "Training",
+            "With prediction",
+            "Images/s",
+            "Peak memory (GB)",
         ],  # fmt: skip
         rows,
         label="Cost per run",
         stub=2,
         breaks=breaks,
         notes=[
-            "Times and images per second are means over seeds; images per second counts training images, median over "
+            "Times and images per second are means over seeds; images per second counts training images, "
+            "median over "
             "epochs; peak memory is the largest of the seeds (the process on a CPU, the device's on a GPU)."
         ],
     )

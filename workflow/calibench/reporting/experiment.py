@@ -8,11 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from calibench import __version__
 from calibench import runs as naming
 from calibench.catalog import RegimeInfo, catalog, label
 from calibench.errors import UserError
 from calibench.files import read_json
-from calibench.tables import Numbers, Published, backbone_label, read_metrics, read_published
+from calibench.plots.cells import Numbers, Published, backbone_label, read_published
+from calibench.tables import best_cells, read_metrics
 
 ROOT = Path(__file__).parents[3]  # the checkout: config/published and CITATION.cff are there
 
@@ -139,15 +141,29 @@ class Experiment:
         path = self.published_file
         return read_published([path], path.stem) if path else None
 
-    @functools.cached_property
     def numbers(self) -> Numbers | None:
-        """Looks up cells of the tables; None without metrics."""
-        return None if self.metrics is None else Numbers(self.metrics, self.table_settings, self.published)
+        """Looks up cells of one table and remembers what is missing in it; None without metrics."""
+        if self.metrics is None:
+            return None
+        posthoc, contrasts = self.frame("posthoc.csv"), self.folder / "contrasts.csv"
+        if posthoc is not None:
+            posthoc = posthoc.assign(variant=posthoc["variant"].fillna(""))
+        bold = best_cells(contrasts if contrasts.is_file() else None)
+        return Numbers(self.metrics, self.table_settings, self.published, posthoc, bold)
 
-    def frame(self, name: str, folder: Path | None = None) -> pd.DataFrame | None:
-        """A CSV of the experiment (or of ``folder``) with text kept as text, or None."""
-        path = (folder or self.folder) / name
-        return pd.read_csv(path, keep_default_na=False, na_values=["", "nan"]) if path.is_file() else None
+    def frame(self, name: str) -> pd.DataFrame | None:
+        """A CSV of the experiment, or the CSVs of this name of all its runs together; None if there
+        are none.
+        """
+        paths = [self.folder / name]
+        if not paths[0].is_file():
+            paths = [run.folder / name for run in self.finished if (run.folder / name).is_file()]
+        text = dict.fromkeys(["dataset", "backbone", "regime", "variant", "run", "reference", "stratum"], str)
+        frames = [
+            pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"]) for path in paths
+        ]
+        frames = [frame for frame in frames if len(frame)]
+        return pd.concat(frames, ignore_index=True) if frames else None
 
     def store_json(self, dataset: str, name: str) -> dict[str, Any]:
         """A JSON file of a data set's store; empty where there is none."""
@@ -162,24 +178,31 @@ class Experiment:
         return pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
 
 
-def open_experiment(folder: str | Path, settings: dict[str, Any], stores: list[str | Path] = ()) -> Experiment:
+def open_experiment(
+    folder: str | Path, settings: dict[str, Any], stores: list[str | Path] = ()
+) -> Experiment:
     """Open an experiment for a report.
 
     Args:
         folder: results/<experiment>.
-        settings: {"config": completed configuration, "version": of this software}.
+        settings: {"config": completed configuration, "version": of this software (default: this one)}.
         stores: folders of decoded stores, in any order.
 
     Raises:
-        UserError: if the folder or a setting is missing.
+        UserError: if the folder or the config is missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"--experiment-dir {folder} is no folder; run the experiment first")
-    missing = {"config", "version"} - set(settings)
-    if missing:
-        raise UserError(f"--settings lacks {', '.join(sorted(missing))}")
+    if not isinstance(settings.get("config"), dict):
+        raise UserError("--settings lacks config, the completed configuration of the experiment")
     config = settings["config"]
     by_name = {Path(path).name: Path(path) for path in stores}
-    found = {d: by_name[naming.store_name(config, d)] for d in config["datasets"] if naming.store_name(config, d) in by_name}
-    return Experiment(folder, config, str(settings["version"]), found)
+    try:
+        names = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
+    except KeyError as error:
+        raise UserError(
+            f"--settings: config lacks {error}; complete it with this version's calibench.config"
+        ) from error
+    found = {dataset: by_name[name] for dataset, name in names.items() if name in by_name}
+    return Experiment(folder, config, str(settings.get("version") or __version__), found)

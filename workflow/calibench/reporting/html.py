@@ -2,6 +2,7 @@
 
 import base64
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ from markupsafe import Markup
 
 from calibench.plots.grid import EMPTY, Grid
 
+SHOWN = 0.55  # figures have 200 dots per inch: about their printed size, a little larger
+
 
 class Html(Markup):
     """HTML that a notebook shows; ``format``, ``join`` and ``+`` escape plain strings."""
 
     def _repr_html_(self) -> str:
         return str(self)
+
+    def __repr__(self) -> str:
+        return f"<Html of {len(self):,} characters>"  # else a notebook would hold every figure twice
 
 
 def join(parts: Iterable[Any], between: str = "\n") -> Html:
@@ -48,9 +54,10 @@ def bullets(items: Iterable[Any]) -> Html:
     return Html("<ul>{}</ul>").format(join(Html("<li>{}</li>").format(item) for item in items))
 
 
-def details(summary: Any, body: Any) -> Html:
-    """A part that is folded on the screen and open in print."""
-    return Html("<details><summary>{}</summary>{}</details>").format(summary, body)
+def details(summary: Any, body: Any, printed: bool = True) -> Html:
+    """A part that is folded on the screen, and open in print or left out there."""
+    kind = "" if printed else "screen"
+    return Html('<details class="{}"><summary>{}</summary>{}</details>').format(kind, summary, body)
 
 
 def code(text: str) -> Html:
@@ -59,7 +66,9 @@ def code(text: str) -> Html:
 
 
 def _merged(rows: Sequence[Sequence[Any]], column: int, upto: Sequence[int]) -> dict[int, int]:
-    """Row → number of rows its cell spans: equal neighbours become one cell, never across a break in ``upto``."""
+    """Row → number of rows its cell spans: equal neighbours become one cell, never across a break in
+    ``upto``.
+    """
     spans, start = {}, 0
     for i in range(1, len(rows) + 1):
         if i == len(rows) or i in upto or rows[i][column] != rows[start][column]:
@@ -69,11 +78,16 @@ def _merged(rows: Sequence[Sequence[Any]], column: int, upto: Sequence[int]) -> 
 
 
 def _head(columns: Sequence[Any], groups: Sequence[tuple[Any, int]], texts: set[int]) -> Html:
-    """One header row, or two where there are groups; a column without a group gets one cell as high as both."""
+    """One header row, or two where there are groups; a column without a group gets one cell as high
+    as both.
+    """
 
     def cell(at: int, height: int = 1) -> Html:
         span = Html(' rowspan="{}"').format(height) if height > 1 else ""
-        return Html('<th scope="col"{} class="{}">{}</th>').format(span, "text" if at in texts else "number", columns[at])
+        kind = "text" if at in texts else "number"
+        kind += " c0" if at == 0 else ""
+        kind += " long" if len(str(columns[at])) > 8 else ""
+        return Html('<th scope="col"{} class="{}">{}</th>').format(span, kind, columns[at])
 
     if not groups:
         return Html("<tr>{}</tr>").format(join(map(cell, range(len(columns))), ""))
@@ -101,6 +115,7 @@ def table(
     caption: Any = "",
     notes: Sequence[Any] = (),
     text_columns: Iterable[int] = (),
+    stack: bool = False,
 ) -> Html:
     """A table that scrolls sideways under a first column that stays.
 
@@ -115,6 +130,7 @@ def table(
         caption: printed above.
         notes: printed below.
         text_columns: further columns that hold text, aligned left.
+        stack: on a phone, lay each row out as a block of its own (tables with sentences in them).
     """
     breaks, bold, texts = set(breaks), set(bold), {*range(stub), *text_columns}
     spans: list[dict[int, int]] = []
@@ -131,17 +147,26 @@ def table(
             if j < stub:
                 if i in spans[j]:
                     span = Html(' rowspan="{}"').format(spans[j][i]) if spans[j][i] > 1 else Html()
-                    cells.append(Html('<th scope="row"{} class="{}">{}</th>').format(span, "c0" if j == 0 else "c1", shown))
+                    cells.append(
+                        Html('<th scope="row"{} class="{}">{}</th>').format(
+                            span, "c0" if j == 0 else "c1", shown
+                        )
+                    )
             else:
-                cells.append(Html('<td class="{}">{}</td>').format("text" if j in texts else "number", shown))
-        body.append(Html('<tr class="{}">{}</tr>').format("rule" if i in breaks and i else "", join(cells, "")))
+                kind = "text" if j in texts else "number"
+                named = Html(' data-label="{}"').format(columns[j]) if stack else ""
+                cells.append(Html('<td class="{}"{}>{}</td>').format(kind, named, shown))
+        rule = Html(' class="rule"') if i in breaks and i else ""
+        body.append(Html("<tr{}>{}</tr>").format(rule, join(cells, "")))
     inner = Html("{}<thead>{}</thead><tbody>{}</tbody>").format(
-        Html("<caption>{}</caption>").format(caption) if caption else "", _head(columns, groups, texts), join(body)
+        Html("<caption>{}</caption>").format(caption) if caption else "",
+        _head(columns, groups, texts),
+        join(body),
     )
     foot = Html('<div class="notes">{}</div>').format(join(paragraph(n) for n in notes)) if notes else ""
-    return Html('<div class="scroll" role="region" tabindex="0" aria-label="{}"><table>{}</table></div>{}').format(
-        label, inner, foot
-    )
+    return Html(
+        '<div class="scroll" role="region" tabindex="0" aria-label="{}"><table{}>{}</table></div>{}'
+    ).format(label, Html(' class="stack"') if stack else "", inner, foot)
 
 
 def from_grid(grid: Grid) -> Html:
@@ -160,17 +185,32 @@ def from_grid(grid: Grid) -> Html:
     )
 
 
-def figure(path: Path, number: str, caption: Any, alt: str) -> Html:
-    """A PNG inside the page, on a white card, with its caption."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    image = Html('<img alt="{}" src="data:image/png;base64,{}">').format(alt, data)
+def image(path: Path, alt: str, scale: float = SHOWN) -> Html:
+    """A PNG inside the page, ``scale`` screen pixels per pixel."""
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # of the PNG header
+    return Html('<img alt="{}" width="{}" height="{}" src="data:image/png;base64,{}">').format(
+        alt, round(width * scale), round(height * scale), base64.b64encode(content).decode("ascii")
+    )
+
+
+def figure(path: Path, title: str, caption: Any, alt: str) -> Html:
+    """A figure on a white card, with its caption."""
     return Html(
-        '<figure><div class="card" tabindex="0">{}</div><figcaption><strong>{}</strong> {}</figcaption></figure>'
-    ).format(image, number, caption)
+        '<figure><div class="card" tabindex="0">{}</div>'
+        "<figcaption><strong>{}</strong> {}</figcaption></figure>"
+    ).format(image(path, alt), title, caption)
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 class``, ``1,200 classes``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def number(value: Any, places: int = 4) -> str:
-    """A number for reading: whole numbers with thousands separators, others with at most ``places`` decimals."""
+    """A number for reading: whole numbers with thousands separators, others with at most ``places``
+    decimals.
+    """
     if value is None or value != value:
         return EMPTY
     if isinstance(value, bool):

@@ -44,7 +44,9 @@ def write_kernelspec(folder: Path) -> None:
 
 
 def _connection(folder: Path) -> dict[str, str]:
-    """Sockets in the private folder: no TCP port, so notebooks that start together cannot take each other's."""
+    """Sockets in the private folder: no TCP port, so notebooks that start together cannot take each
+    other's.
+    """
     file = folder / "kernel.json"
     if os.name != "posix" or len(str(file)) > LONGEST_SOCKET:
         return {}
@@ -54,8 +56,8 @@ def _connection(folder: Path) -> dict[str, str]:
 def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
     """The executed notebook (nbformat node); nothing is written outside a temporary folder.
 
-    Jupyter's and IPython's own folders are private for the time: no user profile, history or configuration takes
-    part, and a read-only or full home directory does no harm.
+    Jupyter's and IPython's own folders are private for the time: no user profile, history or configuration
+    takes part, and a read-only or full home directory does no harm.
 
     Raises:
         UserError: with the error of the cell that failed.
@@ -64,15 +66,25 @@ def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
         import papermill
         from traitlets.config import Config
     except ImportError as error:
-        raise UserError(f"the report needs papermill and ipykernel ({error}); install envs/report.yaml") from error
+        raise UserError(
+            f"the report needs papermill and ipykernel ({error}); install envs/report.yaml"
+        ) from error
     logging.getLogger("papermill").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="calibench-") as name:
         folder = Path(name)
         write_kernelspec(folder)
-        private = {key: str(folder / key.lower()) for key in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
+        private = {
+            key: str(folder / key.lower())
+            for key in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+        }
         for path in private.values():
             Path(path).mkdir()
-        with _environment(JUPYTER_PATH=str(folder), JUPYTER_DATA_DIR=str(folder), PYDEVD_DISABLE_FILE_VALIDATION="1", **private):
+        with _environment(
+            JUPYTER_PATH=str(folder),
+            JUPYTER_DATA_DIR=str(folder),
+            PYDEVD_DISABLE_FILE_VALIDATION="1",
+            **private,
+        ):
             try:
                 return papermill.execute_notebook(
                     str(notebook),
@@ -86,4 +98,6 @@ def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
                 if error.ename == "UserError":
                     raise UserError(error.evalue) from error
                 log.error("%s", error)
-                raise UserError(f"{notebook}: a cell failed: {error.ename}: {error.evalue}; the log has the trace") from error
+                raise UserError(
+                    f"{notebook}: a cell failed: {error.ename}: {error.evalue}; the log has the trace"
+                ) from error

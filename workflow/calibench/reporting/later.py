@@ -1,7 +1,6 @@
 """Parts that appear when the stages behind them have run: one function and one notebook cell each.
 
-Each shows a CSV of the experiment (or a JSON of a store) as a table; a stage that writes more columns needs no
-change here.
+Each shows a CSV of the experiment as a table; a stage that writes more columns needs no change here.
 """
 
 from typing import Any
@@ -9,16 +8,18 @@ from typing import Any
 import pandas as pd
 
 from calibench.catalog import label
+from calibench.plots.cells import backbone_label
 from calibench.reporting.experiment import Experiment
 from calibench.reporting.html import Html, details, heading, join, number, paragraph, slug, table
-from calibench.tables import backbone_label
 
 IDENTITY = ["dataset", "backbone", "run", "seed"]
 OPEN_ROWS = 40  # longer tables are folded
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Identity columns first and as labels; columns with one value throughout are dropped by the caller if wanted."""
+    """Identity columns first and as labels; columns with one value throughout are dropped by the
+    caller if wanted.
+    """
     frame = frame.copy()
     if "regime" in frame:
         variant = frame["variant"].fillna("").astype(str) if "variant" in frame else ""
@@ -65,69 +66,39 @@ def _csv(experiment: Experiment, file: str, title: str, text: str) -> Html:
     return join([heading(title, slug(file.removesuffix(".csv"))), paragraph(text), frame_table(frame, title)])
 
 
-def contrasts(experiment: Experiment) -> Html:
-    """contrasts.csv: paired comparisons named in the config beforehand."""
-    return _csv(
-        experiment,
-        "contrasts.csv",
-        "Comparisons named beforehand",
-        "Paired mean differences over seeds with intervals, Holm-corrected over the comparisons named in the config.",
-    )
-
-
-def intervals(experiment: Experiment) -> Html:
-    """intervals.csv: how far each number moves when other images are drawn."""
-    return _csv(experiment, "intervals.csv", "Intervals", "Resampling of the test images by group, for each run on its own.")
-
-
-def posthoc(experiment: Experiment) -> Html:
-    """posthoc.csv: calibrators fitted on the calibration half, applied to test."""
-    return _csv(
-        experiment,
-        "posthoc.csv",
-        "After post-hoc calibration",
-        "Calibrators are fitted on the calibration half of validation only and applied to the test set; hard labels "
-        "with temperature scaling are what a reader would do instead of a regime.",
-    )
-
-
-def strata(experiment: Experiment) -> Html:
-    """strata.csv: the measures within each stratum, the worst named."""
-    return _csv(experiment, "strata.csv", "By stratum", "The same measures within each stratum of the test set.")
-
-
 def gradients(experiment: Experiment) -> Html:
     """gradients.csv: gradient norms of the regimes."""
     return _csv(experiment, "gradients.csv", "Gradient norms", "Norm of the loss gradient at the logits.")
 
 
 def published_audit(experiment: Experiment) -> Html:
-    """published_audit.csv: every published row against every identity."""
-    return _csv(
-        experiment,
-        "published_audit.csv",
-        "All published tables, audited",
-        "Each printed row against the identities that it must satisfy, with the rule.",
+    """published_audit.csv: every published row, and our own, against every identity."""
+    path = experiment.folder / "published_audit.csv"
+    if not path.is_file():
+        return Html()
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows = [_finding(row) for row in frame.sort_values("paper", kind="stable").to_dict("records")]
+    columns = ["Paper", "Rule or claim", "Holds", "Where", "Numbers"]
+    title = "Published tables and our own, audited"
+    body = table(
+        columns,
+        rows,
+        label=title,
+        breaks=[i for i in range(1, len(rows)) if rows[i][0] != rows[i - 1][0]],
+        text_columns=[1, 2, 3, 4],
+        stack=True,
+        notes=["Facts with their rule; rounding of the printed digits is allowed for."],
     )
+    count = len(frame[frame["holds"] == "no"])
+    text = f"{len(frame):,} checks over all published tables and our own rows; {count:,} do not hold."
+    fold = len(rows) > OPEN_ROWS
+    parts = [heading("All published tables, audited", "published-audit"), paragraph(text)]
+    return join([*parts, details(title, body) if fold else body])
 
 
-def data_audit(experiment: Experiment) -> Html:
-    """audit.json of each store: duplicates, conflicts, leaks, blanks."""
-    parts = []
-    for dataset in experiment.datasets:
-        found = experiment.store_json(dataset, "audit.json")
-        rows = [[str(k).replace("_", " "), _short(v)] for k, v in found.items()]
-        if rows:
-            parts += [
-                heading(f"Audit of {dataset}", slug("audit", dataset)),
-                table(["Finding", "Value"], rows, label=f"Audit of {dataset}", text_columns=[1]),
-            ]
-    return join(parts)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{len(value):,} entries" if len(value) > 5 else "; ".join(map(_short, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_short(v)}" for k, v in value.items()) or "none"
-    return _cell(value)
+def _finding(row: dict[str, str]) -> list[Any]:
+    holds = row["holds"] if row["holds"] == "yes" else Html("<strong>{}</strong>").format(row["holds"])
+    backbone, regime = backbone_label(row["backbone"]), label(row["regime"]) if row["regime"] else ""
+    number_of_table = f"Table {row['table']}" if row["table"].strip().isalnum() else row["table"]
+    where = ", ".join(filter(None, [row["dataset"], backbone, regime, number_of_table]))
+    return [row["paper"], row["rule"], holds, where, row["statement"]]

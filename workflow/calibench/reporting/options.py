@@ -3,14 +3,14 @@
 import ast
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 from calibench import runs as naming
-from calibench.catalog import RegimeInfo
-from calibench.config import load_schema
+from calibench.catalog import RegimeInfo, catalog
+from calibench.config import load_schema, merge
+from calibench.plots.cells import backbone_label
 from calibench.reporting.experiment import Experiment
-from calibench.tables import backbone_label
 
 
 @functools.cache
@@ -18,26 +18,52 @@ def _schema() -> dict[str, Any]:
     return load_schema()
 
 
-def description(path: str) -> str:
-    """The schema's text on a key such as ``train.lr`` or ``dataset.store.size``; '' where it says nothing."""
+def _node(path: str) -> dict[str, Any]:
     root = _schema()
     node: dict[str, Any] = root
     for i, key in enumerate(path.split(".")):
-        if i == 0 and key in root["$defs"]:
-            node = root["$defs"][key]
-        else:
-            node = node.get("properties", {}).get(key, {})
+        node = (
+            root["$defs"][key] if i == 0 and key in root["$defs"] else node.get("properties", {}).get(key, {})
+        )
         if "$ref" in node:
             node = {**root["$defs"][node["$ref"].rsplit("/", 1)[1]], **node}
-    return " ".join(str(node.get("description", "")).split())
+    return node
+
+
+def description(path: str) -> str:
+    """The schema's text on a key such as ``train.lr`` or ``dataset.store.size``; '' where it says nothing."""
+    return " ".join(str(_node(path).get("description", "")).split())
+
+
+def origin(path: str, values: Iterable[Any]) -> str:
+    """Where the values of a key come from: this experiment's config, or the default with the schema's
+    text.
+    """
+    node = _node(path)
+    text = description(path)
+    if "default" not in node or all(value == node["default"] for value in values):
+        return text
+    return f"set by this config; default {show(node['default'])}" + (f": {text}" if text else "")
 
 
 @functools.cache
 def argument_texts(info: RegimeInfo) -> dict[str, str]:
-    """Setting → its line under ``Args:`` of the regime's class, which names its provenance."""
+    """Setting → its line under ``Args:`` of the regime's class or of those it derives from; it names
+    the source.
+    """
     tree = ast.parse(info.file.read_text(encoding="utf-8"))
     node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == info.class_name)
-    _, _, block = (ast.get_docstring(node) or "").partition("Args:\n")
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    texts: dict[str, str] = {}
+    for parent in catalog().values():
+        if parent.class_name in bases:
+            texts |= argument_texts(parent)
+    own = _arguments(ast.get_docstring(node) or "")
+    return texts | {name: text.replace("``None``", "null").replace("`", "") for name, text in own.items()}
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    _, _, block = docstring.partition("Args:\n")
     texts: dict[str, str] = {}
     name = ""
     for line in block.splitlines():
@@ -53,7 +79,7 @@ def argument_texts(info: RegimeInfo) -> dict[str, str]:
 def show(value: Any) -> str:
     """A value as one would say it."""
     if value is None:
-        return "none"
+        return "null"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -78,23 +104,25 @@ def common(values: dict[str, Any]) -> str:
 
 def recipe(experiment: Experiment, backbone: str) -> dict[str, dict[str, Any]]:
     """Parts model, train, augment and data of a backbone, without variants."""
-    run = experiment.run_names[0].partition("+")[0]
-    settings = naming.settings_of(experiment.config, run, experiment.datasets[0], backbone, 0)
-    return {part: settings[part] for part in naming.PARTS}
+    over = experiment.config["by_backbone"].get(backbone, {})
+    return {part: merge(experiment.config[part], over.get(part, {})) for part in naming.PARTS}
 
 
-def by_backbone(experiment: Experiment, get: Callable[[str], Any]) -> str:
-    """``get(backbone)`` of every backbone as one text."""
-    return common({backbone: get(backbone) for backbone in experiment.backbones})
-
-
-def of_recipe(experiment: Experiment, path: str) -> str:
-    """A recipe's key, as ``train.lr``, over the backbones."""
+def of_recipe(experiment: Experiment, path: str) -> dict[str, Any]:
+    """A recipe's key, as ``train.lr``, backbone → value."""
     part, key = path.split(".")
-    return by_backbone(experiment, lambda backbone: recipe(experiment, backbone)[part][key])
+    return {backbone: recipe(experiment, backbone)[part].get(key) for backbone in experiment.backbones}
 
 
 def of_regime(experiment: Experiment, run: str, key: str) -> str:
-    """A setting of a run's regime over the backbones."""
+    """A setting of a run's regime over the backbones, with its default where it is another."""
     regime, variant = naming.split_name(run)
-    return by_backbone(experiment, lambda b: naming.regime_settings(experiment.config, regime, b, variant)[key])
+    values = {
+        b: naming.regime_settings(experiment.config, regime, b, variant)[key] for b in experiment.backbones
+    }
+    default = experiment.regimes[regime].settings[key]
+    return common(values) + (
+        ""
+        if all(v == default for v in values.values())
+        else f" (set by this config; default {show(default)})"
+    )

@@ -1,11 +1,12 @@
 """From an executed notebook to one HTML file that needs nothing else: no script, no font, no request."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
-from calibench.reporting.html import Html, join
+from calibench.reporting.html import Html, join, slug
 
 # the browser itself refuses whatever is not in the file
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -18,7 +19,9 @@ CELLS = """
       {%- if output.data is defined and 'text/html' in output.data -%}
         {{ output.data['text/html'] }}
       {%- elif output.data is defined and 'image/png' in output.data -%}
-        <figure><div class="card"><img alt="figure" src="data:image/png;base64,{{ output.data['image/png'] | replace('\\n', '') | e }}"></div></figure>
+        <figure><div class="card">
+          <img alt="" src="data:image/png;base64,{{ output.data['image/png'] | replace('\\n', '') | e }}">
+        </div></figure>
       {%- elif output.output_type == 'stream' -%}
         <pre>{{ output.text | e }}</pre>
       {%- elif output.data is defined and 'text/plain' in output.data -%}
@@ -92,9 +95,15 @@ def contents(found: list[tuple[int, str, str]]) -> Html:
             items[-1][1].append(link)
 
     def nested(links: list[Html]) -> Html:
-        return Html("<ol>{}</ol>").format(join(Html("<li>{}</li>").format(a) for a in links)) if links else Html()
+        return (
+            Html("<ol>{}</ol>").format(join(Html("<li>{}</li>").format(a) for a in links))
+            if links
+            else Html()
+        )
 
-    return Html("<ol>{}</ol>").format(join(Html("<li>{}{}</li>").format(link, nested(below)) for link, below in items))
+    return Html("<ol>{}</ol>").format(
+        join(Html("<li>{}{}</li>").format(link, nested(below)) for link, below in items)
+    )
 
 
 def body_of(notebook: Any) -> str:
@@ -112,7 +121,9 @@ def body_of(notebook: Any) -> str:
         require_js_url="",
         mathjax_url="",
     )
-    return exporter.from_notebook_node(notebook)[0]
+    html = exporter.from_notebook_node(notebook)[0]
+    # headings of level 2 are the notebook's own text: what comes from data is escaped
+    return re.sub(r"<h2>(.*?)</h2>", lambda found: f'<h2 id="{slug(found[1])}">{found[1]}</h2>', html)
 
 
 def render(notebook: Any) -> str:
@@ -121,4 +132,6 @@ def render(notebook: Any) -> str:
     found = headings(body)
     title = next((text for level, _, text in found if level == 1), "Report")
     css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    return str(PAGE.format(policy=POLICY, title=title, css=Html(css), contents=contents(found), body=Html(body)))
+    return str(
+        PAGE.format(policy=POLICY, title=title, css=Html(css), contents=contents(found), body=Html(body))
+    )

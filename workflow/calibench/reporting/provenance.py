@@ -12,7 +12,8 @@ from calibench.reporting.html import Html, absent, bullets, code, details, headi
 VERSIONS = ("python", "torch", "torchvision", "numpy")
 TARGET = """@article{choudhury2025improving,
   title   = {Improving Predictive Confidence in Medical Imaging via Online Label Smoothing},
-  author  = {Choudhury, Kushan and Roy, Shubhrodeep and Chanda, Ankur and Biswas, Shubhajit and Kuiry, Somenath},
+  author  = {Choudhury, Kushan and Roy, Shubhrodeep and Chanda, Ankur and Biswas, Shubhajit
+             and Kuiry, Somenath},
   journal = {BIO Web of Conferences},
   volume  = {204},
   pages   = {01019},
@@ -39,7 +40,11 @@ def machine(experiment: Experiment) -> Html:
 
     rows: list[list[Any]] = [["calibench (this report)", experiment.version]]
     rows += [[f"{key} (training)", all_of(key)] for key in VERSIONS]
-    rows += [["Commit of the runs", all_of("commit")], ["Device", all_of("device")], ["CPU threads", all_of("threads")]]
+    rows += [
+        ["Commit of the runs", all_of("commit")],
+        ["Device", all_of("device")],
+        ["CPU threads", all_of("threads")],
+    ]
     dates = sorted(r[key] for r in records for key in ("started", "finished") if key in r)
     rows += [["First run started", dates[0]], ["Last run finished", dates[-1]]] if dates else []
     commits = {r.get("commit") for r in records}
@@ -48,7 +53,9 @@ def machine(experiment: Experiment) -> Html:
         notes.append("The runs come from more than one commit of the code.")
     if any(str(c).endswith("+changes") for c in commits):
         notes.append("“+changes”: the checkout had changes that are in no commit.")
-    body = table(["What", "Value"], rows, label="Versions and device", text_columns=[1], notes=notes)
+    body = table(
+        ["What", "Value"], rows, label="Versions and device", stack=True, text_columns=[1], notes=notes
+    )
     return join([heading("Software and device", "software"), body])
 
 
@@ -58,11 +65,13 @@ def stores(experiment: Experiment) -> Html:
     for dataset, folder in experiment.stores.items():
         for name in ("classes.csv", "index.csv"):
             if (folder / name).is_file():
-                rows.append([dataset, f"{folder.name}/{name}", Html("<code>{}</code>").format(_sha256(folder / name))])
+                rows.append(
+                    [dataset, f"{folder.name}/{name}", Html("<code>{}</code>").format(_sha256(folder / name))]
+                )
     if not rows:
         return absent("No decoded store was given, so there are no checksums.")
     text = "Two experiments with equal checksums saw the same images, labels, split and sample."
-    body = table(["Data set", "File", "SHA-256"], rows, label="Checksums", text_columns=[1, 2])
+    body = table(["Data set", "File", "SHA-256"], rows, label="Checksums", stack=True, text_columns=[1, 2])
     return join([heading("Checksums of the data", "checksums"), body, paragraph(text)])
 
 
@@ -80,17 +89,26 @@ def config(experiment: Experiment) -> Html:
 
 def cite(experiment: Experiment) -> Html:
     """The target paper, the sources of the regimes used, and this software."""
-    sources = [Html("{}: {}").format(info.label, info.source) for info in experiment.regimes.values() if info.source]
+    sources = [
+        Html("{}: {}").format(info.label, info.source) for info in experiment.regimes.values() if info.source
+    ]
     parts = [paragraph("The paper whose tables this report follows:"), code(TARGET)]
     if sources:
         parts += [paragraph("The regimes that were run:"), bullets(sources)]
-    found = next((base / "CITATION.cff" for base in (Path(), ROOT) if (base / "CITATION.cff").is_file()), None)
+    found = next(
+        (base / "CITATION.cff" for base in (Path(), ROOT) if (base / "CITATION.cff").is_file()), None
+    )
     if found:
         text = found.read_text(encoding="utf-8")
         entry = yaml.safe_load(text)
-        authors = ", ".join(a.get("name") or f"{a.get('family-names', '')}, {a.get('given-names', '')}" for a in entry.get("authors", []))
+        authors = ", ".join(
+            a.get("name") or f"{a.get('family-names', '')}, {a.get('given-names', '')}"
+            for a in entry.get("authors", [])
+        )
         parts += [
-            paragraph(f"This software: {authors}. {entry.get('title', 'calibench')}, version {experiment.version}."),
+            paragraph(
+                f"This software: {authors}. {entry.get('title', 'calibench')}, version {experiment.version}."
+            ),
             details("CITATION.cff", code(text)),
         ]
     return join(parts)

@@ -7,8 +7,21 @@ import pandas as pd
 from calibench import runs as naming
 from calibench import tables
 from calibench.catalog import label
+from calibench.plots.cells import backbone_label
 from calibench.reporting.experiment import Experiment
-from calibench.reporting.html import Html, absent, code, details, figure, from_grid, heading, join, number, slug, table
+from calibench.reporting.html import (
+    Html,
+    absent,
+    code,
+    details,
+    figure,
+    from_grid,
+    heading,
+    join,
+    number,
+    slug,
+    table,
+)
 
 NOT_YET = "There is no metrics.csv yet, so this table is left out."
 
@@ -16,24 +29,32 @@ NOT_YET = "There is no metrics.csv yet, so this table is left out."
 KINDS = {
     "tsne": (
         "Figure 2.",
-        "t-SNE of penultimate features, the same images in every panel. Look at whether a class forms one island and "
-        "which classes touch. Distances between islands and their sizes mean nothing in such a map: the scores in "
+        "t-SNE of penultimate features, the same images in every panel. Look at whether a class forms one "
+        "island and "
+        "which classes touch. Distances between islands and their sizes mean nothing in such a map: the "
+        "scores in "
         "the table are measured on the features themselves.",
     ),
     "reliability": (
         "Reliability.",
-        "Accuracy against confidence in 15 equal-width bins of the test set. Points below the diagonal are "
-        "overconfident, above it underconfident. Look at the counts first: a bin of a few images says little.",
+        "Accuracy against confidence in 15 equal-width bins of the test set: bars are the accuracy of a "
+        "bin, orange "
+        "marks its mean confidence. A bar below its mark is overconfident, above it underconfident. Look "
+        "at the counts "
+        "first: a bin of a few images says little.",
     ),
     "curves": (
         "Learning curves.",
-        "Training and validation (selection half) by epoch. Look at whether the curves have levelled off: a run that "
-        "still improves at its last epoch was stopped early. Losses of different regimes are different quantities; "
+        "Training and validation (selection half) by epoch. Look at whether the curves have levelled off: "
+        "a run that "
+        "still improves at its last epoch was stopped early. Losses of different regimes are different "
+        "quantities; "
         "compare accuracies and validation NLL.",
     ),
     "matrix": (
         "Soft labels.",
-        "Soft labels learnt by online label smoothing, row = true class. Bright cells off the diagonal are the classes "
+        "Soft labels learnt by online label smoothing, row = true class. Bright cells off the diagonal "
+        "are the classes "
         "the network itself takes for each other.",
     ),
 }
@@ -41,14 +62,14 @@ SCORES = {"silhouette": "Silhouette ↑", "davies_bouldin": "Davies–Bouldin �
 
 
 def _printed(experiment: Experiment, name: str) -> Html:
-    if experiment.metrics is None:
+    numbers = experiment.numbers()
+    if numbers is None:
         return absent(NOT_YET)
-    layout = {"table1": tables.table1, "table2": tables.table2}[name]
-    grid = layout(experiment.metrics, experiment.table_settings, experiment.published)
-    parts = [from_grid(grid)]
+    parts = [from_grid(getattr(tables, name)(numbers))]
     tex = experiment.folder / "tables" / f"{name}.tex"
     if tex.is_file():
-        parts.append(details("The same table as LaTeX", code(tex.read_text(encoding="utf-8"))))
+        text = tex.read_text(encoding="utf-8")
+        parts.append(details("The same table as LaTeX", code(text), printed=False))
     return join(parts)
 
 
@@ -62,9 +83,20 @@ def table2(experiment: Experiment) -> Html:
     return _printed(experiment, "table2")
 
 
+def table3(experiment: Experiment) -> Html:
+    """Table 3: ten measures; nothing where they were not computed."""
+    if experiment.metrics is None or "auroc" not in set(experiment.metrics["metric"]):
+        return Html()
+    return join([heading("Ten measures (Table 3)", "table3"), _printed(experiment, "table3")])
+
+
 def _panels(experiment: Experiment, kind: str) -> list[tuple[str, str, Path]]:
     """(dataset, backbone, file) of the figures that exist."""
-    places = [(d, b, experiment.folder / "figures" / f"{kind}-{d}-{b}.png") for d in experiment.datasets for b in experiment.backbones]
+    places = [
+        (d, b, experiment.folder / "figures" / f"{kind}-{d}-{b}.png")
+        for d in experiment.datasets
+        for b in experiment.backbones
+    ]
     return [place for place in places if place[2].is_file()]
 
 
@@ -72,7 +104,7 @@ def _draw(experiment: Experiment, kind: str) -> list[Html]:
     title, text = KINDS[kind]
     drawn = []
     for dataset, backbone, path in _panels(experiment, kind):
-        where = f"{tables.backbone_label(backbone)} on {dataset}"
+        where = f"{backbone_label(backbone)} on {dataset}"
         caption = f"{where}. {text}" if not drawn else f"{where}, as above."
         drawn.append(figure(path, title, caption, f"{title[:-1]}, {where}"))
     return drawn
@@ -90,10 +122,16 @@ def tsne(experiment: Experiment) -> Html:
 def cluster_scores(experiment: Experiment) -> Html:
     """Measures of tightness on the features, from the files beside the figures."""
     names = [
-        experiment.folder / "figures" / f"tsne-{d}-{b}.csv" for d in experiment.datasets for b in experiment.backbones
+        experiment.folder / "figures" / f"tsne-{d}-{b}.csv"
+        for d in experiment.datasets
+        for b in experiment.backbones
     ]
-    text = {key: str for key in ("dataset", "backbone", "regime", "variant", "split", "metric")}
-    frames = [pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]}) for path in names if path.is_file()]
+    text = dict.fromkeys(("dataset", "backbone", "regime", "variant", "split", "metric"), str)
+    frames = [
+        pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
+        for path in names
+        if path.is_file()
+    ]
     if not frames:
         return absent("The scores of the features were not written, so their table is left out.")
     frame = pd.concat(frames, ignore_index=True)
@@ -108,7 +146,7 @@ def cluster_scores(experiment: Experiment) -> Html:
         hit = values.get("knn_hit")
         cells = [values.get("silhouette"), values.get("davies_bouldin"), None if hit is None else 100 * hit]
         shown = [number(v, places) for v, places in zip(cells, (3, 2, 1), strict=True)]
-        head = f"{tables.backbone_label(backbone)}, {dataset}" if several else tables.backbone_label(backbone)
+        head = f"{backbone_label(backbone)}, {dataset}" if several else backbone_label(backbone)
         rows.append([head, label(regime + variant), str(seed), *shown, number(int(group["n"].iloc[0]))])
     return table(
         ["Backbone", "Regime", "Seed", *SCORES.values(), "Images"],
@@ -117,7 +155,9 @@ def cluster_scores(experiment: Experiment) -> Html:
         stub=2,
         breaks=breaks,
         caption="How tight the classes lie, measured on the features",
-        notes=["↑ higher is tighter, ↓ lower is tighter. Features of different backbones are not comparable."],
+        notes=[
+            "↑ higher is tighter, ↓ lower is tighter. Features of different backbones are not comparable."
+        ],
     )
 
 
@@ -139,5 +179,9 @@ def curves(experiment: Experiment) -> Html:
 def matrix(experiment: Experiment) -> Html:
     """Heat maps of the matrices that regimes learn."""
     online = [run for run in experiment.run_names if naming.split_name(run)[0].startswith("ols")]
-    missing = "No heat map was drawn." if online else "No run of this experiment learns a matrix of soft labels (OLS), so there is none to show."
+    missing = (
+        "No heat map was drawn."
+        if online
+        else "No run of this experiment learns a matrix of soft labels (OLS), so there is none to show."
+    )
     return _section(experiment, "matrix", "Soft-label matrices", missing)

@@ -6,20 +6,46 @@ import numpy as np
 
 from calibench import runs as naming
 from calibench.catalog import label
+from calibench.plots.cells import backbone_label
 from calibench.reporting import options
 from calibench.reporting.experiment import Experiment
-from calibench.reporting.html import Html, absent, details, heading, join, number, paragraph, slug, table
-from calibench.tables import backbone_label
+from calibench.reporting.html import (
+    Html,
+    absent,
+    details,
+    heading,
+    join,
+    number,
+    paragraph,
+    plural,
+    slug,
+    table,
+)
 
 PARTS = {"train": "training", "select": "selection", "calibrate": "calibration", "test": "test"}
-MAIN = (
-    "train.epochs train.batch_size train.optimizer train.lr train.momentum train.weight_decay train.schedule "
-    "train.milestones train.decay train.warmup_epochs train.clip_norm model.weights model.input augment.pad augment.flip"
-).split()
+MAIN = [
+    "train.epochs",
+    "train.batch_size",
+    "train.optimizer",
+    "train.lr",
+    "train.momentum",
+    "train.weight_decay",
+    "train.schedule",
+    "train.milestones",
+    "train.decay",
+    "train.warmup_epochs",
+    "train.clip_norm",
+    "model.weights",
+    "model.input",
+    "augment.pad",
+    "augment.flip",
+]
 
 
 def data(experiment: Experiment) -> Html:
-    """Data sets with sizes, classes, priors before and after sampling, classes below the cap, unreadable files."""
+    """Data sets with sizes, classes, priors before and after sampling, classes below the cap,
+    unreadable files.
+    """
     return join(_dataset(experiment, dataset) for dataset in experiment.datasets)
 
 
@@ -46,11 +72,21 @@ def _sizes(sample: dict[str, Any]) -> Html:
     for part, name in PARTS.items():
         counts = np.array(after[part])
         listed = f"{sum(before[came_from[part]]):,} ({came_from[part]})"
-        rows.append([name, listed, f"{counts.sum():,}", _range(counts), int((counts == 0).sum()), purpose[part]])
+        rows.append(
+            [name, listed, f"{counts.sum():,}", _range(counts), int((counts == 0).sum()), purpose[part]]
+        )
     return table(
-        ["Part", "Listed (split)", "Used", "Images per class: min – median – max", "Empty classes", "Used for"],
+        [
+            "Part",
+            "Listed (split)",
+            "Used",
+            "Images per class: min – median – max",
+            "Empty classes",
+            "Used for",
+        ],
         rows,
         label="Images per part",
+        stack=True,
         text_columns=[5],
         caption="Images per part, before and after sampling",
     )
@@ -72,30 +108,47 @@ def _facts(experiment: Experiment, dataset: str, sample: dict[str, Any]) -> Html
     cap = sample["per_class"]
     sampling = "none: all listed images"
     if cap:
-        sampling = f"at most {cap:,} per class in {', '.join(settings['sample']['splits'])}, seed {sample['seed']}"
+        sampling = (
+            f"at most {cap:,} per class in {', '.join(settings['sample']['splits'])}, seed {sample['seed']}"
+        )
     unreadable = store.get("unreadable", [])
     rows = [
         ["Format", settings["format"]],
         ["Classes", number(len(after["train"]))],
         ["Sampling", sampling],
         ["Classes below the cap", number(len(sample["below_cap"])) if cap else "no cap"],
-        ["Priors of training and test", f"total variation distance {_tv(after['train'], after['test']):.3f} (0 = equal)"],
+        [
+            "Priors of training and test",
+            f"total variation distance {_tv(after['train'], after['test']):.3f} (0 = equal)",
+        ],
         ["Validation kept for post-hoc fitting", f"{100 * settings['calibrate']:.0f} %, cut by group"],
     ]
     if store:
         rows += [
             ["Stored images", f"{store['n']:,}, {store['size']} × {store['size']} px, {store['colour']}"],
             ["Interpolation", settings["store"]["interpolation"]],
-            ["Unreadable files", f"{len(unreadable):,}" + (f" ({settings['store']['unreadable']})" if unreadable else "")],
+            [
+                "Unreadable files",
+                f"{len(unreadable):,}" + (f" ({settings['store']['unreadable']})" if unreadable else ""),
+            ],
         ]
     parts = [table(["Property", "Value"], rows, label=f"Facts about {dataset}", text_columns=[1])]
     if cap and sample["below_cap"]:
         short = [[s["label"], s.get("split", "train"), f"{s['n']:,}"] for s in sample["below_cap"]]
-        short_table = table(["Class", "Split", "Images"], short, label="Classes below the cap", text_columns=[1])
-        parts.append(details(f"{len(short)} classes below the cap of {cap:,}", short_table))
+        short_table = table(
+            ["Class", "Split", "Images"], short, label="Classes below the cap", text_columns=[1]
+        )
+        parts.append(
+            details(f"{plural(len(short), 'class', 'classes')} below the cap of {cap:,}", short_table)
+        )
     if unreadable:
         lost = [[u["filename"], u["why"]] for u in unreadable[:200]]
-        parts.append(details(f"{len(unreadable)} unreadable files", table(["File", "Why"], lost, label="Unreadable files", text_columns=[1])))
+        parts.append(
+            details(
+                plural(len(unreadable), "unreadable file"),
+                table(["File", "Why"], lost, label="Unreadable files", text_columns=[1]),
+            )
+        )
     return join(parts)
 
 
@@ -105,7 +158,11 @@ def _profile(priors: dict[str, Any]) -> Html:
     if before.max() <= 1.5 * max(before.min(), 1):
         return paragraph("Classes are close to balanced, before and after sampling.", "note")
     order = np.argsort(-before, kind="stable")
-    lines = {"listed": before, "training": np.array(priors["after"]["train"], float), "test": np.array(priors["after"]["test"], float)}
+    lines = {
+        "listed": before,
+        "training": np.array(priors["after"]["train"], float),
+        "test": np.array(priors["after"]["test"], float),
+    }
     shares = {name: 100 * v[order] / max(v.sum(), 1) for name, v in lines.items()}
     top = max(v.max() for v in shares.values())
     width, height, left, base = 640, 190, 44, 160
@@ -117,20 +174,26 @@ def _profile(priors: dict[str, Any]) -> Html:
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
         drawn.append(Html('<polyline class="line-{}" points="{}"/>').format(name, points))
     ticks = join(
-        Html('<text x="{}" y="{:.1f}" text-anchor="end">{:.3g} %</text>').format(left - 4, base - f * (base - 14) + 4, f * top)
+        Html('<text x="{}" y="{:.1f}" text-anchor="end">{:.3g} %</text>').format(
+            left - 4, base - f * (base - 14) + 4, f * top
+        )
         for f in (0, 0.5, 1)
     )
     legend = join(
-        Html('<g transform="translate({},0)"><line class="line-{}" x1="0" x2="18" y1="8" y2="8"/><text x="24" y="12">{}</text></g>').format(
-            width - 290 + 92 * i, name, name
-        )
+        Html(
+            '<g transform="translate({},0)"><line class="line-{}" x1="0" x2="18" y1="8" y2="8"/><text '
+            'x="24" y="12">{}</text></g>'
+        ).format(width - 290 + 92 * i, name, name)
         for i, name in enumerate(shares)
     )
     svg = Html(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="Share of each class in the listed training set, the sampled '
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="Share of each class in the listed training set, '
+        "the sampled "
         'training set and the test set">{}{}<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>{}'
         '<text x="{}" y="{}" text-anchor="middle">classes, most frequent first</text></svg>'
-    ).format(width, height, ticks, legend, left, width - 8, base, base, join(drawn), (left + width) / 2, height - 8)
+    ).format(
+        width, height, ticks, legend, left, width - 8, base, base, join(drawn), (left + width) / 2, height - 8
+    )
     caption = "Class shares (priors): the listed training set, the training images used, and the test set."
     return Html('<figure class="drawing">{}<figcaption>{}</figcaption></figure>').format(svg, caption)
 
@@ -155,21 +218,26 @@ def _classes(experiment: Experiment, dataset: str, sample: dict[str, Any]) -> Ht
 
 def recipes(experiment: Experiment) -> Html:
     """Settings of training per backbone, the main ones open and all of them folded."""
-    found = {backbone: options.recipe(experiment, backbone) for backbone in experiment.backbones}
-    keys = [f"{part}.{key}" for part in naming.PARTS for key in next(iter(found.values()))[part]]
+    first = options.recipe(experiment, experiment.backbones[0])
+    keys = [f"{part}.{key}" for part in naming.PARTS for key in first[part]]
 
     def rows(names: list[str]) -> list[list[str]]:
         out = []
         for name in names:
-            part, key = name.split(".")
-            values = [options.show(found[b][part].get(key)) for b in experiment.backbones]
-            out.append([name, *values, options.description(name)])
+            values = options.of_recipe(experiment, name).values()
+            out.append([name, *map(options.show, values), options.origin(name, values)])
         return out
 
     columns = ["Setting", *(backbone_label(b) for b in experiment.backbones), "Where it comes from"]
     texts = [len(columns) - 1]
-    main = table(columns, rows([k for k in MAIN if k in keys]), label="Recipe per backbone", text_columns=texts)
-    every = table(columns, rows(keys), label="All settings per backbone", text_columns=texts)
+    main = table(
+        columns,
+        rows([k for k in MAIN if k in keys]),
+        label="Recipe per backbone",
+        stack=True,
+        text_columns=texts,
+    )
+    every = table(columns, rows(keys), label="All settings per backbone", stack=True, text_columns=texts)
     parts = [heading("Backbones and recipes", "recipes"), main, details("Every setting of training", every)]
     if used := _variants(experiment):
         parts.append(used)
@@ -181,7 +249,14 @@ def _variants(experiment: Experiment) -> Html | None:
     if not tokens:
         return None
     rows = [[t, options.show(experiment.config["variants"].get(t, {}))] for t in tokens]
-    return table(["Variant", "Overrides"], rows, label="Variants", text_columns=[1], caption="Variants of runs")
+    return table(
+        ["Variant", "Overrides"],
+        rows,
+        label="Variants",
+        stack=True,
+        text_columns=[1],
+        caption="Variants of runs",
+    )
 
 
 def regimes(experiment: Experiment) -> Html:
@@ -194,21 +269,22 @@ def regimes(experiment: Experiment) -> Html:
         breaks.append(len(rows))
         name = Html('{}<br><span class="source">{}</span>').format(label(run), info.source)
         texts = options.argument_texts(info)
-        for key, default in info.settings.items():
-            value = options.of_regime(experiment, run, key)
-            changed = "" if value == options.show(default) else f" (default {options.show(default)})"
-            rows.append([name, key, value + changed, texts.get(key, "")])
+        rows += [
+            [name, key, options.of_regime(experiment, run, key), texts.get(key, "")] for key in info.settings
+        ]
         if not info.settings:
             rows.append([name, "none", None, ""])
     seeds = options.show(experiment.config["seeds"])
     seed_text = (
-        f"Seeds: {seeds}. A seed means the same initial weights and the same order of images for every regime, "
+        f"Seeds: {seeds}. A seed means the same initial weights and the same order of images for every "
+        f"regime, "
         "so runs of equal seed are paired."
     )
     body = table(
         ["Regime", "Setting", "Value", "What it is and where the value comes from"],
         rows,
         label="Regimes",
+        stack=True,
         breaks=breaks,
         text_columns=[1, 2, 3],
     )

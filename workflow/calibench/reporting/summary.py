@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 
 from calibench.catalog import label
+from calibench.plots.cells import METRICS, backbone_label, show
 from calibench.reporting.experiment import Experiment
-from calibench.reporting.html import Html, absent, bullets, join, paragraph, table
-from calibench.tables import METRICS, backbone_label, show
+from calibench.reporting.html import Html, absent, bullets, join, paragraph, plural, table
+
+CHECKPOINTS = {
+    "top1": "the epoch with the best Top-1 accuracy on the selection half of validation",
+    "nll": "the epoch with the best NLL on the selection half of validation",
+    "last": "the last epoch",
+}
 
 
 def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _plural(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _size(experiment: Experiment, dataset: str) -> str:
@@ -34,18 +36,22 @@ def _size(experiment: Experiment, dataset: str) -> str:
 def title(experiment: Experiment) -> Html:
     """Title, what this is, and whether it is whole."""
     config = experiment.config
-    dates = sorted(run.record["provenance"]["finished"] for run in experiment.finished if "provenance" in run.record)
+    dates = sorted(
+        run.record["provenance"]["finished"] for run in experiment.finished if "provenance" in run.record
+    )
     about = [f"Experiment {config['name']}", f"calibench {experiment.version}"]
     about += [f"last run finished {dates[-1][:10]}"] if dates else []
     names = [label(run) for run in experiment.run_names]
     lead = Html("{} trained with {} on {}; {} per cell.").format(
-        f"{_plural(len(names), 'training regime')} ({_listed(names)})",
+        f"{plural(len(names), 'training regime')} ({_listed(names)})",
         _listed([backbone_label(b) for b in experiment.backbones]),
         "; ".join(_size(experiment, dataset) for dataset in experiment.datasets),
-        _plural(len(config["seeds"]), "seed"),
+        plural(len(config["seeds"]), "seed"),
     )
     parts = [
-        Html('<h1>{}</h1><p class="about">{}</p>').format(config["title"] or config["name"], " · ".join(about)),
+        Html('<h1>{}</h1><p class="about">{}</p>').format(
+            config["title"] or config["name"], " · ".join(about)
+        ),
         Html('<p class="lead">{}</p>').format(lead),
     ]
     return join([*parts, state(experiment)])
@@ -55,7 +61,9 @@ def state(experiment: Experiment) -> Html:
     """How many of the planned runs there are; which are missing."""
     planned, missing = len(experiment.runs), experiment.missing
     if not missing:
-        return paragraph(f"All {planned} planned runs have finished." if planned > 1 else "The planned run has finished.")
+        return paragraph(
+            f"All {planned} planned runs have finished." if planned > 1 else "The planned run has finished."
+        )
     shown = [run.title for run in missing[:12]]
     shown += [f"and {len(missing) - 12} more"] if len(missing) > 12 else []
     text = f"Partial results: {planned - len(missing)} of {planned} planned runs have finished. Missing:"
@@ -64,7 +72,7 @@ def state(experiment: Experiment) -> Html:
 
 def _best(experiment: Experiment, dataset: str, backbone: str, metric: str) -> tuple[str, str, str] | None:
     """Label of the run with the lowest mean, its value, and the value of ``hard``; None without numbers."""
-    numbers = experiment.numbers
+    numbers = experiment.numbers()
     found = {run: numbers.ours(dataset, backbone, run, metric) for run in experiment.run_names}
     found = {run: values for run, values in found.items() if len(values)}
     if not found:
@@ -75,7 +83,7 @@ def _best(experiment: Experiment, dataset: str, backbone: str, metric: str) -> t
 
 def headline(experiment: Experiment) -> Html:
     """Lowest error and lowest calibration error per backbone, beside hard labels."""
-    if experiment.numbers is None:
+    if experiment.metrics is None:
         return absent("No metrics.csv yet: there are no numbers to summarise.")
     rows, several = [], len(experiment.datasets) > 1
     for dataset in experiment.datasets:
@@ -86,6 +94,7 @@ def headline(experiment: Experiment) -> Html:
                 cells += _best(experiment, dataset, backbone, metric) or (None, None, None)
             rows.append(cells)
     stub = 2 if several else 1
+    checkpoint = experiment.table_settings["checkpoint"]
     return table(
         [*(["Data set"] if several else []), "Backbone", *["Lowest with", "Value", "Hard labels"] * 2],
         rows,
@@ -93,7 +102,8 @@ def headline(experiment: Experiment) -> Html:
         groups=[("", stub), *((METRICS[m][0], 3) for m in ("top1_error", "ece"))],
         stub=stub,
         text_columns=[stub, stub + 3],
-        caption=f"Headline numbers: test set, checkpoint {experiment.table_settings['checkpoint']}",
+        caption=f"Headline numbers: test set, checkpoint {checkpoint}",
+        notes=[f"Weights: {CHECKPOINTS[checkpoint]}. The test set chose nothing."],
     )
 
 
@@ -109,7 +119,8 @@ def _sampling(experiment: Experiment) -> list[str]:
         error, n = float(group["value"].median()), int(group["n"].median())
         half = 1.96 * math.sqrt(error * (1 - error) / n)
         texts.append(
-            f"The {dataset} test set has {n:,} images: at a Top-1 error near {100 * error:.1f} % the draw of images "
+            f"The {dataset} test set has {n:,} images: at a Top-1 error near {100 * error:.1f} % the draw "
+            f"of images "
             f"alone moves it by about ±{100 * half:.1f} points (95 %)."
         )
     return texts
@@ -121,23 +132,20 @@ def limits(experiment: Experiment) -> Html:
     texts = []
     if seeds == 1:
         texts.append(
-            "One seed per cell: the spread between repetitions is unknown, so no difference between regimes in this "
+            "One seed per cell: the spread between repetitions is unknown, so no difference between "
+            "regimes in this "
             "report can be told from chance, and the order of the regimes is not a finding."
         )
     elif seeds < 6:
         texts.append(
-            f"{seeds} seeds per cell: the standard deviations are rough, and a signed-rank test over them cannot "
+            f"{seeds} seeds per cell: the standard deviations are rough, and a signed-rank test over them "
+            f"cannot "
             f"fall below p = {2.0 ** (1 - seeds):.3g}; see the comparisons below for what can be said."
         )
     if experiment.metrics is not None:
         texts += _sampling(experiment)
     if experiment.missing:
-        texts.append("Runs are missing; a cell over fewer seeds than its neighbours is not comparable to them.")
-    tables = experiment.config["tables"]
-    if tables["checkpoint"] != "last":
-        monitored = {"top1": "validation Top-1", "nll": "validation NLL"}[tables["checkpoint"]]
         texts.append(
-            f"Weights are those of the epoch with the best {monitored} on the selection half of validation; "
-            "the test set chose nothing."
+            "Runs are missing; a cell over fewer seeds than its neighbours is not comparable to them."
         )
     return join([Html("<h3 id='limits'>What cannot be concluded</h3>"), bullets(texts)])

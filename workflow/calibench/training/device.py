@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +13,16 @@ import torch
 
 from calibench.errors import UserError
 
+log = logging.getLogger(__name__)
+POLL_SECONDS = 2.0  # between looks for a free GPU
+
 
 def visible_gpus() -> list[str]:
-    """Identifiers of the GPUs this process may use, in torch's order; stable across processes of one machine."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [n.strip() for n in listed.split(",") if n.strip()] if listed is not None else []
-    count = torch.cuda.device_count()
-    return names[:count] if len(names) >= count > 0 else [str(i) for i in range(count)]
+    """Hardware identifiers of the GPUs this process may use, in torch's order.
+
+    Not their numbers: inside a Slurm job that was given one GPU, every job of a node calls its own "0".
+    """
+    return [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
 
 
 def _try_lock(path: Path):
@@ -30,42 +35,67 @@ def _try_lock(path: Path):
     return handle
 
 
-@contextlib.contextmanager
-def claim_gpu(gpus: list[str], folder: Path | None = None) -> Iterator[int]:
-    """Hold the first free of ``gpus`` for the lifetime of the block; yields its index in the list.
-
-    Locks are files in the machine's temporary folder, released by the system when the process ends.
-
-    Raises:
-        UserError: if all are taken.
-    """
-    folder = folder or Path(tempfile.gettempdir())
+def _first_free(gpus: list[str], folder: Path):
     for index, name in enumerate(gpus):
         safe = "".join(c if c.isalnum() else "_" for c in name)
         handle = _try_lock(folder / f"calibench-gpu-{os.getuid()}-{safe}.lock")
         if handle is not None:
-            with handle:
-                yield index
-            return
-    raise UserError(f"all {len(gpus)} visible GPUs are taken by other runs; start snakemake with --resources gpu={len(gpus)}")
+            return index, handle
+    return None
+
+
+@contextlib.contextmanager
+def claim_gpu(gpus: list[str], folder: Path | None = None, wait: bool = True) -> Iterator[int]:
+    """Hold the first free of ``gpus`` for the lifetime of the block; yields its index in the list.
+
+    Locks are files in the machine's temporary folder, released by the system when the process ends.
+
+    Args:
+        gpus: identifiers, in the order they are tried.
+        folder: where the lock files are.
+        wait: wait for a GPU to be released when all are taken.
+
+    Raises:
+        UserError: if all are taken and ``wait`` is false.
+    """
+    folder = folder or Path(tempfile.gettempdir())
+    claimed = _first_free(gpus, folder)
+    if claimed is None and wait:
+        log.info("all %d visible GPUs are taken by other runs; waiting for one", len(gpus))
+    while claimed is None:
+        if not wait:
+            raise UserError(f"all {len(gpus)} visible GPUs are taken by other runs; wait for one of them to end")
+        time.sleep(POLL_SECONDS)
+        claimed = _first_free(gpus, folder)
+    index, handle = claimed
+    with handle:
+        yield index
+
+
+def has_gpu() -> bool:
+    """Whether the machine shows an NVIDIA GPU to this process, usable or not."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles")
+    return not hidden and Path("/dev/nvidia0").exists()
 
 
 @contextlib.contextmanager
 def take_device(wanted: str) -> Iterator[torch.device]:
     """The device of a run: ``cpu``, or a GPU held by a lock.
 
+    Args:
+        wanted: ``cpu``; ``cuda``; or ``auto`` = a GPU where the machine has one, else the CPU.
+
     Raises:
-        UserError: if a GPU is asked for (by config, or by a job that was given one) and none is usable.
+        UserError: if a GPU is asked for, or there, and not usable.
     """
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip() not in ("", "-1", "NoDevFiles")
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available() and not given):
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available() and not has_gpu()):
         yield torch.device("cpu")
         return
     if not torch.cuda.is_available():
         raise UserError(
-            f"a GPU was asked for (train: device: {wanted}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}) "
-            f"but torch {torch.__version__} cannot use one; check nvidia-smi and that the driver fits CUDA "
-            f"{torch.version.cuda} (make setup TORCH=…), or set train: device: cpu"
+            f"train: device: {wanted} wants a GPU, but torch {torch.__version__} cannot use one "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); check nvidia-smi and that the "
+            f"driver fits CUDA {torch.version.cuda} (make setup TORCH=…), or set train: device: cpu"
         )
     with claim_gpu(visible_gpus()) as index:
         torch.cuda.set_device(index)

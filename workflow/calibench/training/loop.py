@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibench import augment
 from calibench.data.batches import Images, padding, random_window
 from calibench.errors import UserError
 from calibench.models import Classifier
@@ -118,6 +119,8 @@ def _extras(job: Job, epoch: int, step: int, images: Tensor, features: Tensor, p
     extras: dict[str, Any] = {}
     if "features" in wanted:
         extras["features"] = features
+    if "feature_map" in wanted:
+        extras |= {"feature_map": job.model.feature_map, "classifier": job.model.head}
     if "sample" in wanted:
         extras["sample"] = torch.as_tensor(positions, device=job.device)
     if "step_seed" in wanted:
@@ -128,28 +131,54 @@ def _extras(job: Job, epoch: int, step: int, images: Tensor, features: Tensor, p
     return extras
 
 
-def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> tuple[np.ndarray, Tensor]:
-    """Positions and augmented images of one step: a pure function of (seed, epoch, step)."""
-    batch = job.settings["train"]["batch_size"]
-    positions = order[step * batch : (step + 1) * batch]
-    augment, images = job.settings["augment"], job.train.images
+def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> tuple[np.ndarray, Tensor, augment.Mixed | None]:
+    """Positions, augmented images and mixing of one step: a pure function of (seed, epoch, step)."""
+    train, options = job.settings["train"], job.settings["augment"]
+    positions = order[step * train["batch_size"] : (step + 1) * train["batch_size"]]
     draw = generator(job.seed, Purpose.AUGMENT, epoch, step)
-    window = random_window(draw, len(positions), images.stored_size, job.size, augment)
-    pixels = images.batch(positions, window, job.size, augment["pad_mode"])
-    return positions, inference.as_input(pixels, job.settings["train"]["memory_format"])
+    window = random_window(draw, len(positions), job.train.images.stored_size, job.size, options)
+    pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
+    pixels, mixed = _input_augmentations(pixels, draw, options)
+    return positions, inference.as_input(pixels, train["memory_format"]), mixed
+
+
+def _input_augmentations(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]):
+    if options["randaugment"] is not None:
+        strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
+        pixels = augment.randaugment(pixels, draw, strength["operations"], strength["magnitude"])
+    if options["cutout"] is not None:
+        pixels = augment.cutout(pixels, draw, options["cutout"])
+    for name, mix in (("mixup", augment.mixup), ("cutmix", augment.cutmix)):
+        if options[name] is not None:
+            mixed = mix(pixels, draw, options[name])
+            return mixed.images, mixed
+    return pixels, None
+
+
+def regime_loss(job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]) -> Tensor:
+    """The regime's loss; of a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
+
+    The regime's state sees a mixed batch once, with the label of the larger share.
+    """
+    if mixed is None:
+        return job.regime(logits, targets, **extras)
+    own = job.regime.loss(logits, targets, **extras)
+    partners = job.regime.loss(logits, targets[mixed.partner], **extras)
+    job.regime.observe(logits.detach(), mixed.dominant(targets), **extras)
+    return mixed.lam * own + (1 - mixed.lam) * partners
 
 
 def train_step(job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray) -> None:
     """One optimizer step."""
     train = job.settings["train"]
-    positions, images = train_batch(job, epoch, step, order)
+    positions, images, mixed = train_batch(job, epoch, step, order)
     targets = job.train.targets[torch.as_tensor(positions, device=job.device)]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
     optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
     with autocast(job.device, train["precision"]):
         features, logits = job.model.features_and_logits(images)
         extras = _extras(job, epoch, step, images, features, positions)
-    loss = job.regime(logits, targets, **extras)
+    loss = regime_loss(job, logits, targets, mixed, extras)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if train["clip_norm"] is not None:

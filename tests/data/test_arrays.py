@@ -1,0 +1,184 @@
+"""Array formats: npz, idx, CIFAR binary; read, listed, and refused where damaged or unsafe."""
+
+import gzip
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from calibench.data import arrays, listing
+from calibench.data.decode import to_colour
+from calibench.data.readers import open_reader
+from calibench.data.settings import parse
+from calibench.errors import UserError
+
+RNG = np.random.default_rng(0)
+SPLITS = {"train": 12, "val": 5, "test": 7}
+
+
+def settings(root, kind, **given):
+    return parse(json.dumps({"name": "toy", "root": str(root), "format": kind, **given}))
+
+
+def npz(folder, shape=(9, 9), labels_2d=True, save=np.savez_compressed, **replace):
+    content = {}
+    for split, n in SPLITS.items():
+        content[f"{split}_images"] = RNG.integers(0, 256, (n, *shape), dtype=np.uint8)
+        labels = np.arange(n) % 3
+        content[f"{split}_labels"] = labels[:, None] if labels_2d else labels
+    content |= replace
+    save(folder / "toy.npz", **content)
+    return content
+
+
+@pytest.mark.parametrize("labels_2d", [True, False])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz(tmp_path, labels_2d, save):
+    content = npz(tmp_path, labels_2d=labels_2d, save=save)
+    given = settings(tmp_path, "npz", files={"npz": "toy.npz"})
+    frame, classes = listing.load(given)
+    assert classes["label"].tolist() == ["0", "1", "2"]
+    assert frame["split"].value_counts().to_dict() == SPLITS
+    reader = open_reader(given)
+    for name, target in zip(frame["filename"], frame["target"], strict=True):
+        split, number = name.split("/")
+        assert (reader.read(name) == content[f"{split}_images"][int(number)]).all()
+        assert content[f"{split}_labels"].ravel()[int(number)] == target
+
+
+def test_npz_as_root_colour_and_names(tmp_path):
+    content = npz(tmp_path, shape=(9, 9, 3))
+    given = settings(tmp_path / "toy.npz", "npz", labels=["c", "a", "b"])
+    frame, classes = listing.load(given)
+    assert classes["label"].tolist() == ["a", "b", "c"]
+    assert frame["label"].tolist()[:3] == ["c", "a", "b"]
+    assert (to_colour(open_reader(given).read("val/000002"), "rgb") == content["val_images"][2]).all()
+
+
+def test_fortran_order(tmp_path):
+    images = np.asfortranarray(RNG.integers(0, 256, (12, 4, 6), dtype=np.uint8))
+    npz(tmp_path, train_images=images)
+    part = arrays.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}), tmp_path)["train"]
+    assert (part.images == images).all()
+
+
+BAD_NPZ = {
+    "multi-label": ({"train_labels": np.zeros((12, 14), int)}, r"labels of shape \(12, 14\)"),
+    "volumes": ({"train_images": np.zeros((12, 4, 4, 4), np.uint8)}, "volumes are not read"),
+    "objects": ({"train_labels": np.array([[0], "x"] * 6, dtype=object)}, "never unpickled"),
+    "counts": ({"train_labels": np.zeros(11, int)}, "12 images and 11 labels"),
+    "floats": ({"train_labels": np.zeros(12)}, "whole numbers"),
+}
+
+
+@pytest.mark.parametrize(("replace", "message"), BAD_NPZ.values(), ids=BAD_NPZ)
+def test_bad_npz(tmp_path, replace, message):
+    npz(tmp_path, **replace)
+    with pytest.raises(UserError, match=message):
+        listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
+
+
+def test_too_few_names(tmp_path):
+    npz(tmp_path)
+    with pytest.raises(UserError, match="label 2 but only 2 names"):
+        listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}, labels=["a", "b"]))
+
+
+def test_damaged_npz(tmp_path):
+    npz(tmp_path)
+    data = (tmp_path / "toy.npz").read_bytes()
+    for broken in (data[: len(data) // 2], b"nothing", b""):
+        (tmp_path / "toy.npz").write_bytes(broken)
+        with pytest.raises(UserError, match=r"datasets\.toy\.root"):
+            listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
+    with pytest.raises(UserError, match=r"none\.npz is missing"):
+        listing.load(settings(tmp_path, "npz", files={"npz": "none.npz"}))
+
+
+def test_npz_whose_header_promises_more(tmp_path):
+    npz(tmp_path)
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "|u1", "fortran_order": False, "shape": (12, 900, 900)}
+    )
+    with zipfile.ZipFile(tmp_path / "toy.npz") as old, zipfile.ZipFile(tmp_path / "new.npz", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, stream.getvalue() if name == "train_images.npy" else old.read(name))
+    with pytest.raises(UserError, match="truncated"):
+        listing.load(settings(tmp_path, "npz", files={"npz": "new.npz"}))
+
+
+def idx(array):
+    return (
+        struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_idx(tmp_path, zipped):
+    content = {}
+    for split, n in (("train", 40), ("t10k", 10)):
+        content[split] = RNG.integers(0, 256, (n, 7, 5), dtype=np.uint8)
+        labels = (np.arange(n) % 4).astype(np.uint8)
+        for name, array in (
+            (f"{split}-images-idx3-ubyte", content[split]),
+            (f"{split}-labels-idx1-ubyte", labels),
+        ):
+            data = idx(array)
+            (tmp_path / (name + ".gz" * zipped)).write_bytes(gzip.compress(data) if zipped else data)
+    given = settings(tmp_path, "idx", split={"val": 0.2})
+    frame, classes = listing.load(given)
+    assert frame["split"].value_counts().to_dict() == {"train": 32, "val": 8, "test": 10}
+    assert (classes["val"] == 2).all()
+    reader = open_reader(given)
+    assert (reader.read("train/000039") == content["train"][39]).all()
+    assert (reader.read("test/000003") == content["t10k"][3]).all()
+
+
+def test_damaged_idx(tmp_path):
+    for name in arrays.IDX_FILES.values():
+        (tmp_path / name).write_bytes(idx(np.zeros((20, 4, 4), np.uint8))[:200])
+    with pytest.raises(UserError, match="truncated"):
+        listing.load(settings(tmp_path, "idx"))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\x1f\x8b\x08\x00 no idx")
+    with pytest.raises(UserError, match="no idx file"):
+        listing.load(settings(tmp_path, "idx"))
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing \(nor is it there as \.gz\)"):
+        listing.load(settings(tmp_path, "idx"))
+
+
+@pytest.mark.parametrize("hundred", [False, True])
+def test_cifar(tmp_path, hundred):
+    files = arrays.CIFAR_100 if hundred else arrays.CIFAR_10
+    images = {}
+    for key, name in files.items():
+        images[key] = RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+        fine = (np.arange(20) % 2).astype(np.uint8)[:, None]
+        labels = np.hstack([np.full_like(fine, 9), fine]) if hundred else fine
+        planes = images[key].transpose(0, 3, 1, 2).reshape(20, -1)
+        (tmp_path / name).write_bytes(np.hstack([labels, planes]).tobytes())
+    (tmp_path / ("fine_label_names.txt" if hundred else "batches.meta.txt")).write_text("cat\ndog\n")
+    given = settings(tmp_path, "cifar")
+    frame, classes = listing.load(given)
+    assert classes["label"].tolist() == ["cat", "dog"]
+    assert classes["test"].tolist() == [10, 10]
+    assert (to_colour(open_reader(given).read("test/000004"), "rgb") == images["test"][4]).all()
+    last = images["train" if hundred else "train_5"][-1]
+    number = sum(frame["split"] != "test") - 1
+    assert (to_colour(open_reader(given).read(f"train/{number:06d}"), "rgb") == last).all()
+
+
+def test_cifar_pickles_are_refused(tmp_path):
+    (tmp_path / "data_batch_1").write_bytes(b"\x80\x02.")
+    with pytest.raises(UserError, match="pickles, which are never loaded; use the binary version"):
+        listing.load(settings(tmp_path, "cifar"))
+
+
+def test_damaged_cifar(tmp_path):
+    (tmp_path / "train.bin").write_bytes(b"\0" * 5000)
+    (tmp_path / "test.bin").write_bytes(b"\0" * 3074)
+    with pytest.raises(UserError, match=r"train\.bin: no whole number of CIFAR records"):
+        listing.load(settings(tmp_path, "cifar"))

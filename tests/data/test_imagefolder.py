@@ -1,0 +1,63 @@
+"""Trees of folders, with and without splits."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from calibench.data import listing
+from calibench.data.readers import open_reader
+from calibench.data.settings import parse
+from calibench.errors import UserError
+
+
+def tree(root, *names):
+    for i, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / name), np.full((4, 4), i, np.uint8))
+
+
+def settings(root, **given):
+    return parse(json.dumps({"name": "toy", "root": str(root), "format": "imagefolder", **given}))
+
+
+def test_splits(tmp_path):
+    names = ["train/a/1.png", "train/b/deep/2.PNG", "valid/a/3.jpg", "test/b/4.png"]
+    tree(tmp_path, *names)
+    (tmp_path / "train/a/notes.txt").touch()
+    (tmp_path / "train/a/.hidden.png").touch()
+    (tmp_path / ".git/x").mkdir(parents=True)
+    frame, _ = listing.load(settings(tmp_path))
+    assert frame["filename"].tolist() == [
+        "test/b/4.png",
+        "train/a/1.png",
+        "train/b/deep/2.PNG",
+        "valid/a/3.jpg",
+    ]
+    assert frame["split"].tolist() == ["test", "train", "train", "val"]
+    assert frame["label"].tolist() == ["b", "a", "b", "a"]
+    assert (open_reader(settings(tmp_path)).read("train/b/deep/2.PNG") == 1).all()
+
+
+def test_flat_is_split_by_seed(tmp_path):
+    tree(tmp_path, *[f"{c}/{i}.png" for c in ("x", "y") for i in range(10)])
+    frame, classes = listing.load(settings(tmp_path, split={"val": 0.2, "test": 0.3}))
+    assert classes[["train", "val", "test"]].to_numpy().tolist() == [[5, 2, 3], [5, 2, 3]]
+    again, _ = listing.load(settings(tmp_path, split={"val": 0.2, "test": 0.3}))
+    assert frame.equals(again)
+
+
+def test_empty_tree(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UserError, match="no images in folders"):
+        listing.load(settings(tmp_path))
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    tree(tmp_path, "a/1.png", "b/2.png")
+    try:
+        (tmp_path / "a" / b"caf\xe9.png".decode("utf-8", "surrogateescape")).touch()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    with pytest.raises(UserError, match="is not UTF-8; rename it"):
+        listing.load(settings(tmp_path))

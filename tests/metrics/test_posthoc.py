@@ -1,0 +1,166 @@
+"""Post-hoc calibrators: optima checked by brute force and libraries, and no way to fit on test."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibench import posthoc
+from calibench.errors import UserError
+from calibench.metrics import posthoc as fits
+from calibench.metrics.calibration import ece
+from calibench.metrics.probabilities import Predictions, softmax
+from calibench.metrics.proper import nll
+
+from tests.metrics.fake_runs import write_run
+
+
+def truth(rng, n=4000, k=5, temperature=2.5):
+    """Logits that are exactly right after division by ``temperature``."""
+    logits = rng.normal(size=(n, k)) * 2
+    p = softmax(logits)
+    targets = (p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return (logits * temperature).astype(np.float32), targets
+
+
+@pytest.fixture
+def fold(rng):
+    logits, targets = truth(rng)
+    return fits.CalibrateFold(logits, targets, ["calibrate"] * len(targets))
+
+
+def score(probs, targets):
+    return nll(np.log(probs), targets)
+
+
+def test_temperature_finds_the_truth_and_the_minimum(fold):
+    found = fits.temperature(fold)
+    assert found.parameters["temperature"] == pytest.approx(2.5, rel=0.05)
+    best = score(found.apply(fold.logits), fold.targets)
+    for factor in (0.999, 1.001):
+        t = found.parameters["temperature"] * factor
+        assert score(softmax(fold.logits / t), fold.targets) >= best
+
+
+def test_temperature_equals_netcal(fold):
+    scaling = pytest.importorskip("netcal.scaling")
+    model = scaling.TemperatureScaling()
+    model.fit(softmax(fold.logits), fold.targets)
+    theirs = model.transform(softmax(fold.logits))
+    mine = fits.temperature(fold).apply(fold.logits)
+    assert score(mine, fold.targets) <= score(theirs, fold.targets) + 1e-6
+    assert mine == pytest.approx(theirs, abs=5e-3)
+
+
+def test_extreme_folds_stop_at_the_bounds(rng):
+    logits = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
+    right = fits.CalibrateFold(logits, np.arange(30) % 3, ["calibrate"] * 30)
+    found = fits.temperature(right)  # below some temperature NLL is 0 in float64 and stays there
+    assert (
+        0.01 <= found.parameters["temperature"] < 0.05 and score(found.apply(logits), right.targets) < 1e-12
+    )
+    wrong = fits.CalibrateFold(logits, (np.arange(30) + 1) % 3, ["calibrate"] * 30)
+    assert fits.temperature(wrong).parameters["temperature"] == pytest.approx(100, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(fits.FITS))
+def test_every_calibrator_lowers_nll_and_ece_on_new_data(rng, fold, name):
+    logits, targets = truth(rng)
+    probs = fits.FITS[name](fold).apply(logits)
+    assert probs.sum(axis=1) == pytest.approx(1) and (probs >= 0).all()
+    before, after = Predictions.of(logits, targets), Predictions.of_probs(probs, targets)
+    assert ece(after.confidence, after.correct) < 0.5 * ece(before.confidence, before.correct)
+    if name != "isotonic":  # isotonic may give a class 0, which NLL punishes without bound
+        assert nll(after.log_probs, targets) < nll(before.log_probs, targets)
+    if name in ("temperature", "ensemble_temperature"):
+        assert (after.predicted == before.predicted).all()
+
+
+def test_vector_is_a_stationary_point_no_worse_than_temperature(fold):
+    found = fits.vector(fold)
+    best = score(found.apply(fold.logits), fold.targets)
+    assert best <= score(fits.temperature(fold).apply(fold.logits), fold.targets)
+    for c in range(5):
+        nudged = np.log(found.apply(fold.logits))
+        nudged[:, c] += 0.02
+        assert score(softmax(nudged), fold.targets) >= best - 1e-7
+
+
+def test_ensemble_weights_are_optimal_on_the_simplex(fold):
+    found = fits.ensemble_temperature(fold)
+    t, *weights = found.parameters.values()
+    best = score(found.apply(fold.logits), fold.targets)
+    parts = [softmax(fold.logits / t), softmax(fold.logits), np.full_like(fold.logits, 0.2, dtype=float)]
+    for other in np.random.default_rng(0).dirichlet([1, 1, 1], 30):
+        assert score(sum(w * p for w, p in zip(other, parts, strict=True)), fold.targets) >= best - 1e-9
+    assert sum(weights) == pytest.approx(1)
+
+
+def test_isotonic_equals_the_pooled_means():
+    logits = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]]))
+    fold = fits.CalibrateFold(logits.astype(np.float32), np.array([0, 1, 0, 1]), ["calibrate"] * 4)
+    # class 0: hits sorted by probability .4 .7 .8 .9 are 0 1 0 1 -> pooled 0 .5 .5 1
+    assert fits.isotonic(fold).apply(fold.logits)[:, 0] == pytest.approx([1, 0.5, 0.5, 0])
+
+
+def test_prior_correction_undoes_a_balanced_training_set(rng):
+    k, n = 3, 6000
+    natural = np.array([0.8, 0.15, 0.05])
+    targets = rng.choice(k, n, p=natural)
+    x = rng.normal(size=(n, k)) + 1.5 * np.eye(k)[targets]
+    balanced = (1.5 * x).astype(np.float32)  # log-likelihood ratios: the posterior under equal priors
+    fold = fits.CalibrateFold(balanced, targets, ["calibrate"] * n)
+    probs = fits.prior(fold, [1000, 1000, 1000]).apply(balanced)
+    expected = softmax(balanced + np.log(natural))
+    assert probs == pytest.approx(expected, abs=0.02)
+    after = Predictions.of_probs(probs, targets)
+    assert ece(after.confidence, after.correct) < 0.02
+    with pytest.raises(UserError, match="2 classes but the logits have 3"):
+        fits.prior(fold, [1, 1])
+
+
+def test_fitting_on_test_is_impossible(rng):
+    logits, targets = truth(rng, n=10)
+    for part in ("test", "select", "train"):
+        with pytest.raises(UserError, match=f"part calibrate only, not on {part}"):
+            fits.CalibrateFold(logits, targets, ["calibrate"] * 9 + [part])
+
+
+def test_the_stage_reads_the_calibrate_half_only(tmp_path):
+    folder = write_run(tmp_path, "hard", n=400)
+    sample = tmp_path / "sample.json"
+    sample.write_text(
+        '{"priors": {"before": {"train": [9,1,1,1,1,1,1,1,1,1]}, "after": {"train": [1,1,1,1,1,1,1,1,1,1]}}}'
+    )
+    command = ["--run-dir", str(folder), "--sample", str(sample), "--out", str(tmp_path / "p.csv")]
+    posthoc.main(command)
+    table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    assert list(table.columns) == posthoc.COLUMNS
+    assert set(table["calibrator"]) == {"none", "prior", *fits.FITS}
+    on_test = table[(table["split"] == "test") & (table["metric"] == "nll")].set_index("calibrator")["value"]
+    assert on_test["temperature"] < on_test["none"]
+    # spoiling every other row of validation and all targets of test changes no fitted number
+    index = pd.read_csv(folder / "predictions/val.csv")
+    logits = np.load(folder / "predictions/top1/val.npy")
+    logits[(index["part"] != "calibrate").to_numpy()] = 0
+    np.save(folder / "predictions/top1/val.npy", logits)
+    test = pd.read_csv(folder / "predictions/test.csv")
+    test.assign(target=0).to_csv(folder / "predictions/test.csv", index=False)
+    posthoc.main(command)
+    again = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    fitted = table["split"] == "calibrate"
+    pd.testing.assert_frame_equal(table[fitted], again[fitted])
+
+
+def test_no_calibrate_part_is_a_clear_error(tmp_path):
+    folder = write_run(tmp_path, "hard")
+    index = pd.read_csv(folder / "predictions/val.csv").assign(part="select")
+    index.to_csv(folder / "predictions/val.csv", index=False)
+    with pytest.raises(UserError, match="set the data set's `calibrate` above 0"):
+        posthoc.calibrate_fold(folder, "top1")
+
+
+def test_unchanged_frequencies_need_no_prior(tmp_path):
+    path = tmp_path / "s.json"
+    path.write_text('{"priors": {"before": {"train": [10, 20]}, "after": {"train": [5, 10]}}}')
+    assert posthoc.read_priors(path) is None and posthoc.read_priors(None) is None
+    path.write_text('{"priors": {"before": {"train": [10, 20]}, "after": {"train": [10, 10]}}}')
+    assert posthoc.read_priors(path) == [10, 10]

@@ -1,0 +1,158 @@
+"""Group bootstrap, clustered variance, paired differences: exact sums, and simulations that intervals cover."""
+
+import numpy as np
+import pytest
+from calibench.metrics import measure
+from calibench.metrics.classwise import classwise
+from calibench.metrics.inference import holm, paired_difference
+from calibench.metrics.probabilities import Predictions, softmax
+from calibench.metrics.resampling import (
+    Sums,
+    auroc_values,
+    bootstrap,
+    clustered_variance,
+    draws,
+    group_codes,
+    sample_values,
+)
+
+from tests.metrics.fake_runs import make_logits
+
+
+def test_group_names_become_codes_and_empty_ones_stand_alone():
+    codes = group_codes(np.array(["b", "", "a", "b", ""]))
+    assert codes[0] == codes[3] and len(set(codes)) == 4
+
+
+def test_per_sample_values_average_to_the_measures(sample):
+    seen, expected = Predictions.of(*sample), measure(*sample)
+    for name, values in sample_values(seen).items():
+        assert values.mean() == pytest.approx(expected[name], rel=1e-12), name
+    assert auroc_values(seen.probs, seen.targets).mean() == pytest.approx(expected["auroc"], rel=1e-12)
+
+
+def test_weights_of_one_give_the_measures_themselves(sample):
+    seen, expected = Predictions.of(*sample), measure(*sample)
+    sums = Sums(seen, np.arange(600) // 3)
+    values = {k: v[0] for k, v in sums.values(np.ones((sums.groups, 1))).items()}
+    blocked = {"r_auc": 1e-5, "aurc": 2e-3}  # the curves are summed over 512 blocks
+    for name, value in values.items():
+        assert value == pytest.approx(expected[name], rel=1e-10, abs=blocked.get(name, 0)), name
+
+
+def test_a_resample_equals_measuring_the_drawn_images(sample):
+    logits, targets = sample
+    codes = np.arange(600) // 3
+    sums = Sums(Predictions.of(logits, targets), codes)
+    weights = next(draws(200, 2, seed=3))
+    drawn = np.repeat(np.arange(600), weights[codes, 1].astype(int))
+    expected = measure(logits[drawn], targets[drawn])
+    values = sums.values(weights)
+    for name in (
+        "top1_error",
+        "nll",
+        "brier",
+        "gap",
+        "ece",
+        "precision",
+        "recall",
+        "f1",
+        "balanced_accuracy",
+    ):
+        assert values[name][1] == pytest.approx(expected[name], rel=1e-10), name
+    assert values["auroc"][1] == pytest.approx(expected["auroc"], abs=0.01)  # linearised
+
+
+def test_draws_are_seeded_whatever_the_batch():
+    first = np.concatenate([w.copy() for w in draws(30, 20, 5, batch=7)], axis=1)
+    second = np.concatenate([w.copy() for w in draws(30, 20, 5, batch=16)], axis=1)
+    assert (first == second).all() and (first.sum(axis=0) == 30).all()
+
+
+def test_clustered_variance_by_hand_and_against_the_bootstrap(sample):
+    values, codes = np.array([1.0, 2.0, 4.0, 9.0]), np.array([0, 0, 1, 1])
+    assert clustered_variance(values, codes) == pytest.approx((5.0**2 + 5.0**2) * 2 / 1 / 16)
+    assert np.isnan(clustered_variance(values, np.zeros(4, int)))
+    seen, codes = Predictions.of(*sample), np.arange(600) // 4
+    spread = bootstrap(seen, codes, 1500, seed=0)
+    for name, each in (sample_values(seen) | {"auroc": auroc_values(seen.probs, seen.targets)}).items():
+        if name != "ece":
+            assert spread[name].std() == pytest.approx(np.sqrt(clustered_variance(each, codes)), rel=0.1), (
+                name
+            )
+
+
+def test_bootstrap_intervals_cover_under_groups(rng):
+    """Groups of 5 share a difficulty; 95 % intervals of NLL and gap hold the population's value."""
+    k, hits = 3, {"nll": 0, "gap": 0}
+
+    def population(groups):
+        hard = np.repeat(rng.normal(1.0, 1.0, groups), 5)
+        targets = rng.integers(0, k, groups * 5)
+        logits = rng.normal(size=(groups * 5, k))
+        logits[np.arange(groups * 5), targets] += hard
+        return logits.astype(np.float32), targets, np.repeat(np.arange(groups), 5)
+
+    logits, targets, _ = population(40_000)
+    truth = {m: v.mean() for m, v in sample_values(Predictions.of(logits, targets)).items()}
+    for trial in range(150):
+        logits, targets, codes = population(80)
+        spread = bootstrap(Predictions.of(logits, targets), codes, 300, seed=trial)
+        for name in hits:
+            low, high = np.quantile(spread[name], [0.025, 0.975])
+            hits[name] += low <= truth[name] <= high
+    assert all(0.89 <= hit / 150 <= 0.99 for hit in hits.values()), hits
+
+
+def simulate(rng, seeds, groups, effect):
+    """(S, N) paired differences: effect + a seed's own shift + a group's own shift + noise."""
+    seed_shift, group_shift = rng.normal(0, 0.02, (seeds, 1)), np.repeat(rng.normal(0, 0.3, groups), 4)
+    return effect + seed_shift + group_shift + rng.normal(0, 0.3, (seeds, groups * 4))
+
+
+def test_paired_intervals_cover_seeds_and_images(rng):
+    codes = np.repeat(np.arange(100), 4)
+    found = [paired_difference(simulate(rng, 4, 100, 0.05), codes) for _ in range(400)]
+    covered = np.mean([d.low <= 0.05 <= d.high for d in found])
+    assert 0.93 <= covered <= 0.995
+    rejected = np.mean([paired_difference(simulate(rng, 4, 100, 0.0), codes).p < 0.05 for _ in range(400)])
+    assert rejected <= 0.075
+    # a t interval over seeds alone, on the shared images, would not cover
+    narrow = np.mean([abs(d.difference - 0.05) <= 3.18 * d.se_seeds for d in found])
+    assert narrow < 0.85
+
+
+def test_paired_difference_by_hand():
+    values = np.array([[1.0, 3.0], [3.0, 5.0]])
+    found = paired_difference(values, np.array([0, 1]))
+    assert found.difference == 3
+    assert found.se_seeds == pytest.approx(np.sqrt(2 / 2))
+    assert found.se_images == pytest.approx(np.sqrt(((2 - 3) ** 2 + (4 - 3) ** 2) * 2 / 4))
+    assert found.df == pytest.approx((1 + 1) ** 2 / (1 / 1 + 1 / 1))
+
+
+def test_one_seed_concludes_nothing_and_equal_predictions_do_not_differ():
+    one = paired_difference(np.ones((1, 6)) * np.arange(6), np.arange(6))
+    assert np.isnan(one.p) and np.isnan(one.low) and one.se_images > 0
+    same = paired_difference(np.zeros((3, 6)), np.arange(6))
+    assert same.p == 1 and same.low == same.high == 0
+
+
+def test_holm_equals_statsmodels():
+    statsmodels = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.array([0.01, 0.04, 0.03, 0.005, 0.9])
+    assert holm(p) == pytest.approx(statsmodels.multipletests(p, method="holm")[1])
+    assert holm(np.array([0.01, np.nan, 0.04]))[[0, 2]] == pytest.approx([0.02, 0.04])
+    assert np.isnan(holm(np.array([np.nan]))).all()
+
+
+def test_auroc_variance_equals_delongs_for_two_classes(rng):
+    """DeLong, DeLong & Clarke-Pearson 1988: S10/m + S01/n."""
+    targets = rng.integers(0, 2, 150)
+    probs = softmax(make_logits(rng, targets, 2, 0.8, 1.0))
+    score, one = probs[:, 1], targets == 1
+    above = (score[one][:, None] > score[~one]) + 0.5 * (score[one][:, None] == score[~one])
+    expected = above.mean(axis=1).var(ddof=1) / one.sum() + above.mean(axis=0).var(ddof=1) / (~one).sum()
+    values = auroc_values(probs, targets)
+    assert values.mean() == pytest.approx(classwise(probs, targets).auroc.mean())
+    assert clustered_variance(values, np.arange(150)) == pytest.approx(expected, rel=0.03)

@@ -1,0 +1,119 @@
+"""The stages resample, contrasts and strata on run folders."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibench import contrasts, resample, strata
+from calibench.errors import UserError
+from calibench.metrics import measure
+
+from tests.metrics.fake_runs import write_run
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    base = tmp_path_factory.mktemp("results")
+    return [write_run(base, regime, seed=seed) for regime in ("hard", "ls", "ols") for seed in (0, 1, 2)]
+
+
+def test_resample_gives_intervals_and_null_bands(folders, tmp_path):
+    out = tmp_path / "i.csv"
+    resample.main(["--settings", '{"resamples": 200}', "--out", str(out), str(folders[0]), str(folders[4])])
+    table = pd.read_csv(out, keep_default_na=False, na_values={c: [""] for c in ("low", "high", "value")})
+    assert list(table.columns) == resample.COLUMNS and set(table["groups"]) == {100}
+    intervals = table[table["kind"] == "interval"]
+    inner = intervals[intervals["metric"] != "ece"]
+    assert (inner["low"] < inner["value"]).all() and (inner["value"] < inner["high"]).all()
+    assert intervals.loc[intervals["metric"] == "ece", ["low", "high"]].isna().all(axis=None)
+    null = table[table["metric"] == "ece"].set_index(["regime", "kind"])["value"]
+    assert null["hard", "null_groups"] > null["hard", "null"] > 0
+    index = pd.read_csv(folders[0] / "predictions/test.csv")
+    expected = measure(np.load(folders[0] / "predictions/top1/test.npy"), index["target"].to_numpy())
+    point = intervals[intervals["regime"] == "hard"].set_index("metric")["value"]
+    for name in ("nll", "brier", "gap", "ece", "f1", "auroc", "top5_error"):
+        assert point[name] == pytest.approx(expected[name])
+
+
+def test_contrasts_name_what_differs(folders, tmp_path):
+    settings = {"contrasts": [["ls", "hard"], ["ols", "ls"], ["ls", "hard@temperature"], ["ols", "none"]]}
+    out = tmp_path / "c.csv"
+    contrasts.main(["--settings", json.dumps(settings), "--out", str(out), *map(str, folders)])
+    table = pd.read_csv(out)
+    assert list(table.columns) == contrasts.COLUMNS
+    planned = table[table["family"] == "planned"].set_index(["run", "reference", "metric"])
+    assert len(planned) == 3 * 4  # the contrast that lacks a run is left out
+    # same logits but for their scale: hard's are sharper, its ECE and NLL differ, its errors do not
+    assert planned.loc[("ls", "hard", "ece"), "verdict"] in ("higher", "lower")
+    assert planned.loc[("ols", "ls", "top1_error"), "verdict"] == "not told apart"
+    assert (planned["p_holm"] >= planned["p"]).all() and set(planned["seeds"]) == {3}
+    row = planned.loc[("ls", "hard", "nll")]
+    values = [
+        measure(
+            np.load(f / "predictions/top1/test.npy"),
+            pd.read_csv(f / "predictions/test.csv")["target"].to_numpy(),
+        )
+        for f in folders
+    ]
+    by_hand = np.mean([v["nll"] for v in values[3:6]]) - np.mean([v["nll"] for v in values[:3]])
+    assert row["difference"] == pytest.approx(by_hand)
+    assert row["low"] < by_hand < row["high"]
+    best = table[(table["family"] == "best") & (table["metric"] == "nll")]
+    assert len(best) == 2 and best["reference"].nunique() == 1 and (best["difference"] >= 0).all()
+
+
+def test_one_seed_is_said_to_conclude_nothing(folders):
+    table = contrasts.compare([folders[0], folders[6]], "top1", contrasts.check_settings("{}"))
+    assert set(table["verdict"]) == {"one seed"} and table["p"].isna().all()
+
+
+def test_runs_on_other_images_are_not_compared(tmp_path):
+    first, second = write_run(tmp_path, "hard"), write_run(tmp_path, "ols")
+    index = pd.read_csv(second / "predictions/test.csv")
+    index.assign(row=index["row"] + 1).to_csv(second / "predictions/test.csv", index=False)
+    with pytest.raises(UserError, match="other test images"):
+        contrasts.compare([first, second], "top1", contrasts.check_settings("{}"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"contrasts": [["ols"]]}, "no pair"),
+        ({"contrasts": [["ols", "ols"]]}, "with itself"),
+        ({"contrasts": [["ols", "hard@magic"]]}, "no calibrator 'magic'"),
+        ({"metrics": ["sce"]}, "'sce' has no paired test"),
+    ],
+)
+def test_bad_contrasts_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        contrasts.check_settings(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"), [('{"resamples": 5}', "too few"), ('{"level": 95}', "no coverage")]
+)
+def test_bad_resampling_is_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        resample.check_settings(settings)
+
+
+def test_strata_are_measured_and_the_worst_is_marked(folders, tmp_path):
+    strata.main(["--run-dir", str(folders[0]), "--out", str(tmp_path / "s.csv")])
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert list(table.columns) == strata.COLUMNS
+    assert set(table["stratum"]) == {"CT", "US", "CT/abd", "US/liver"}
+    index = pd.read_csv(folders[0] / "predictions/test.csv")
+    mask = (index["stratum"] == "CT/abd").to_numpy()
+    logits = np.load(folders[0] / "predictions/top1/test.npy")[mask]
+    row = table[(table["stratum"] == "CT/abd") & (table["metric"] == "brier")].iloc[0]
+    assert row["value"] == pytest.approx(measure(logits, index["target"].to_numpy()[mask])["brier"])
+    errors = table[(table["metric"] == "nll") & (table["level"] == 1)].set_index("stratum")
+    assert errors["worst"].sum() == 1 and errors["value"].idxmax() == errors["worst"].idxmax()
+
+
+def test_one_stratum_gives_an_empty_table(tmp_path):
+    folder = write_run(tmp_path, "hard")
+    index = pd.read_csv(folder / "predictions/test.csv").assign(stratum="")
+    index.to_csv(folder / "predictions/test.csv", index=False)
+    assert strata.strata_run(folder, "top1").empty

@@ -1,0 +1,204 @@
+"""Sections from files: what they say, and that each does without what is not there."""
+
+import json
+import shutil
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+from calibench import reporting, runs
+from calibench.catalog import catalog
+from calibench.errors import UserError
+from calibench.files import write_json
+from calibench.reporting import options, published
+from calibench.reporting.html import number
+
+from tests.report.conftest import DATASET, NOTEBOOK, completed
+
+ALL = [
+    "".join(c["source"]) for c in json.loads(NOTEBOOK.read_text())["cells"][2:] if c["cell_type"] == "code"
+]
+
+
+def sections(x):
+    """HTML of every cell of the notebook."""
+    return {source: eval(source, {"r": reporting, "x": x}) for source in ALL}
+
+
+def test_empty_experiment_says_so_in_every_section(tmp_path):
+    x = reporting.open_experiment(tmp_path, {"config": completed(tables={})})
+    text = "".join(sections(x).values())
+    for wanted in (
+        "0 of 4 planned runs", "There is no metrics.csv yet", "No decoded store", "No run has finished",
+        "No t-SNE figure", "No reliability diagram", "The config names no published numbers",
+    ):  # fmt: skip
+        assert wanted in text, wanted
+
+
+def test_every_cell_gives_html(small):
+    x = reporting.open_experiment(small[0], small[1], [small[2]])
+    assert all(hasattr(html, "_repr_html_") for html in sections(x).values())
+
+
+def test_data_before_and_after_sampling(small):
+    html = str(reporting.setup.data(reporting.open_experiment(small[0], small[1], [small[2]])))
+    assert "60 – 70 – 70" in html and "at most 70 per class in train" in html
+    assert "1 classes below the cap" not in html and "1 class below the cap of 70" in html
+    assert "<svg" in html  # a long tail is drawn
+
+
+def test_store_of_other_settings_is_not_taken(small, tmp_path):
+    other = shutil.copytree(small[2], tmp_path / f"{DATASET}-0123456789")
+    x = reporting.open_experiment(small[0], small[1], [other])
+    assert x.stores == {}
+
+
+def test_published_identities_are_those_of_the_reference():
+    path = reporting.open_experiment(NOTEBOOK.parent, {"config": completed()}).published_file
+    rows = {(r["backbone"], r["regime"]): r for r in published.identities(published.read(path))}
+    assert [rows["resnet50", regime]["holds"] for regime in ("hard", "ls", "ols")] == [True, False, False]
+    assert rows["resnet50", "ls"]["gap"] == Decimal("0.0687")
+
+
+def test_rounding_is_allowed_for():
+    columns = ["paper", "dataset", "backbone", "regime", "metric", "value", "unit"]
+
+    def frame(ece):
+        cells = {
+            "top1_error": ("24.3", "%"),
+            "avg_confidence": ("0.80", "fraction"),
+            "ece": (ece, "fraction"),
+        }
+        rows = [["p", "d", "b", "r", m, v, u] for m, (v, u) in cells.items()]
+        out = pd.DataFrame(rows, columns=columns)
+        factor = out["unit"].map({"%": 100, "fraction": 1})
+        exact = [Decimal(v) / int(f) for v, f in zip(out["value"], factor, strict=True)]
+        return out.assign(exact=pd.Series(exact, dtype=object))
+
+    # |0.80 - 0.757| = 0.043 ± 0.0055; an ECE of 0.037 ± 0.0005 may be 0.0375, the gap as little
+    assert published.identities(frame("0.037"))[0]["holds"]
+    assert not published.identities(frame("0.036"))[0]["holds"]
+
+
+def test_claims_of_the_target_paper(small):
+    html = str(published.check(reporting.open_experiment(small[0], small[1])))
+    for wanted in ("ls 21.79, ols 24.43", "0.47 points (1.9 % relative)", "only 0.25 below ls", "ResNet-56"):
+        assert wanted in html, wanted
+
+
+def test_values_set_by_the_config_do_not_claim_the_papers_origin():
+    assert options.origin("train.lr", [0.001]) == "paper"
+    assert options.origin("train.lr", [0.001, 0.02]) == "set by this config; default 0.001: paper"
+
+
+def test_every_regime_setting_is_explained():
+    for info in catalog().values():
+        lacking = set(info.settings) - set(options.argument_texts(info))
+        assert not lacking, (info.name, lacking)
+
+
+def test_every_training_setting_is_found_in_the_schema():
+    x = reporting.open_experiment(NOTEBOOK.parent, {"config": completed()})
+    recipe = options.recipe(x, "resnet50")
+    unknown = [f"{p}.{k}" for p in runs.PARTS for k in recipe[p] if not options._node(f"{p}.{k}")]
+    assert unknown == []
+
+
+def test_one_seed_is_called_one_seed(small):
+    config = completed(seeds=[0])
+    html = str(reporting.summary.limits(reporting.open_experiment(small[0], {"config": config})))
+    assert "the order of the regimes is not a finding" in html and "±" in html
+
+
+def test_audit_of_the_data(small, tmp_path):
+    store = shutil.copytree(small[2], tmp_path / small[2].name)
+    counts = {"clusters": 3, "images": 7, "clusters_across_classes": 1, "clusters_across_splits": 2}
+    write_json(
+        store / "audit.json",
+        {
+            "images": 1000, "kept": 998, "unreadable": [], "blank": {"train": 4, "val": 0, "test": 1},
+            "exact": counts,
+            "near": {"pairs": 5, "pairs_across_classes": 0, "pairs_across_splits": 1},
+            "copies_of_test": {"exact": 2, "near": 0}, "conflicting_images": 2, "error_floor": {"test": 0.01},
+            "dropped": {"unreadable": {"train": 2, "val": 0, "test": 0}}, "policy": {"near_distance": 4},
+            "examples": [],
+        },
+    )  # fmt: skip
+    html = str(reporting.data_audit(reporting.open_experiment(small[0], small[1], [store])))
+    assert "5 (train 4, test 1)" in html and "1.000 % of test" in html and "across splits 2" in html
+
+
+def test_tables_of_later_stages_appear_when_they_are_there(small, tmp_path):
+    frame = pd.DataFrame(
+        {
+            "dataset": "d",
+            "backbone": ["resnet50", "vgg19"],
+            "regime": "ols",
+            "variant": ["", "+a<b"],
+            "value": [0.1, float("nan")],
+        }
+    )
+    frame.to_csv(tmp_path / "gradients.csv", index=False)
+    x = reporting.open_experiment(tmp_path, small[1])
+    html = str(reporting.later.gradients(x))
+    assert "ResNet-50" in html and "OLS + a&lt;b" in html and "0.1000" in html and "nan" not in html
+    assert str(reporting.inference.strata(x)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234, "1,234"),
+        (0.5, "0.5000"),
+        (float("nan"), "–"),
+        (None, "–"),
+        (-2.0, "−2"),
+        (1e-7, "1.00e−07"),
+        (True, "yes"),
+    ],
+)
+def test_numbers_are_readable(value, text):
+    assert number(value) == text
+
+
+def test_user_errors(tmp_path):
+    with pytest.raises(UserError, match="is no folder"):
+        reporting.open_experiment(tmp_path / "none", {"config": {}})
+    with pytest.raises(UserError, match="lacks config"):
+        reporting.open_experiment(tmp_path, {})
+
+
+def test_statistics_are_shown_in_the_order_of_the_config(small, tmp_path):
+    """The real stages write the files; the outcome of the comparison named beforehand reaches the summary."""
+    from calibench import contrasts, posthoc, resample, strata
+
+    config = completed(runs=["ols", "hard"], statistics={"contrasts": [["ols", "hard"]]})
+    folder = shutil.copytree(small[0], tmp_path / "small")
+    runs_done = [str(p.parent) for p in sorted(folder.glob("*/*/*/*/run.json"))]
+    contrasts.main(
+        ["--settings", '{"contrasts": [["ols", "hard"]]}', "--out", str(folder / "contrasts.csv"), *runs_done]
+    )
+    resample.main(["--settings", '{"resamples": 100}', "--out", str(folder / "intervals.csv"), *runs_done])
+    for run in runs_done:
+        posthoc.main(["--run-dir", run, "--out", f"{run}/posthoc.csv"])
+        strata.main(["--run-dir", run, "--out", f"{run}/strata.csv"])
+    x = reporting.open_experiment(folder, {"config": config})
+    assert "OLS − Hard labels" in reporting.inference.contrasts(x)
+    assert str(reporting.inference.answer(x)) == ""  # one seed has both: nothing was tested
+    shown = str(reporting.inference.intervals(x))
+    assert shown.index(">OLS<") < shown.index(">Hard labels<") and "ECE if calibrated" in shown
+    assert "Temperature" in reporting.inference.posthoc(x) and "Fitted T" in reporting.inference.posthoc(x)
+    assert "<strong>" in reporting.inference.strata(x) and "CT/abd" in reporting.inference.strata(x)
+
+
+def test_answer_names_what_can_and_what_cannot_be_told_apart(tmp_path):
+    config = completed(backbones=["resnet50", "vgg19"])
+    frame = pd.DataFrame(
+        {"family": "planned", "dataset": DATASET, "backbone": ["resnet50", "vgg19"], "metric": "ece"}
+        | {"run": "ols", "reference": "hard@temperature", "verdict": ["lower", "not told apart"]}
+    )
+    frame.to_csv(tmp_path / "contrasts.csv", index=False)
+    html = str(reporting.inference.answer(reporting.open_experiment(tmp_path, {"config": config})))
+    wanted = "ECE of OLS against Hard labels, then temperature: lower on ResNet-50; "
+    wanted += "cannot be told apart on VGG-19."
+    assert wanted in html

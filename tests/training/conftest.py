@@ -1,0 +1,81 @@
+"""A small store of real structure and settings that train in seconds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calibench import config, runs
+from tests.conftest import clean_environment
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+CLASSES, SIZE = 3, 16
+
+
+def write_store(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
+    """Images whose brightest third tells the class, under noise."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for part, count in counts.items():
+        split = "val" if part in ("select", "calibrate") else part
+        rows += [{"split": split, "part": part, "target": i % CLASSES} for i in range(count)]
+    index = pd.DataFrame(rows)
+    index.insert(0, "row", range(len(index)))
+    images = draw.integers(0, 120, (len(index), SIZE, SIZE), dtype=np.uint8)
+    for image, target in zip(images, index["target"], strict=True):
+        image[:, target * 5 : target * 5 + 5] += 90
+    index["filename"] = [f"{i}.png" for i in index["row"]]
+    index["label"] = [f"class-{t}" for t in index["target"]]
+    index["group"] = index["stratum"] = ""
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    index.to_csv(folder / "index.csv", index=False)
+    classes = pd.DataFrame({"target": range(CLASSES), "label": [f"class-{t}" for t in range(CLASSES)]})
+    classes.to_csv(folder / "classes.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    return write_store(tmp_path_factory.mktemp("data") / "store", {"train": 56, "select": 12, "calibrate": 9, "test": 15})
+
+
+def make_settings(run: str = "hard", backbone: str = "resnet18", seed: int = 0, **parts: Any) -> dict[str, Any]:
+    """Settings of one run as the workflow would make them."""
+    base = {
+        "name": "test",
+        "datasets": {"tiny": {"root": "."}},
+        "backbones": [backbone],
+        "runs": [run],
+        "model": {"input": "small"},
+        "train": {"epochs": 3, "batch_size": 10, "lr": 0.02, "device": "cpu", "precision": "float32", "features": 7},
+        "variants": {"noisy": {"data": {"label_noise": 0.5}}},
+    }
+    return runs.settings_of(config.complete(config.merge(base, parts)), run, "tiny", backbone, seed)
+
+
+def start(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> subprocess.Popen:
+    """Start the stage as a user or rule would."""
+    command = [sys.executable, "-m", "calibench.train", "--settings", json.dumps(settings), "--store", str(store)]
+    command += ["--run-dir", str(run_dir), "--threads", "1", *more]
+    environment = clean_environment() | {"PYTHONPATH": str(WORKFLOW)}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def train(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> str:
+    """Run the stage to its end; its log."""
+    process = start(settings, store, run_dir, *more)
+    log = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, log
+    return log
+
+
+def contents(run_dir: Path) -> dict[str, bytes]:
+    """All result files that must be equal between equal runs."""
+    wanted = [p for p in sorted(run_dir.rglob("*")) if p.suffix in (".safetensors", ".npy", ".csv")]
+    return {str(p.relative_to(run_dir)): p.read_bytes() for p in wanted}

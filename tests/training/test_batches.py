@@ -1,0 +1,64 @@
+"""Crops, flips and scaling against a written-out loop; draws as pure functions."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calibench.data.batches import Images, Window, centre_window, random_window
+from calibench.training.randomness import Purpose, epoch_order, generator, noisy_labels
+
+AUGMENT = {"crop": True, "pad": None, "flip": 0.5, "pad_mode": "reflect"}
+
+
+def slow(image, top, left, flip, size, mode):
+    """One window by explicit padding, slicing and mirroring."""
+    pad = [(size, size), (size, size)] + [(0, 0)] * (image.ndim - 2)
+    padded = np.pad(image, pad, mode="reflect") if mode == "reflect" else np.pad(image, pad)
+    cut = padded[size + top : 2 * size + top, size + left : 2 * size + left]
+    cut = cut[:, ::-1] if flip else cut
+    grey = cut if cut.ndim == 3 else np.repeat(cut[..., None], 3, 2)
+    return (grey.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["reflect", "zero"]), st.booleans(), st.sampled_from([16, 12]))
+def test_batch_equals_written_out_windows(seed, mode, colour, size):
+    draw = np.random.default_rng(seed)
+    store = draw.integers(0, 256, (6, 16, 16, 3) if colour else (6, 16, 16), dtype=np.uint8)
+    window = random_window(draw, 4, 16, size, AUGMENT)
+    rows = np.array([5, 1, 3, 2])
+    images = Images(store, rows, torch.device("cpu"))
+    batch = images.batch(np.array([3, 0, 1, 2]), window, size, mode).numpy()
+    for i, position in enumerate([3, 0, 1, 2]):
+        image = store[rows[position]]
+        expected = slow(image, window.top[i], window.left[i], window.flip[i], size, mode)
+        np.testing.assert_allclose(batch[i], expected, atol=1e-6)
+
+
+def test_centre_window_of_equal_size_is_the_image():
+    store = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8)
+    batch = Images(store, np.arange(2), torch.device("cpu")).batch(np.arange(2), centre_window(2, 8, 8), 8)
+    np.testing.assert_allclose(batch[:, 0].numpy(), store / 127.5 - 1, atol=1e-6)
+    assert batch.min() >= -1 and batch.max() <= 1
+
+
+def test_flips_and_crops_differ_between_samples():
+    window = random_window(generator(0, Purpose.AUGMENT, 1, 1), 256, 32, 32, AUGMENT)
+    assert isinstance(window, Window)
+    assert 80 < window.flip.sum() < 176
+    assert set(window.top) == set(range(-4, 5))
+
+
+def test_draws_depend_on_their_position_only():
+    assert (epoch_order(3, 7, 100) == epoch_order(3, 7, 100)).all()
+    assert (epoch_order(3, 7, 100) != epoch_order(3, 8, 100)).any()
+    assert (epoch_order(3, 7, 100) != epoch_order(4, 7, 100)).any()
+    assert sorted(epoch_order(0, 1, 10)) == list(range(10))
+
+
+def test_label_noise_replaces_the_share_by_other_classes():
+    targets = np.arange(10_000) % 10
+    noisy = noisy_labels(targets, 0.4, 10, seed=0)
+    changed = noisy != targets
+    assert abs(changed.mean() - 0.4) < 0.02
+    assert set(noisy) == set(range(10))

@@ -1,0 +1,110 @@
+"""A run that is stopped at any moment ends with the weights of an undisturbed one, bit for bit."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from tests.training.conftest import contents, make_settings, start, train
+
+BACKBONE = "mobilenet_v2"  # has dropout: its masks must come back too
+
+
+def settings_of(run):
+    return make_settings(run, BACKBONE, train={"epochs": 3, "checkpoint_minutes": 1e-9})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(settings_of("ols"), store, folder)
+    return contents(folder)
+
+
+def wait_for_checkpoint(process, folder, delay):
+    state = folder / "checkpoint" / "state.pt"
+    end = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(delay)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
+def test_stopped_run_resumes_bit_equal(store, tmp_path, undisturbed, number):
+    process = start(settings_of("ols"), store, tmp_path)
+    wait_for_checkpoint(process, tmp_path, 0.3)
+    os.kill(process.pid, number)
+    log = process.communicate(timeout=60)[1]
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), log
+    assert (tmp_path / "checkpoint" / "state.pt").exists()
+    assert not (tmp_path / "run.json").exists()
+    assert "resumed at epoch" in train(settings_of("ols"), store, tmp_path)
+    assert contents(tmp_path) == undisturbed
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.slow
+def test_200_kills_200_resumes(store, tmp_path, undisturbed):
+    """Killed again and again at random moments, writing and finishing included, until it is through."""
+    draw, kills = random.Random(0), 0
+    while kills < 200:
+        folder = tmp_path / str(kills)
+        while not (folder / "run.json").exists():
+            process = start(settings_of("ols"), store, folder)
+            try:
+                log = process.communicate(timeout=draw.uniform(3, 12))[1]
+                assert process.returncode == 0, log
+            except Exception:
+                if process.poll() is not None:
+                    raise
+                process.kill()
+                process.communicate()
+                kills += 1
+        assert contents(folder) == undisturbed
+
+
+def test_checkpoint_of_other_settings_is_moved_aside(store, tmp_path, undisturbed):
+    other = make_settings("ols", BACKBONE, train={"epochs": 2, "lr": 0.5, "checkpoint_minutes": 1e-9})
+    process = start(other, store, tmp_path)
+    wait_for_checkpoint(process, tmp_path, 0)
+    process.kill()
+    process.communicate()
+    train(settings_of("ols"), store, tmp_path)
+    assert list(tmp_path.glob("checkpoint-of-*/state.pt"))
+    kept = {k: v for k, v in contents(tmp_path).items() if not k.startswith("checkpoint-of-")}
+    assert kept == undisturbed
+
+
+def test_two_trainers_never_share_a_run(store, tmp_path):
+    settings = make_settings("hard", BACKBONE, train={"epochs": 50})
+    first = start(settings, store, tmp_path)
+    wait_for_checkpoint(first, tmp_path, 0)
+    second = start(settings, store, tmp_path)
+    message = second.communicate(timeout=60)[1]
+    first.kill()
+    first.communicate()
+    assert second.returncode == 2
+    assert f"process {first.pid}" in message and "trains this run" in message
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/calibench-bomb",))
+
+
+@pytest.mark.parametrize("damage", ["half", "pickle", "empty"])
+def test_damaged_checkpoint_is_one_clear_sentence(store, tmp_path, damage):
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    torch.save({"x": Bomb()} if damage == "pickle" else {"x": torch.ones(100)}, folder / "state.pt")
+    data = (folder / "state.pt").read_bytes()
+    if damage != "pickle":
+        (folder / "state.pt").write_bytes(data[: len(data) // 2] if damage == "half" else b"")
+    process = start(make_settings(), store, tmp_path)
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert "damaged or no checkpoint" in message and "delete" in message
+    assert not os.path.exists("/tmp/calibench-bomb")

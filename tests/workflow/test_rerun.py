@@ -1,0 +1,88 @@
+"""What is done again after a change, and what is not."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from tests.workflow.conftest import MINI
+
+PACKAGE = "workflow/calibench"
+
+
+@contextmanager
+def edited(checkout, file, old, new):
+    path = checkout / file
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new, 1))
+    yield
+    path.write_text(before)
+
+
+def test_nothing_changed_nothing_to_do(plan):
+    assert plan() == {}
+
+
+def test_a_regimes_parameter_retrains_that_regime_only(plan):
+    jobs = plan(regimes={"ols": {"alpha": 0.3}})
+    assert jobs["train_ols"] == 1
+    assert not {"train_hard", "train_ls", "store", "list"} & set(jobs)
+
+
+def test_a_regimes_code_retrains_that_regime_only(plan, finished):
+    with edited(finished, f"{PACKAGE}/regimes/ls.py", "def loss", "x_of_a_test = 1\n\n    def loss"):
+        jobs = plan()
+    assert jobs["train_ls"] == 1
+    assert not {"train_hard", "train_ols", "store"} & set(jobs)
+
+
+def test_a_comment_retrains_nothing(plan, finished):
+    with (
+        edited(finished, f"{PACKAGE}/regimes/ols.py", '"""', '"""Another docstring. '),
+        edited(finished, f"{PACKAGE}/training/loop.py", "import logging", "import logging  # a comment"),
+    ):
+        assert plan() == {}
+
+
+def test_a_metric_retrains_nothing(plan, finished):
+    with edited(finished, f"{PACKAGE}/metrics/calibration.py", "import ", "x_of_a_test = 1\nimport "):
+        jobs = plan()
+    assert jobs == {"evaluate": 3, "metrics": 1}
+
+
+def test_the_training_code_retrains_all(plan, finished):
+    with edited(finished, f"{PACKAGE}/training/loop.py", "import logging", "import logging, string"):
+        jobs = plan()
+    assert {"train_hard", "train_ls", "train_ols"} <= set(jobs)
+    assert "store" not in jobs
+
+
+def test_a_second_experiment_reuses_the_store(plan):
+    jobs = plan(name="second", runs=["hard"])
+    assert jobs == {"train_hard": 1, "evaluate": 1, "metrics": 1}
+
+
+def test_a_new_store_setting_makes_a_new_store(plan):
+    jobs = plan(datasets={"digits": MINI["datasets"]["digits"] | {"store": {"size": 24}}})
+    assert jobs["store"] == 1 and jobs["train_hard"] == 1
+
+
+def test_a_new_seed_trains_that_seed_only(plan):
+    jobs = plan(seeds=[0, 1])
+    assert [jobs[f"train_{r}"] for r in ("hard", "ls", "ols")] == [1, 1, 1]
+
+
+def test_an_edited_config_never_deletes_a_protected_run(finished):
+    from tests.workflow.conftest import snakemake, write_config
+
+    config = write_config(finished, "protected.yaml", protect=True, regimes={"ols": {"alpha": 0.3}})
+    output = snakemake(finished, "results/mini/metrics.csv", "--configfile", config, check=False)
+    assert "ols/seed0 is finished, with other settings (regime: alpha: 0.5 → 0.3)" in output
+    assert (finished / "results/mini/digits/resnet18/ols/seed0/run.json").exists()
+
+
+@pytest.mark.parametrize("target", ["tables", "fig2", "figures"])
+def test_named_targets_plan(plan, target):
+    jobs = plan(target)
+    assert "store" not in jobs
+    assert target == "tables" or jobs.get("figure_tsne") == 1

@@ -1,0 +1,110 @@
+"""Stage fetch: download a file, or a public data set's files, and check them; offline is a clear error."""
+
+import argparse
+import hashlib
+import logging
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from calibench.cli import run
+from calibench.data.downloads import DOWNLOADS
+from calibench.errors import UserError
+from calibench.files import atomic_path
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0  # seconds without a byte
+SLOWEST = 10_000  # bytes per second; a server that trickles is given up on as well
+DIGITS = {"sha256": 64, "md5": 32}
+
+
+def _digest(checksum: str) -> tuple[str, str]:
+    kind, _, value = checksum.lower().rpartition(":")
+    kind = kind or "sha256"
+    if len(value) != DIGITS.get(kind) or not set(value) <= set("0123456789abcdef"):
+        raise UserError(f"checksum '{checksum}' must be sha256:<64 hex digits> or md5:<32 hex digits>")
+    return kind, value
+
+
+def matches(path: Path, checksum: str) -> bool:
+    """Whether a file is there and has the checksum."""
+    kind, value = _digest(checksum)
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, kind).hexdigest() == value
+
+
+def _copy(url: str, part: Path, kind: str, timeout: float) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
+    begun, size = time.monotonic(), 0
+    request = urllib.request.Request(url, headers={"User-Agent": "calibench"})
+    with urllib.request.urlopen(request, timeout=timeout) as source, open(part, "wb") as sink:
+        while block := source.read(1 << 18):
+            sink.write(block)
+            digest.update(block)
+            size += len(block)
+            seconds = time.monotonic() - begun
+            if seconds > timeout and size < SLOWEST * seconds:
+                raise TimeoutError(f"{size} bytes in {seconds:.0f} s")
+        expected = source.headers.get("Content-Length")
+        if expected is not None and int(expected) != size:
+            raise TimeoutError(f"the connection broke after {size} of {expected} bytes")
+    return digest.hexdigest()
+
+
+def fetch(url: str, path: Path, checksum: str, timeout: float = TIMEOUT) -> None:
+    """Download ``url`` to ``path`` unless it is there; it appears only when its checksum is right.
+
+    Raises:
+        UserError: no network, no answer within ``timeout`` seconds, wrong checksum; says what to do by hand.
+    """
+    kind, value = _digest(checksum)
+    if urllib.parse.urlparse(url).scheme not in ("http", "https"):
+        raise UserError(f"'{url}' is no http or https address")
+    if matches(path, checksum):
+        log.info("%s is there", path)
+        return
+    by_hand = f"without a network, download it elsewhere and put it at {path}"
+    with atomic_path(path) as part:
+        try:
+            found = _copy(url, part, kind, timeout)
+        except urllib.error.HTTPError as error:
+            raise UserError(f"{url} answers {error.code} {error.reason}; check the address") from error
+        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise UserError(f"cannot download {url} ({reason}); {by_hand}") from error
+        if found != value:
+            raise UserError(
+                f"{url}: {kind} is {found}, expected {value}; the file changed or was damaged, not kept"
+            )
+    log.info("%s fetched", path)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fetch one address, or all files of a known data set into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m calibench.fetch", description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", choices=sorted(DOWNLOADS), help="a public data set; --out is a folder")
+    source.add_argument("--url", help="an address; --out is a file")
+    parser.add_argument("--checksum", help="sha256:… or md5:… of --url's file (required with it)")
+    parser.add_argument("--out", required=True, type=Path, help="where to write")
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT, help="seconds without an answer before giving up"
+    )
+    args = parser.parse_args(argv)
+    if args.url and not args.checksum:
+        raise UserError("--url needs --checksum: a download that nobody can check is not data")
+    if args.url:
+        fetch(args.url, args.out, args.checksum, args.timeout)
+        return
+    for url, name, checksum in DOWNLOADS[args.dataset]:
+        fetch(url, args.out / name, checksum, args.timeout)
+
+
+if __name__ == "__main__":
+    run(main)

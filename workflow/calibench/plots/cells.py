@@ -1,0 +1,213 @@
+"""The cells of printed tables: our mean over seeds, and what a paper printed in the same place."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calibench.catalog import label
+from calibench.errors import UserError
+from calibench.plots.grid import EMPTY
+
+BACKBONES = {
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "resnet101": "ResNet-101",
+    "mobilenet_v2": "MobileNetV2",
+    "vgg19": "VGG-19",
+    "vgg19_bn": "VGG-19 (BN)",
+    "densenet121": "DenseNet-121",
+}
+PUBLISHED_AS = {"vgg19_bn": "vgg19"}  # the paper does not say with or without batch norm
+METRICS = {  # header, factor, decimals
+    "top1_error": ("Top-1 error (%)", 100, 2),
+    "top5_error": ("Top-5 error (%)", 100, 2),
+    "ece": ("ECE", 1, 4),
+    "avg_confidence": ("Average confidence", 1, 4),
+    "accuracy": ("Accuracy (%)", 100, 2),
+    "auroc": ("AUROC (%)", 100, 2),
+    "precision": ("Precision (%)", 100, 2),
+    "recall": ("Recall (%)", 100, 2),
+    "f1": ("F1 (%)", 100, 2),
+    "ace_top_label": ("ACE, top label", 1, 4),
+    "sce": ("SCE", 1, 4),
+    "nll": ("NLL (nats)", 1, 4),
+    "brier": ("Brier", 1, 4),
+}
+
+
+def backbone_label(name: str) -> str:
+    """``resnet50`` → ``ResNet-50``; an unknown backbone keeps its name."""
+    return BACKBONES.get(name, name)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Printed numbers of one paper: ``cells`` maps (dataset, backbone, regime, metric) to printed text."""
+
+    paper: str
+    cells: dict[tuple[str, str, str, str], str]
+
+    def datasets(self) -> list[str]:
+        """The paper's data sets."""
+        return sorted({key[0] for key in self.cells})
+
+
+def read_published(paths: Sequence[Path], name: str | None) -> Published | None:
+    """The file called ``name``.csv among ``paths``; None when the settings ask for none.
+
+    Raises:
+        UserError: if it is not there or lacks a column.
+    """
+    if not name:
+        return None
+    matches = [path for path in paths if path.stem == name]
+    if not matches:
+        known = ", ".join(sorted(path.stem for path in paths)) or "none"
+        raise UserError(f"published: {name!r} is no file of config/published (there: {known})")
+    frame = pd.read_csv(matches[0], dtype=str, keep_default_na=False)
+    missing = {"paper", "dataset", "backbone", "regime", "metric", "value", "unit", "note"} - set(
+        frame.columns
+    )
+    if missing:
+        raise UserError(f"{matches[0]} lacks the column(s) {', '.join(sorted(missing))}")
+    cells: dict[tuple[str, str, str, str], str] = {}
+    for row in frame.to_dict("records"):
+        key = (row["dataset"], row["backbone"], row["regime"], row["metric"])
+        if row["metric"] in METRICS and "copied" not in row["note"]:
+            cells.setdefault(key, _in_our_unit(row["value"], row["unit"], row["metric"]))
+    return Published(frame["paper"].iloc[0], cells)
+
+
+def _in_our_unit(printed: str, unit: str, metric: str) -> str:
+    """The printed text, its decimal point moved where the paper's unit is not our table's."""
+    shift = {("%", 1): -2, ("fraction", 100): 2}.get((unit, METRICS[metric][1]), 0)
+    return str(Decimal(printed).scaleb(shift)) if shift else printed
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
+
+
+class Numbers:
+    """Looks up cells: ours over seeds, and the published ones.
+
+    Args:
+        metrics: the long table of an experiment (columns of :data:`calibench.evaluate.COLUMNS`).
+        settings: see :func:`calibench.tables.check_settings`.
+        published: of :func:`read_published`.
+        posthoc: the long table after post-hoc calibration; its `temperature` rows are runs `…@temperature`.
+        bold: keys of the cells to print bold.
+
+    Raises:
+        UserError: if the table holds a run, seed and measure twice.
+    """
+
+    def __init__(
+        self,
+        metrics: pd.DataFrame,
+        settings: dict[str, Any],
+        published: Published | None,
+        posthoc: pd.DataFrame | None = None,
+        bold: frozenset[Key] | set[Key] = frozenset(),
+    ) -> None:
+        self.settings, self.published, self.bold = settings, published, bold
+        self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.values = self._cells(metrics, "")
+        self.rescaled = posthoc is not None
+        if posthoc is not None:
+            self.values |= self._cells(posthoc[posthoc["calibrator"] == "temperature"], "@temperature")
+        for dataset, backbone, run, metric in list(self.values):
+            if metric == "top1_error":
+                self.values[dataset, backbone, run, "accuracy"] = (
+                    1 - self.values[dataset, backbone, run, metric]
+                )
+
+    def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
+        rows = table[(table["split"] == "test") & (table["checkpoint"] == self.settings["checkpoint"])]
+        if self.settings["seeds"]:
+            rows = rows[rows["seed"].isin(self.settings["seeds"])]
+        rows = rows.assign(run=rows["regime"] + rows["variant"] + suffix)
+        keys = ["dataset", "backbone", "run", "metric"]
+        if rows.duplicated([*keys, "seed"]).any():
+            raise UserError("the metrics table holds the same run, seed and metric twice; collect it again")
+        return {key: group.to_numpy() for key, group in rows.groupby(keys)["value"]}
+
+    def ours(self, dataset: str, backbone: str, run: str, metric: str) -> np.ndarray:
+        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing."""
+        values = self.values.get((dataset, backbone, run, metric), np.empty(0))
+        asked = max(len(self.settings["seeds"]), 1)
+        if len(values) < asked:
+            self.partial[dataset, backbone, run] = (len(values), asked)
+        return values[~np.isnan(values)]  # undefined, as AUROC with a class absent
+
+    def theirs(self, dataset: str, backbone: str, run: str, metric: str) -> str | None:
+        """The printed text, if the paper has this cell for a data set of this name."""
+        if self.published is None:
+            return None
+        for name in self.published.datasets():
+            if _plain(dataset).startswith(_plain(name)):
+                key = (name, PUBLISHED_AS.get(backbone, backbone), run, metric)
+                return self.published.cells.get(key)
+        return None
+
+    def notes(self) -> list[str]:
+        """What is missing or must be known to read the table."""
+        notes = []
+        for (dataset, backbone, run), (have, asked) in sorted(self.partial.items()):
+            what = f"{dataset}, {backbone_label(backbone)}, {label(run.partition('@')[0])}"
+            notes.append(f"Partial: {have} of {asked} seeds for {what}." if have else f"Missing: {what}.")
+        if self.published is not None:
+            names = self.published.datasets()
+            if any(_plain(d).startswith(_plain(n)) for d in self.settings["datasets"] for n in names):
+                notes.append(
+                    f"Published: {self.published.paper} on {', '.join(names)}, as printed; "
+                    "difference = ours − published; meaningful only on the same data, split and sampling."
+                )
+            else:
+                notes.append(
+                    f"Published numbers of {self.published.paper} are for {', '.join(names)}; "
+                    "no data set of this experiment has that name, so none are shown."
+                )
+        return notes
+
+
+def show(values: np.ndarray, metric: str) -> str:
+    """``24.27`` or, over several seeds, ``24.27 ± 0.31`` (sample standard deviation)."""
+    _, factor, places = METRICS[metric]
+    if not len(values):
+        return EMPTY
+    mean = f"{values.mean() * factor:.{places}f}"
+    return f"{mean} ± {values.std(ddof=1) * factor:.{places}f}" if len(values) > 1 else mean
+
+
+def difference(values: np.ndarray, printed: str | None, metric: str) -> str:
+    """Ours − published in the printed unit, signed; a dash where either is missing."""
+    _, factor, places = METRICS[metric]
+    if not len(values) or printed is None:
+        return EMPTY
+    text = f"{values.mean() * factor - float(printed):+.{places}f}"
+    return text.replace("-", "−")
+
+
+def lines(numbers: Numbers, keys: list[tuple[str, str, str, str]]) -> list[tuple[str, list[str]]]:
+    """The printed lines of one row of cells: ours, and below it published and difference where they exist."""
+    ours = [numbers.ours(*key) for key in keys]
+    theirs = [numbers.theirs(*key) for key in keys]
+    metrics = [key[3] for key in keys]
+    out = [("ours", [show(v, m) for v, m in zip(ours, metrics, strict=True)])]
+    if any(t is not None for t in theirs):
+        paper = numbers.published.paper if numbers.published else ""
+        out.append((f"published ({paper})", [EMPTY if t is None else t for t in theirs]))
+        delta = [difference(v, t, m) for v, t, m in zip(ours, theirs, metrics, strict=True)]
+        out.append(("difference", delta))
+    return out
