@@ -102,3 +102,12 @@ def test_collect_refuses_what_does_not_fit(tmp_path):
     assert collect.collect([good, tmp_path / "none.csv"], allow_missing=True) == "x,y\n1,2\n"
     with pytest.raises(UserError, match="none of the runs"):
         collect.collect([tmp_path / "none.csv"], allow_missing=True)
+
+
+def test_absent_classes_and_too_few_images_are_said(tmp_path, caplog):
+    folder = write_run(tmp_path, "hard", n=10)
+    table = evaluate.evaluate_run(folder)
+    test = table[(table["split"] == "test") & (table["checkpoint"] == "top1")].set_index("metric")["value"]
+    assert np.isnan(test["auroc"]) and test["absent_classes"] > 0
+    said = [r.getMessage() for r in caplog.records if "(test)" in r.getMessage()]
+    assert len(said) == 2 and "macro AUROC is undefined" in said[0] and "10 images for 15 bins" in said[1]

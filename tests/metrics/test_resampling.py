@@ -1,4 +1,4 @@
-"""Group bootstrap, clustered variance, paired differences: exact sums, and simulations that intervals cover."""
+"""Group bootstrap, clustered variance, paired differences: exact sums, simulations of coverage."""
 
 import numpy as np
 import pytest

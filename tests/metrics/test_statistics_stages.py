@@ -117,3 +117,9 @@ def test_one_stratum_gives_an_empty_table(tmp_path):
     index = pd.read_csv(folder / "predictions/test.csv").assign(stratum="")
     index.to_csv(folder / "predictions/test.csv", index=False)
     assert strata.strata_run(folder, "top1").empty
+
+
+def test_a_single_run_gives_an_empty_table(folders, tmp_path):
+    contrasts.main(["--out", str(tmp_path / "c.csv"), str(folders[0])])
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert table.empty and list(table.columns) == contrasts.COLUMNS

@@ -181,6 +181,7 @@ start() {
     ((${#DIR} <= 80)) || die "SLURM_TEST_DIR is too long for unix sockets: $DIR"
     if ! alive slurmctld > /dev/null; then
         stop 2> /dev/null # what a start that failed half-way left
+        rm -rf "$DIR"/state "$DIR"/spool-* # jobs and node states of the last time
         write_config "$(free_ports)"
     fi
     trap 'code=$?; if ((code)); then say "start failed; logs are in $DIR/log"; stop; fi' EXIT

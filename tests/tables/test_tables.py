@@ -110,7 +110,7 @@ def test_missing_runs_are_dashes_and_notes(tmp_path):
     assert table.loc["VGG-19", "OLS, Top-1 error (%)"] == "–"
     assert table.loc["ResNet-50", "LS, Top-1 error (%)"] == "25.00"
     text = (out / "table1.md").read_text()
-    assert "Missing: radimagenet, VGG-19, OLS." in text
+    assert "Missing: radimagenet, VGG-19: OLS." in text
     assert "Partial: 1 of 2 seeds for radimagenet, ResNet-50, LS." in text
 
 
@@ -273,7 +273,18 @@ def test_table3_has_the_ten_measures_and_moves_the_papers_decimal_point(tmp_path
     table = pd.read_csv(out / "table3.csv", dtype=str).set_index(["Method", "Source"])
     assert len(table.columns) == 11
     theirs = table.loc[("Hard labels", "published (LS+ (MICCAI 2024))")]
-    assert list(theirs)[1:] == ["81.50", "94.08", "75.91", "74.58", "75.10", "0.1133", "0.1121", "0.0626", "0.7421", "0.2974"]
+    assert list(theirs)[1:] == [
+        "81.50",
+        "94.08",
+        "75.91",
+        "74.58",
+        "75.10",
+        "0.1133",
+        "0.1121",
+        "0.0626",
+        "0.7421",
+        "0.2974",
+    ]
     ours = table.loc[("Hard labels", "ours")]
     assert ours["Accuracy (%)"] == "75.00" and ours["AUROC (%)"] == "–" and ours["NLL (nats)"] == "0.2500"
     assert "Missing" not in (out / "table3.md").read_text()

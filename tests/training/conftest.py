@@ -77,5 +77,6 @@ def train(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> s
 
 def contents(run_dir: Path) -> dict[str, bytes]:
     """All result files that must be equal between equal runs."""
-    wanted = [p for p in sorted(run_dir.rglob("*")) if p.suffix in (".safetensors", ".npy", ".csv")]
-    return {str(p.relative_to(run_dir)): p.read_bytes() for p in wanted}
+    files = {str(p.relative_to(run_dir)): p for p in sorted(run_dir.rglob("*")) if p.is_file()}
+    kinds = (".safetensors", ".npy", ".csv")
+    return {name: p.read_bytes() for name, p in files.items() if p.suffix in kinds and "checkpoint" not in name}

@@ -8,13 +8,15 @@ import time
 import pytest
 import torch
 
+from calibench.errors import UserError
+from calibench.training.checkpoint import CheckpointFolder
 from tests.training.conftest import contents, make_settings, start, train
 
 BACKBONE = "mobilenet_v2"  # has dropout: its masks must come back too
 
 
 def settings_of(run):
-    return make_settings(run, BACKBONE, train={"epochs": 3, "checkpoint_minutes": 1e-9})
+    return make_settings(run, BACKBONE, train={"epochs": 2, "checkpoint_minutes": 1e-9})
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def wait_for_checkpoint(process, folder, delay):
     time.sleep(delay)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)]
+)
 def test_stopped_run_resumes_bit_equal(store, tmp_path, undisturbed, number):
     process = start(settings_of("ols"), store, tmp_path)
     wait_for_checkpoint(process, tmp_path, 0.3)
@@ -43,7 +47,7 @@ def test_stopped_run_resumes_bit_equal(store, tmp_path, undisturbed, number):
     assert not (tmp_path / "run.json").exists()
     assert "resumed at epoch" in train(settings_of("ols"), store, tmp_path)
     assert contents(tmp_path) == undisturbed
-    assert not (tmp_path / "checkpoint").exists()
+    assert not (tmp_path / "checkpoint" / "state.pt").exists()
 
 
 @pytest.mark.slow
@@ -74,8 +78,21 @@ def test_checkpoint_of_other_settings_is_moved_aside(store, tmp_path, undisturbe
     process.communicate()
     train(settings_of("ols"), store, tmp_path)
     assert list(tmp_path.glob("checkpoint-of-*/state.pt"))
-    kept = {k: v for k, v in contents(tmp_path).items() if not k.startswith("checkpoint-of-")}
-    assert kept == undisturbed
+    assert contents(tmp_path) == undisturbed
+
+
+def test_outputs_deleted_after_the_end_are_restored_not_trained_again(store, tmp_path, undisturbed):
+    """Snakemake, killed while its job finished, deletes the outputs and starts the job again."""
+    train(settings_of("ols"), store, tmp_path)
+    for path in [*tmp_path.glob("*.json*"), *tmp_path.glob("*/*.*"), *tmp_path.glob("predictions/*/*")]:
+        if path.is_file() and "checkpoint" not in str(path):
+            path.unlink()
+    (tmp_path / "regime.safetensors").unlink()
+    log = train(settings_of("ols"), store, tmp_path)
+    assert "had finished already" in log and "epoch 1/" not in log
+    assert contents(tmp_path) == undisturbed
+    other = make_settings("ols", BACKBONE, train={"epochs": 1})
+    assert "epoch 1/1" in train(other, store, tmp_path)
 
 
 def test_two_trainers_never_share_a_run(store, tmp_path):
@@ -96,15 +113,12 @@ class Bomb:
 
 
 @pytest.mark.parametrize("damage", ["half", "pickle", "empty"])
-def test_damaged_checkpoint_is_one_clear_sentence(store, tmp_path, damage):
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    torch.save({"x": Bomb()} if damage == "pickle" else {"x": torch.ones(100)}, folder / "state.pt")
-    data = (folder / "state.pt").read_bytes()
+def test_damaged_checkpoint_is_one_clear_sentence(tmp_path, damage):
+    checkpoint = CheckpointFolder(tmp_path, make_settings())
+    torch.save({"x": Bomb()} if damage == "pickle" else {"x": torch.ones(100)}, checkpoint.state_file)
+    data = checkpoint.state_file.read_bytes()
     if damage != "pickle":
-        (folder / "state.pt").write_bytes(data[: len(data) // 2] if damage == "half" else b"")
-    process = start(make_settings(), store, tmp_path)
-    message = process.communicate(timeout=60)[1]
-    assert process.returncode == 2
-    assert "damaged or no checkpoint" in message and "delete" in message
+        checkpoint.state_file.write_bytes(data[: len(data) // 2] if damage == "half" else b"")
+    with pytest.raises(UserError, match="damaged or no checkpoint .* delete"):
+        checkpoint.load()
     assert not os.path.exists("/tmp/calibench-bomb")

@@ -70,3 +70,9 @@ def test_missing_data_names_key_path_and_access(tmp_path):
 @pytest.mark.parametrize("path", sorted(p.name for p in (config.SCHEMA.parents[2] / "config").glob("*.yaml")))
 def test_shipped_configs_are_valid(path):
     runs.check_all(config.read(config.SCHEMA.parents[2] / "config" / path))
+
+
+def test_the_readme_explains_every_key():
+    """config/README.md ends with what `python -m calibench.config` prints."""
+    text = (config.SCHEMA.parents[2] / "config/README.md").read_text()
+    assert config.explain().strip() in text, "run: python -m calibench.config, and paste it into config/README.md"

@@ -132,14 +132,14 @@ class Runs:
         return float(np.mean([self.values(run, s)[metric].mean() for s in sorted(self.seeds(run))]))
 
 
-def planned(runs: Runs, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def planned(runs: Runs, settings: dict[str, Any], where: str) -> list[dict[str, Any]]:
     """Rows of the contrasts named in the config; one that lacks a run is logged and left out."""
     rows = []
     for run, reference in settings["contrasts"]:
         for metric in settings["metrics"]:
             row = runs.difference(run, reference, metric, settings["level"])
             if row is None:
-                log.warning("contrast %s - %s: no seed has both runs; left out", run, reference)
+                log.warning("%s: contrast %s - %s: no seed has both runs; left out", where, run, reference)
                 break
             rows.append({"family": "planned", **row})
     return rows
@@ -188,7 +188,7 @@ def compare(run_dirs: Sequence[Path], checkpoint: str, settings: dict[str, Any])
     rows = []
     for (dataset, backbone), folders in places.items():
         runs = Runs(folders, checkpoint, settings["metrics"])
-        found = planned(runs, settings) + against_best(runs, settings)
+        found = planned(runs, settings, f"{dataset}, {backbone}") + against_best(runs, settings)
         rows += [{"dataset": dataset, "backbone": backbone, **row} for row in found]
     table = pd.DataFrame(rows, columns=COLUMNS)
     local = table["family"] == "best"

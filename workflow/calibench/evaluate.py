@@ -1,6 +1,7 @@
 """Stage: measure one run from its stored logits alone; no model is loaded and torch is not imported."""
 
 import argparse
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from calibench.cli import run as run_stage
 from calibench.errors import UserError
 from calibench.files import read_json, write_csv
 from calibench.metrics import measure
+from calibench.metrics.calibration import BINS
 
+log = logging.getLogger(__name__)
 KEYS = ["dataset", "backbone", "regime", "variant", "seed"]
 COLUMNS = [*KEYS, "split", "checkpoint", "metric", "value", "n"]
 CHECKPOINTS = ["top1", "nll", "last"]
@@ -98,12 +101,32 @@ def evaluate_run(run_dir: Path) -> pd.DataFrame:
     run_dir = Path(run_dir)
     identity = read_run(run_dir)
     rows = []
+    told = set()
     for split, checkpoint, logits, index in each_prediction(run_dir):
+        if split not in told:
+            told.add(split)
+            _warn(index["target"].to_numpy(), logits.shape[1], f"{run_dir} ({split})")
         where = f"{run_dir} ({split}, checkpoint {checkpoint})"
         values = measure(logits, index["target"].to_numpy(), where)
         head = {**identity, "split": split, "checkpoint": checkpoint}
         rows += [{**head, "metric": name, "value": value, "n": len(index)} for name, value in values.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _warn(targets: np.ndarray, num_classes: int, where: str) -> None:
+    """Say what makes some measures undefined or noisy, once per split."""
+    absent = num_classes - len(np.unique(targets))
+    if absent:
+        log.warning(
+            "%s: %d of %d classes have no image; macro AUROC is undefined and left empty",
+            where,
+            absent,
+            num_classes,
+        )
+    if len(targets) < BINS:
+        log.warning(
+            "%s: %d images for %d bins; calibration errors are mostly noise", where, len(targets), BINS
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,8 +1,8 @@
 """Stage: hold every published row, and our own, against what must be true of any table of results.
 
 Identities (calibench.metrics.identities), cells printed twice with two values, baselines equal to another
-paper's, and claims of the papers' texts (config/published/claims.json) against their own cells. Facts with their
-rule; what holds is counted, what does not is listed.
+paper's, and claims of the papers' texts (config/published/claims.json) against their own cells.
+Facts with their rule; what holds is counted, what does not is listed.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def _plain(name: str) -> str:
 
 
 def _rows_of(frame: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
-    """(place, cells) of each row: the tables of a paper joined, but kept apart where they print two values."""
+    """(place, cells) of each row: a paper's tables joined, but kept apart where they print two values."""
     own = frame[~frame["note"].str.contains("copied|ensemble")].dropna(subset=["number"])
     found = []
     for _, part in own.groupby([name for name in ROW if name != "table"], sort=False):
@@ -203,11 +203,10 @@ def improves(frame: pd.DataFrame, claim: dict[str, Any]) -> tuple[bool, str]:
     table, worse = _table(frame, claim), []
     sign = -1 if claim["metric"] in HIGHER_IS_BETTER else 1
     for index, row in table.iterrows():
+        than = claim["than"]
         for regime in claim["regimes"]:
-            if not sign * row[regime] < sign * row[claim["than"]]:
-                worse.append(
-                    f"{_where(index, table)}: {regime} {row[regime]:g}, {claim['than']} {row[claim['than']]:g}"
-                )
+            if not sign * row[regime] < sign * row[than]:
+                worse.append(f"{_where(index, table)}: {regime} {row[regime]:g}, {than} {row[than]:g}")
     return not worse, "; ".join(worse) or f"better in all {len(table)} rows"
 
 

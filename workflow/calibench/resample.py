@@ -28,14 +28,14 @@ def check_settings(text: str) -> dict[str, Any]:
     """Parse the stage's part of the settings `statistics`; other keys are other stages' and are ignored.
 
     Raises:
-        UserError: no JSON object, fewer than 100 resamples, a level outside (0, 1).
+        UserError: no JSON object, fewer than 10 resamples, a level outside (0, 1).
     """
     try:
         settings = DEFAULTS | json.loads(text)
     except (ValueError, TypeError) as error:
         raise UserError(f"--settings is not a JSON object: {error}") from error
-    if not isinstance(settings["resamples"], int) or settings["resamples"] < 100:
-        raise UserError(f"statistics: resamples: {settings['resamples']} is too few; use 1000 (at least 100)")
+    if not isinstance(settings["resamples"], int) or settings["resamples"] < 10:
+        raise UserError(f"statistics: resamples: {settings['resamples']} is too few; use 1000 (at least 10)")
     if not 0 < settings["level"] < 1:
         raise UserError(f"statistics: level: {settings['level']} is no coverage; use 0.95")
     return settings

@@ -120,6 +120,10 @@ def check_all(config: dict[str, Any]) -> None:
     for regime in {**config["regimes"]}:
         if regime not in catalog():
             raise UserError(f"config: regimes: unknown regime '{regime}'; there are: {', '.join(catalog())}")
+    for contrast in config["statistics"]["contrasts"]:
+        for run in (name.partition("@")[0] for name in contrast):
+            if run not in run_names(config):
+                raise UserError(f"config: statistics: contrasts: '{run}' is not among runs; add it there or leave it out")
     for run in run_names(config):
         check_run(config, run)
         for backbone in config["backbones"]:

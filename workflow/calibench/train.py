@@ -135,7 +135,7 @@ def _reporter(epochs: int):
 
 
 def finish(job: loop.Job, splits: dict[str, Images], index: pd.DataFrame, run_dir: Path, started: float) -> None:
-    """Write all outputs of a trained run, ``run.json`` last, then remove its checkpoint."""
+    """Write all outputs of a trained run, ``run.json`` last."""
     best = job.progress["best"]
     epochs = {"top1": best["top1"]["epoch"], "nll": best["nll"]["epoch"], "last": job.settings["train"]["epochs"]}
     last = {k: v.clone() for k, v in job.model.state_dict().items()}
@@ -161,14 +161,22 @@ def finish(job: loop.Job, splits: dict[str, Images], index: pd.DataFrame, run_di
         },
     }
     files.write_json(run_dir / "run.json", record)
-    job.folder.remove()
+    job.folder.keep_finished()
 
 
 def train_run(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path]) -> None:
     """Train one run and write its outputs; resumes from its checkpoint."""
     started = time.time()
     set_determinism(settings["train"]["deterministic"])
-    with CheckpointFolder(run_dir, settings).locked(), take_device(settings["train"]["device"]) as device:
+    folder = CheckpointFolder(run_dir, settings)
+    with folder.locked():
+        if folder.restore_finished():
+            return
+        _train_on_a_device(settings, store_dir, run_dir, others, started)
+
+
+def _train_on_a_device(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], started: float):
+    with take_device(settings["train"]["device"]) as device:
         job, splits, index = make_job(settings, store_dir, run_dir, others, device)
         log.info(loop.describe(job))
         loop.fit(job, _reporter(settings["train"]["epochs"]))

@@ -227,7 +227,7 @@ def figure_code(*modules):
 
 def figure_kinds():
     kinds = ["tsne"] if config["train"]["features"] else []
-    kinds += ["reliability", "curves"]
+    kinds += ["reliability", "retention", "density", "curves"]
     return kinds + (["matrix"] if any(map(has_matrix, RUNS)) else [])
 
 
@@ -244,6 +244,19 @@ FIGURES = [
         for seed in config["seeds"][:1]
     )
 ]
+
+
+def tested_logits(w):
+    folder = run_dir(w.dataset, w.backbone, w.run, w.seed)
+    folder += f"/predictions/{config['tables']['checkpoint']}"
+    return [f"{folder}/{split}.npy" for split in ("val", "test")]
+
+
+def with_runs(file, only=None):
+    """A file of every run of the experiment, or of one data set; with `partial: true` of finished runs only."""
+    folders = [run_dir(*r) for r in all_runs() if only in (None, r[0])]
+    done = finished([f"{folder}/run.json" for folder in folders])
+    return [str(Path(record).parent / file) for record in done]
 
 
 def check_rules():

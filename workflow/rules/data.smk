@@ -1,3 +1,6 @@
+from calibench.data.downloads import DOWNLOADS, source_of
+
+
 rule digits:
     output:
         lists=expand("results/data/digits/{split}.csv", split=["train", "val", "test"]),
@@ -11,6 +14,23 @@ rule digits:
         "stage {log} calibench.digits --out $(dirname {output.lists[0]})"
 
 
+# A data set whose root is results/data/fetch/<name> is downloaded, file by file, if calibench knows where from.
+rule fetch:
+    output:
+        "results/data/fetch/{public}/{file}",
+    log:
+        "results/data/fetch/{public}/{file}.log",
+    wildcard_constraints:
+        public="|".join(DOWNLOADS),
+        file=r"[^/]+\.(npz|gz)",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        source=lambda w: clear(source_of, w.public, w.file),
+    shell:
+        "stage {log} calibench.fetch --url {params.source[0]:q} --checksum {params.source[1]} --out {output}"
+
+
 rule list:
     input:
         lambda w: clear(runs.list_inputs, config, STORES[w.store]),
@@ -22,9 +42,7 @@ rule list:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=lambda w: settings_json(
-            runs.dataset_settings(config, STORES[w.store]), "calibench.list"
-        ),
+        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.list"),
     shell:
         "stage {log} calibench.list --settings {params.settings:q} --out-list {output.list}"
         " --out-classes {output.classes}"
@@ -47,9 +65,7 @@ rule audit:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
-        settings=lambda w: settings_json(
-            runs.dataset_settings(config, STORES[w.store]), "calibench.audit"
-        ),
+        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.audit"),
     shell:
         "stage {log} calibench.audit --settings {params.settings:q} --list {input.list}"
         " --out-table {output.table} --out-list {output.list} --out-report {output.report}"
@@ -71,9 +87,7 @@ rule sample:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=lambda w: settings_json(
-            runs.dataset_settings(config, STORES[w.store]), "calibench.sample"
-        ),
+        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.sample"),
     shell:
         "stage {log} calibench.sample --settings {params.settings:q} --list {input.list}"
         " --out {output.sample} --out-report {output.report}"
@@ -96,9 +110,7 @@ rule store:
         mem_mb=4000,
         runtime=lambda w, attempt: 240 * attempt,
     params:
-        settings=lambda w: settings_json(
-            runs.dataset_settings(config, STORES[w.store]), "calibench.store"
-        ),
+        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.store"),
     shell:
         "stage {log} calibench.store --settings {params.settings:q} --sample {input.sample}"
         " --classes {input.classes} --out {output.images} --out-index {output.index}"
@@ -118,6 +130,7 @@ rule pretrained:
 
 localrules:
     digits,
+    fetch,
     list,
     sample,
     pretrained,

@@ -19,11 +19,12 @@ rule evaluate:
         code=clear(code.of_modules, "calibench.evaluate"),
     shell:
         "stage {log} calibench.evaluate --run-dir $(dirname {input.record}) --out {output}"
+        " && rm -rf $(dirname {input.record})/checkpoint"
 
 
 rule metrics:
     input:
-        lambda w: finished([f"{run_dir(*r)}/metrics.csv" for r in all_runs()]),
+        lambda w: with_runs("metrics.csv"),
     output:
         "<experiment>/metrics.csv",
     log:
@@ -39,10 +40,12 @@ rule metrics:
 rule tables:
     input:
         metrics="<experiment>/metrics.csv",
+        posthoc="<experiment>/posthoc.csv",
+        contrasts="<experiment>/contrasts.csv",
         published=published_files(),
     output:
         expand(
-            "<experiment>/tables/table{n}.{ext}", n=[1, 2], ext=["csv", "md", "tex"]
+            "<experiment>/tables/table{n}.{ext}", n=[1, 2, 3], ext=["csv", "md", "tex"]
         ),
     log:
         "<experiment>/tables/tables.log",
@@ -53,7 +56,8 @@ rule tables:
         code=clear(code.of_modules, "calibench.tables"),
     shell:
         "stage {log} calibench.tables --metrics {input.metrics} --settings {params.settings:q}"
-        " --published {input.published} --out-dir $(dirname {output[0]})"
+        " --posthoc {input.posthoc} --contrasts {input.contrasts} --published {input.published}"
+        " --out-dir $(dirname {output[0]})"
 
 
 localrules:

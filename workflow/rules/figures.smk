@@ -48,11 +48,46 @@ rule figure_reliability:
     conda:
         "../../envs/analyse.yaml"
     params:
+        kind="reliability",
         checkpoint=config["tables"]["checkpoint"],
         code=figure_code("reliability"),
     shell:
-        "stage {log} calibench.figures reliability --out {output.png} --out-pdf {output.pdf}"
+        "stage {log} calibench.figures {params.kind} --out {output.png} --out-pdf {output.pdf}"
         " --checkpoint {params.checkpoint} $(dirname {input.records})"
+
+
+use rule figure_reliability as figure_retention with:
+    output:
+        png=report(
+            "<experiment>/figures/retention-{dataset}-{backbone}.png",
+            caption="../report/retention.rst",
+            category="Figures",
+            subcategory="Retention",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/retention-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/retention-{dataset}-{backbone}.log",
+    params:
+        kind="retention",
+        code=figure_code("selective"),
+
+
+use rule figure_reliability as figure_density with:
+    output:
+        png=report(
+            "<experiment>/figures/density-{dataset}-{backbone}.png",
+            caption="../report/density.rst",
+            category="Figures",
+            subcategory="Confidence of right and wrong",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/density-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/density-{dataset}-{backbone}.log",
+    params:
+        kind="density",
+        code=figure_code("selective"),
 
 
 rule figure_curves:
@@ -105,5 +140,7 @@ rule figure_matrix:
 
 localrules:
     figure_reliability,
+    figure_retention,
+    figure_density,
     figure_curves,
     figure_matrix,

@@ -1,9 +1,13 @@
 rule report:
     input:
-        metrics=f"{EXPERIMENT}/metrics.csv",
+        numbers=expand(
+            f"{EXPERIMENT}/{{table}}.csv",
+            table=["metrics", "posthoc", "strata", "intervals", "contrasts", "published_audit"],
+        ),
         tables=rules.tables.output,
         figures=FIGURES,
         notebook=WORKFLOW.parent / "notebooks" / "report.ipynb",
+        style=PKG / "reporting" / "page.css",
     output:
         html=report(
             f"{EXPERIMENT}/report.html",

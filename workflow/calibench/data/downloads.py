@@ -5,6 +5,8 @@ MedMNIST v2 (Yang et al. 2023, CC BY 4.0 except DermaMNIST, CC BY-NC 4.0; MD5 su
 sets with one label per two-dimensional image are listed.
 """
 
+from calibench.errors import UserError
+
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _MEDMNIST = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
 
@@ -36,3 +38,16 @@ DOWNLOADS: dict[str, list[tuple[str, str, str]]] = {
         for name, checksum in MEDMNIST.items()
     },
 }
+
+
+def source_of(name: str, file: str) -> tuple[str, str]:
+    """Address and checksum of one file of a known data set.
+
+    Raises:
+        UserError: if the data set has no such file.
+    """
+    found = [(url, checksum) for url, known, checksum in DOWNLOADS[name] if known == file]
+    if not found:
+        known = ", ".join(item[1] for item in DOWNLOADS[name])
+        raise UserError(f"config: '{name}' has no file '{file}' to fetch; it has: {known}")
+    return found[0]

@@ -35,7 +35,7 @@ def cluster_scores(features: np.ndarray, targets: np.ndarray, neighbours: int = 
 
 
 def within_between(features: np.ndarray, targets: np.ndarray) -> float:
-    """Mean distance of samples to their class's centre over mean distance between centres (lower is tighter)."""
+    """Mean distance to the class's centre over mean distance between centres (lower is tighter)."""
     classes, inverse, count = np.unique(targets, return_inverse=True, return_counts=True)
     centres = np.zeros((len(classes), features.shape[1]))
     np.add.at(centres, inverse, features)

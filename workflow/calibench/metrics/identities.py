@@ -60,7 +60,7 @@ def top5(cells: Cells) -> Finding | None:
 
 
 def brier_bound(cells: Cells) -> Finding | None:
-    """A wrong prediction puts at least as much on a wrong class as on the true one: its Brier score is ≥ 1/2."""
+    """A wrong prediction gives a wrong class at least as much as the true one: its Brier score is ≥ 1/2."""
     error = error_of(cells)
     if error is None or "brier" not in cells:
         return None

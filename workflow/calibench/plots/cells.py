@@ -162,10 +162,16 @@ class Numbers:
 
     def notes(self) -> list[str]:
         """What is missing or must be known to read the table."""
-        notes = []
+        notes, missing = [], {}
         for (dataset, backbone, run), (have, asked) in sorted(self.partial.items()):
-            what = f"{dataset}, {backbone_label(backbone)}, {label(run.partition('@')[0])}"
-            notes.append(f"Partial: {have} of {asked} seeds for {what}." if have else f"Missing: {what}.")
+            name, _, calibrator = run.partition("@")
+            if have:
+                what = f"{dataset}, {backbone_label(backbone)}, {label(name)}"
+                notes.append(f"Partial: {have} of {asked} seeds for {what}.")
+            elif not calibrator:  # its run is missing too, or it was not asked for
+                missing.setdefault((dataset, backbone), []).append(label(name))
+        for (dataset, backbone), names in missing.items():
+            notes.append(f"Missing: {dataset}, {backbone_label(backbone)}: {', '.join(names)}.")
         if self.published is not None:
             names = self.published.datasets()
             if any(_plain(d).startswith(_plain(n)) for d in self.settings["datasets"] for n in names):

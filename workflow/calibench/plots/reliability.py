@@ -10,7 +10,7 @@ BAND = "95 % band if calibrated"
 
 
 def null_band(bins: Bins, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Per bin (M,), between which accuracies a calibrated model falls with probability ``level`` (binomial)."""
+    """Per bin (M,), the accuracies between which a calibrated model stays with probability ``level``."""
     from scipy.stats import binom
 
     count = np.maximum(bins.count, 1)

@@ -1,4 +1,4 @@
-"""Retention curves and the confidence of right and wrong predictions (figures 1 and 2 of the LS+ paper)."""
+"""Retention curves, and the confidence of right and wrong predictions (LS+ paper, figures 1 and 2)."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,10 +11,10 @@ POINTS = 500
 
 
 def draw_retention(runs: dict[str, Run], title: str) -> Figure:
-    """Accuracy against the fraction of predictions kept (most confident first, the rest replaced by the truth).
+    """Accuracy against the fraction of predictions kept (most confident first), the rest replaced by truth.
 
-    The dotted line is what a confidence that says nothing gives for the first run's error; the legend gives the
-    normalised area: 1 = all errors have the lowest confidences, 0 = confidence says nothing.
+    The dotted line is what a confidence that says nothing gives for the first run's error; the legend gives
+    the normalised area: 1 = all errors have the lowest confidences, 0 = confidence says nothing.
     """
     figure, (axis,) = style.panels(1, 5.2, 3.6)
     handles, labels = [], []

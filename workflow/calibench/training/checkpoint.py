@@ -21,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from calibench.errors import UserError
-from calibench.files import atomic_path, canonical
+from calibench.files import atomic_path, canonical, read_json
 
 log = logging.getLogger(__name__)
+OUTPUT_FOLDERS = ("weights", "predictions", "features")
 
 
 def settings_hash(settings: dict[str, Any]) -> str:
@@ -51,6 +52,7 @@ class CheckpointFolder:
         self.hash = settings_hash(settings)
         self.state_file = self.folder / "state.pt"
         self.history_file = self.folder / "history.jsonl"
+        self.finished = self.folder / "finished"
         self.folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -131,6 +133,41 @@ class CheckpointFolder:
         with atomic_path(self.history_file) as part:
             part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
-    def remove(self) -> None:
-        """Remove the folder once the run's outputs are whole."""
-        shutil.rmtree(self.folder)
+    def keep_finished(self) -> None:
+        """Keep a finished run's outputs as hard links (no disk space) and drop the resume state.
+
+        If Snakemake was killed meanwhile, it takes the outputs for incomplete and deletes them before it starts the
+        run again; :meth:`restore_finished` then brings them back. The rule that evaluates the run removes the folder.
+        """
+        aside = self.folder / ".finished"
+        shutil.rmtree(aside, ignore_errors=True)
+        _link_tree(self.folder.parent, aside)
+        os.replace(aside, self.finished)
+        for file in self.folder.glob("*.*"):
+            if file.is_file():
+                file.unlink()
+
+    def restore_finished(self) -> bool:
+        """Bring back the outputs of a run that had finished with these settings; False if there are none."""
+        record = self.finished / "run.json"
+        if not record.exists() or settings_hash(read_json(record)["settings"]) != self.hash:
+            return False
+        _link_tree(self.finished, self.folder.parent)
+        log.info("this run had finished already; its outputs are restored")
+        return True
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """Hard-link a run's outputs from one folder to another, ``run.json`` last."""
+    folders = [source, *(source / name for name in OUTPUT_FOLDERS)]
+    found = [p for folder in folders for p in sorted(folder.rglob("*") if folder != source else folder.iterdir())]
+    outputs = [p for p in found if p.is_file() and p.suffix in (".json", ".jsonl", ".safetensors", ".npy", ".csv")]
+    for path in sorted(outputs, key=lambda p: p.name == "run.json"):
+        final = target / path.relative_to(source)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        final.unlink(missing_ok=True)
+        try:
+            os.link(path, final)
+        except OSError:  # a file system without hard links
+            with atomic_path(final) as part:
+                shutil.copyfile(path, part)

@@ -16,7 +16,7 @@ from calibench.data.batches import Images, padding, random_window
 from calibench.errors import UserError
 from calibench.models import Classifier
 from calibench.regimes.base import Regime
-from calibench.training import inference, optim
+from calibench.training import gradients, inference, optim
 from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import autocast, peak_memory_mb
 from calibench.training.randomness import Purpose, epoch_order, generator, seed_torch, torch_seed
@@ -168,6 +168,13 @@ def regime_loss(job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed 
     return mixed.lam * own + (1 - mixed.lam) * partners
 
 
+def note_gradients(job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None) -> None:
+    """Keep the size of this step's gradient beside that of ``hard`` for the epoch's history line."""
+    partners, share = (None, 1.0) if mixed is None else (targets[mixed.partner], mixed.lam)
+    reference = gradients.cross_entropy(logits, targets, partners, share)
+    job.progress["gradients"] = gradients.ratios(loss, reference, logits, job.model)
+
+
 def train_step(job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray) -> None:
     """One optimizer step."""
     train = job.settings["train"]
@@ -179,6 +186,8 @@ def train_step(job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epo
         features, logits = job.model.features_and_logits(images)
         extras = _extras(job, epoch, step, images, features, positions)
     loss = regime_loss(job, logits, targets, mixed, extras)
+    if step == 0 and gradients.due(epoch, train["epochs"]):
+        note_gradients(job, loss, logits, targets, mixed)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if train["clip_norm"] is not None:
@@ -270,7 +279,7 @@ def close_epoch(job: Job) -> dict[str, Any]:
         "seconds": progress["seconds"],
         "memory_mb": peak_memory_mb(job.device),
     }
-    return line | job.regime.close_epoch()
+    return line | progress.pop("gradients", {}) | job.regime.close_epoch()
 
 
 def keep_best(job: Job, line: dict[str, Any]) -> None:
