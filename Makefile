@@ -46,7 +46,7 @@ format: setup
 	$(IN_ENV) snakefmt Snakefile workflow
 
 bench: setup
-	$(IN_ENV) python tests/bench.py
+	$(IN_ENV) python benchmarks/run.py
 
 # newest versions of everything, with hashes and without addresses; test before you keep them
 lock: setup

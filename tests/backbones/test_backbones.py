@@ -35,7 +35,10 @@ def test_parameters_are_those_printed(name, millions):
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("lenet", 5 * 5 * 6 + 6 + 5 * 5 * 6 * 16 + 16 + 401 * 120 + 121 * 84 + 85 * 10),  # LeCun 1998 with full C3
+        (
+            "lenet",
+            5 * 5 * 6 + 6 + 5 * 5 * 6 * 16 + 16 + 401 * 120 + 121 * 84 + 85 * 10,
+        ),  # LeCun 1998 with full C3
         ("lenet_colour", 62_006),
         # the CIFAR code bases: 3×3 stem of 64 channels in front of the ImageNet stages
         ("resnet18", 11_173_962),
@@ -102,7 +105,9 @@ def test_zero_init_residual_makes_blocks_identities():
     torch.testing.assert_close(block(maps), maps)
 
 
-@pytest.mark.parametrize("name", ["resnet56", "resnext29_32x4d", "densenet121", "alexnet", "shufflenet_v2_x1_0"])
+@pytest.mark.parametrize(
+    "name", ["resnet56", "resnext29_32x4d", "densenet121", "alexnet", "shufflenet_v2_x1_0"]
+)
 def test_watched_map_pools_to_the_features(name):
     model = build(name).eval()
     model.watch_feature_map()

@@ -85,7 +85,9 @@ def test_kill_of_snakemake(disturbed, job_goes_on):
     before = run.epochs()
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
-    if not job_goes_on:
+    if job_goes_on:
+        wait_for(lambda: run.cluster.state(run.job["id"]) == "COMPLETED", 180, "the job to finish by itself")
+    else:
         run.cluster("scancel", run.job["id"])
         wait_for(lambda: not run.trainers(), 30, "the job to end")
     run.submit()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
 from calibench import config, runs
+
 from tests.conftest import clean_environment
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -42,10 +42,14 @@ def write_store(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory) -> Path:
-    return write_store(tmp_path_factory.mktemp("data") / "store", {"train": 56, "select": 12, "calibrate": 9, "test": 15})
+    return write_store(
+        tmp_path_factory.mktemp("data") / "store", {"train": 56, "select": 12, "calibrate": 9, "test": 15}
+    )
 
 
-def make_settings(run: str = "hard", backbone: str = "resnet18", seed: int = 0, **parts: Any) -> dict[str, Any]:
+def make_settings(
+    run: str = "hard", backbone: str = "resnet18", seed: int = 0, **parts: Any
+) -> dict[str, Any]:
     """Settings of one run as the workflow would make them."""
     base = {
         "name": "test",
@@ -53,7 +57,14 @@ def make_settings(run: str = "hard", backbone: str = "resnet18", seed: int = 0, 
         "backbones": [backbone],
         "runs": [run],
         "model": {"input": "small"},
-        "train": {"epochs": 3, "batch_size": 10, "lr": 0.02, "device": "cpu", "precision": "float32", "features": 7},
+        "train": {
+            "epochs": 3,
+            "batch_size": 10,
+            "lr": 0.02,
+            "device": "cpu",
+            "precision": "float32",
+            "features": 7,
+        },
         "variants": {"noisy": {"data": {"label_noise": 0.5}}},
     }
     return runs.settings_of(config.complete(config.merge(base, parts)), run, "tiny", backbone, seed)
@@ -61,7 +72,15 @@ def make_settings(run: str = "hard", backbone: str = "resnet18", seed: int = 0, 
 
 def start(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> subprocess.Popen:
     """Start the stage as a user or rule would."""
-    command = [sys.executable, "-m", "calibench.train", "--settings", json.dumps(settings), "--store", str(store)]
+    command = [
+        sys.executable,
+        "-m",
+        "calibench.train",
+        "--settings",
+        json.dumps(settings),
+        "--store",
+        str(store),
+    ]
     command += ["--run-dir", str(run_dir), "--threads", "1", *more]
     environment = clean_environment() | {"PYTHONPATH": str(WORKFLOW)}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -79,4 +98,6 @@ def contents(run_dir: Path) -> dict[str, bytes]:
     """All result files that must be equal between equal runs."""
     files = {str(p.relative_to(run_dir)): p for p in sorted(run_dir.rglob("*")) if p.is_file()}
     kinds = (".safetensors", ".npy", ".csv")
-    return {name: p.read_bytes() for name, p in files.items() if p.suffix in kinds and "checkpoint" not in name}
+    return {
+        name: p.read_bytes() for name, p in files.items() if p.suffix in kinds and "checkpoint" not in name
+    }

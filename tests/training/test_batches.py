@@ -2,11 +2,10 @@
 
 import numpy as np
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
 from calibench.data.batches import Images, Window, centre_window, random_window
 from calibench.training.randomness import Purpose, epoch_order, generator, noisy_labels
+from hypothesis import given
+from hypothesis import strategies as st
 
 AUGMENT = {"crop": True, "pad": None, "flip": 0.5, "pad_mode": "reflect"}
 

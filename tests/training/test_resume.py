@@ -7,9 +7,9 @@ import time
 
 import pytest
 import torch
-
 from calibench.errors import UserError
 from calibench.training.checkpoint import CheckpointFolder
+
 from tests.training.conftest import contents, make_settings, start, train
 
 BACKBONE = "mobilenet_v2"  # has dropout: its masks must come back too

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
-
 from calibench import models, predict
 from calibench.training.device import claim_gpu
+from safetensors.numpy import load_file
+
 from tests.training.conftest import CLASSES, contents, make_settings, start, train
 
 FULL = {"input": "full", "dropout": None, "batch_norm_momentum": None, "zero_init_residual": False}
@@ -23,12 +23,26 @@ def finished(store, tmp_path_factory):
 
 def test_outputs(finished, store):
     record = json.loads((finished / "run.json").read_text())
-    assert record["run"] == {"dataset": "tiny", "backbone": "resnet18", "regime": "ols", "variant": "", "seed": 0}
+    assert record["run"] == {
+        "dataset": "tiny",
+        "backbone": "resnet18",
+        "regime": "ols",
+        "variant": "",
+        "seed": 0,
+    }
     history = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in history] == [1, 2, 3]
     best = max(history, key=lambda line: line["val_top1"])
     assert record["epochs"]["top1"] == best["epoch"]
-    assert {"loss", "val_nll", "lr", "images_per_second", "memory_mb", "matrix_entropy", "fallback_classes"} <= set(best)
+    assert {
+        "loss",
+        "val_nll",
+        "lr",
+        "images_per_second",
+        "memory_mb",
+        "matrix_entropy",
+        "fallback_classes",
+    } <= set(best)
     logits = np.load(finished / "predictions/last/test.npy")
     assert logits.shape == (15, CLASSES) and logits.dtype == np.float32
     assert len(pd.read_csv(finished / "predictions/val.csv")) == 21
@@ -46,7 +60,10 @@ def test_equal_seeds_are_equal_and_other_seeds_are_not(finished, store, tmp_path
     train(make_settings("ols"), store, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(finished)
     train(make_settings("ols", seed=1), store, tmp_path / "other")
-    assert contents(tmp_path / "other")["weights/last.safetensors"] != contents(finished)["weights/last.safetensors"]
+    assert (
+        contents(tmp_path / "other")["weights/last.safetensors"]
+        != contents(finished)["weights/last.safetensors"]
+    )
 
 
 def test_predict_stage_writes_the_same_predictions(finished, store, monkeypatch):
@@ -94,9 +111,15 @@ def test_a_gpu_that_is_asked_for_and_missing_stops_the_run(store, tmp_path):
 
 
 def test_each_run_takes_another_gpu(tmp_path):
-    with claim_gpu(["0", "1"], tmp_path, wait=False) as first, claim_gpu(["0", "1"], tmp_path, wait=False) as second:
+    with (
+        claim_gpu(["0", "1"], tmp_path, wait=False) as first,
+        claim_gpu(["0", "1"], tmp_path, wait=False) as second,
+    ):
         assert (first, second) == (0, 1)
-        with pytest.raises(Exception, match="all 2 visible GPUs"), claim_gpu(["0", "1"], tmp_path, wait=False):
+        with (
+            pytest.raises(Exception, match="all 2 visible GPUs"),
+            claim_gpu(["0", "1"], tmp_path, wait=False),
+        ):
             pass
     with claim_gpu(["0", "1"], tmp_path, wait=False) as again:
         assert again == 0

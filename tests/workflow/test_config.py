@@ -1,9 +1,9 @@
 """Mistakes in a config: one clear sentence each, before anything runs."""
 
 import pytest
-
 from calibench import config, runs
 from calibench.errors import UserError
+
 from tests.workflow.conftest import MINI
 
 
@@ -75,4 +75,6 @@ def test_shipped_configs_are_valid(path):
 def test_the_readme_explains_every_key():
     """config/README.md ends with what `python -m calibench.config` prints."""
     text = (config.SCHEMA.parents[2] / "config/README.md").read_text()
-    assert config.explain().strip() in text, "run: python -m calibench.config, and paste it into config/README.md"
+    assert config.explain().strip() in text, (
+        "run: python -m calibench.config, and paste it into config/README.md"
+    )

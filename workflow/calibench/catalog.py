@@ -20,7 +20,7 @@ NOT_REGIMES = {"__init__", "base", "functional"}
 class RegimeInfo:
     """One regime: its ``name`` in configs, ``label`` in tables, default ``settings`` and what it ``needs``.
 
-    ``inputs``: arrays of another run given once before training; ``other_runs``: {setting that names the
+    ``required``: settings without a default. ``inputs``: arrays of another run given once before training; ``other_runs``: {setting that names the
     other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`.
     """
 
@@ -34,6 +34,7 @@ class RegimeInfo:
     inputs: tuple[str, ...] = ()
     matrix: bool = False
     other_runs: dict[str, str] = field(default_factory=dict, hash=False)
+    required: tuple[str, ...] = ()
 
 
 def _class_literals(node: ast.ClassDef) -> dict[str, Any]:
@@ -63,6 +64,16 @@ def _init_defaults(node: ast.ClassDef, path: Path) -> dict[str, Any]:
     return {}
 
 
+def _required(node: ast.ClassDef) -> tuple[str, ...]:
+    inits = [i for i in node.body if isinstance(i, ast.FunctionDef) and i.name == "__init__"]
+    return tuple(
+        a.arg
+        for init in inits
+        for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+        if d is None
+    )
+
+
 def read_regime(path: Path) -> RegimeInfo:
     """Read one regime file.
 
@@ -88,6 +99,7 @@ def read_regime(path: Path) -> RegimeInfo:
                     inputs=tuple(literals.get("inputs", ())),
                     matrix=bool(literals.get("shows_matrix", False)),
                     other_runs=dict(literals.get("other_runs", {})),
+                    required=_required(node),
                 )
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
 

@@ -38,7 +38,10 @@ def fill_defaults(value: Any, schema: dict, root: dict) -> Any:
         return copy.deepcopy(value)
     properties = schema.get("properties", {})
     rest = schema.get("additionalProperties", {})
-    filled = {k: fill_defaults(v, properties.get(k, rest if isinstance(rest, dict) else {}), root) for k, v in value.items()}
+    filled = {
+        k: fill_defaults(v, properties.get(k, rest if isinstance(rest, dict) else {}), root)
+        for k, v in value.items()
+    }
     for key, sub in properties.items():
         sub = _resolve(sub, root)
         if key not in filled and "default" in sub:
@@ -57,7 +60,11 @@ def _unknown_key(error: jsonschema.ValidationError) -> str:
 def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "additionalProperties":
         return _unknown_key(error)
-    if error.validator == "type" and isinstance(error.instance, str) and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", error.instance, re.I):
+    if (
+        error.validator == "type"
+        and isinstance(error.instance, str)
+        and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", error.instance, re.I)
+    ):
         return f"'{error.instance}' was read as text; YAML wants a dot in it, as in 1.0e-4"
     if error.validator == "required":
         return f"key {error.message.split(' ')[0]} is missing; see config/README.md"
@@ -75,7 +82,9 @@ def check(config: dict[str, Any], definition: str | None = None, where: str = "c
     schema = load_schema()
     if definition:
         schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: (len(e.path), str(e.path)))
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: (len(e.path), str(e.path))
+    )
     if errors:
         first = min(errors, key=lambda e: e.validator != "additionalProperties")
         path = ": ".join([where, *map(str, first.absolute_path)])

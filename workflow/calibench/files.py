@@ -29,7 +29,9 @@ def atomic_path(final: str | os.PathLike) -> Iterator[Path]:
             os.fsync(stream.fileno())
         os.replace(beside, final)
     except OSError as error:
-        raise UserError(f"cannot write {final}: {error.strerror or error}; free space or fix the permissions") from error
+        raise UserError(
+            f"cannot write {final}: {error.strerror or error}; free space or fix the permissions"
+        ) from error
     finally:
         if os.path.exists(beside):
             os.unlink(beside)

@@ -37,13 +37,19 @@ class Classifier(nn.Module):
         Raises:
             UserError: if the backbone does not pool its last map into the features of the head.
         """
-        last = next((getattr(self.body, n) for n in ("layer4", "conv5", "features") if hasattr(self.body, n)), None)
+        last = next(
+            (getattr(self.body, n) for n in ("layer4", "conv5", "features") if hasattr(self.body, n)), None
+        )
         if last is None:
-            raise UserError(f"zipf: mode dense knows no last feature map of {type(self.body).__name__}; set mode: rank")
+            raise UserError(
+                f"zipf: mode dense knows no last feature map of {type(self.body).__name__}; set mode: rank"
+            )
         last.register_forward_hook(self._keep_map)
 
     def _keep_map(self, _module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        densenet = isinstance(self.body, torchvision.models.DenseNet)  # its last ReLU comes after its `features`
+        densenet = isinstance(
+            self.body, torchvision.models.DenseNet
+        )  # its last ReLU comes after its `features`
         self.feature_map = output.relu() if densenet else output
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,7 +65,9 @@ class Classifier(nn.Module):
 def _last_linear(network: nn.Module, name: str) -> str:
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise UserError(f"backbones: '{name}' has no final linear layer to take features from; choose another")
+        raise UserError(
+            f"backbones: '{name}' has no final linear layer to take features from; choose another"
+        )
     return linear[-1]
 
 
@@ -128,7 +136,9 @@ def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
         return NETWORKS[name](num_classes)  # made for small images: model: input changes nothing
     if name not in torchvision.models.list_models(module=torchvision.models):
         own = ", ".join(NETWORKS)
-        raise UserError(f"backbones: torchvision has no classification model '{name}', nor is it one of {own}; try resnet50")
+        raise UserError(
+            f"backbones: torchvision has no classification model '{name}', nor is it one of {own}; try resnet50"
+        )
     options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     network = torchvision.models.get_model(name, weights=None, **options)
     if input_size == "small":
@@ -162,9 +172,13 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"model: weights: {path} does not exist; give the path of a weights file, imagenet or none") from error
+        raise UserError(
+            f"model: weights: {path} does not exist; give the path of a weights file, imagenet or none"
+        ) from error
     except Exception as error:  # torch raises half a dozen types for a broken or hostile file
-        raise UserError(f"model: weights: {path} is not a plain file of tensors ({type(error).__name__}); nothing was unpickled") from error
+        raise UserError(
+            f"model: weights: {path} is not a plain file of tensors ({type(error).__name__}); nothing was unpickled"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     return {k: v for k, v in state.items() if isinstance(v, Tensor)}
 

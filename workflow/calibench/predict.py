@@ -22,9 +22,15 @@ def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
     store, index, num_classes = read_store(store_dir)
     splits = split_images(store, index, device, "never")
     model = models.build(record["run"]["backbone"], num_classes, settings["model"])
-    layout = torch.channels_last if settings["train"]["memory_format"] == "channels_last" else torch.contiguous_format
+    layout = (
+        torch.channels_last
+        if settings["train"]["memory_format"] == "channels_last"
+        else torch.contiguous_format
+    )
     model = model.to(device=device, memory_format=layout)
-    weights = {which: load_file(run_dir / "weights" / f"{which}.safetensors") for which in outputs.CHECKPOINTS}
+    weights = {
+        which: load_file(run_dir / "weights" / f"{which}.safetensors") for which in outputs.CHECKPOINTS
+    }
     outputs.write_all_predictions(run_dir, model, weights, record["epochs"], splits, index, settings)
 
 
@@ -32,7 +38,9 @@ def main(argv=None) -> None:
     """Predict with a finished run's weights."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--run-dir", required=True, type=Path, help="folder of a finished run")
-    parser.add_argument("--store", required=True, type=Path, help="folder with images.npy, index.csv, classes.csv")
+    parser.add_argument(
+        "--store", required=True, type=Path, help="folder with images.npy, index.csv, classes.csv"
+    )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0 = torch's choice)")
     options = parser.parse_args(argv)

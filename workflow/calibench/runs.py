@@ -43,10 +43,13 @@ def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant:
     layers += [(f"variants: {t}", config["variants"][t].get("regime", {})) for t in variant.split("+")[1:]]
     for where, layer in layers:
         for key, value in layer.items():
-            if key not in settings:
-                known = ", ".join(settings) or "none"
+            if key not in settings and key not in catalog()[regime].required:
+                known = ", ".join([*settings, *catalog()[regime].required]) or "none"
                 raise UserError(f"config: {where}: regime '{regime}' has no setting '{key}'; it has: {known}")
             settings[key] = value
+    for key in catalog()[regime].required:
+        if key not in settings:
+            raise UserError(f"config: regimes: {regime}: {key} has no default; set it")
     return settings
 
 
@@ -61,7 +64,13 @@ def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, s
         configuration.check(value, part, where=f"config: run '{run}' on {backbone}: {part}")
         settings[part] = value
     settings["regime"] = regime_settings(config, regime, backbone, variant)
-    settings["run"] = {"dataset": dataset, "backbone": backbone, "regime": regime, "variant": variant, "seed": int(seed)}
+    settings["run"] = {
+        "dataset": dataset,
+        "backbone": backbone,
+        "regime": regime,
+        "variant": variant,
+        "seed": int(seed),
+    }
     return settings
 
 
@@ -76,7 +85,9 @@ def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tupl
     filled = text.replace("{backbone}", backbone)
     other_backbone, slash, other = filled.partition("/")
     if not slash or "/" in other:
-        raise UserError(f"config: regime '{regime}': {key}: '{text}' is not of the form backbone/run, as resnet50/hard")
+        raise UserError(
+            f"config: regime '{regime}': {key}: '{text}' is not of the form backbone/run, as resnet50/hard"
+        )
     check_run(config, other, f"regime '{regime}': {key}")
     return other_backbone, other
 
@@ -89,25 +100,32 @@ def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
     """
     regime, variant = split_name(run)
     if regime not in catalog():
-        raise UserError(f"config: {where}: '{run}': unknown regime '{regime}'; there are: {', '.join(catalog())}")
+        raise UserError(
+            f"config: {where}: '{run}': unknown regime '{regime}'; there are: {', '.join(catalog())}"
+        )
     for token in variant.split("+")[1:]:
         if token not in config["variants"]:
             known = ", ".join(config["variants"]) or "none"
-            raise UserError(f"config: {where}: '{run}': no variant '{token}' under variants; there are: {known}")
+            raise UserError(
+                f"config: {where}: '{run}': no variant '{token}' under variants; there are: {known}"
+            )
 
 
 def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple = ()) -> None:
-    """Follow the runs that a run needs; a run that needs itself cannot be planned.
+    """Check a run's settings and those of the runs it needs; a run that needs itself cannot be planned.
 
     Raises:
-        UserError: showing the cycle.
+        UserError: showing the first mistake, or the cycle.
     """
     here = (backbone, run)
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
-    for key in catalog()[split_name(run)[0]].other_runs:
+    settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+    for key, wanted in catalog()[split_name(run)[0]].other_runs.items():
         other_backbone, other = other_run(config, run, backbone, key)
+        if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
+            raise UserError(f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does")
         check_no_cycle(config, other, other_backbone, (*trail, here))
 
 
@@ -123,11 +141,12 @@ def check_all(config: dict[str, Any]) -> None:
     for contrast in config["statistics"]["contrasts"]:
         for run in (name.partition("@")[0] for name in contrast):
             if run not in run_names(config):
-                raise UserError(f"config: statistics: contrasts: '{run}' is not among runs; add it there or leave it out")
+                raise UserError(
+                    f"config: statistics: contrasts: '{run}' is not among runs; add it there or leave it out"
+                )
     for run in run_names(config):
         check_run(config, run)
         for backbone in config["backbones"]:
-            settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
             check_no_cycle(config, run, backbone)
 
 

@@ -36,20 +36,28 @@ def read_store(folder: Path) -> tuple[np.ndarray, pd.DataFrame, int]:
         UserError: if index and images do not match.
     """
     store = np.load(folder / "images.npy", mmap_mode="r")
-    index = pd.read_csv(folder / "index.csv", keep_default_na=False, dtype={"group": str, "stratum": str, "label": str})
+    index = pd.read_csv(
+        folder / "index.csv", keep_default_na=False, dtype={"group": str, "stratum": str, "label": str}
+    )
     classes = pd.read_csv(folder / "classes.csv", keep_default_na=False)
     if len(index) != len(store):
-        raise UserError(f"{folder}: index.csv has {len(index)} rows, images.npy {len(store)}; delete the folder and run again")
+        raise UserError(
+            f"{folder}: index.csv has {len(index)} rows, images.npy {len(store)}; delete the folder and run again"
+        )
     return store, index, len(classes)
 
 
-def split_images(store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str) -> dict[str, Images]:
+def split_images(
+    store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str
+) -> dict[str, Images]:
     """Images of train, val, test and of validation's ``select`` part."""
     parts = {s: index.loc[index["split"] == s, "row"].to_numpy() for s in ("train", "val", "test")}
     parts["select"] = index.loc[index["part"] == "select", "row"].to_numpy()
     for name, rows in parts.items():
         if len(rows) == 0:
-            raise UserError(f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate")
+            raise UserError(
+                f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate"
+            )
     held = {"train": resident, "select": resident}
     return {name: Images(store, rows, device, held.get(name, "never")) for name, rows in parts.items()}
 
@@ -62,7 +70,10 @@ def _other_predictions(run_dir: Path) -> dict[str, torch.Tensor]:
     rows = pd.read_csv(run_dir / "predictions" / "val.csv", keep_default_na=False)
     chosen = (rows["part"] == "select").to_numpy()
     logits = np.load(run_dir / "predictions" / "top1" / "val.npy")[chosen]
-    return {"val_logits": torch.from_numpy(logits), "val_targets": torch.from_numpy(rows["target"].to_numpy()[chosen])}
+    return {
+        "val_logits": torch.from_numpy(logits),
+        "val_targets": torch.from_numpy(rows["target"].to_numpy()[chosen]),
+    }
 
 
 def load_run(run_dir: Path, num_classes: int, which: str = "top1") -> models.Classifier:
@@ -73,7 +84,9 @@ def load_run(run_dir: Path, num_classes: int, which: str = "top1") -> models.Cla
     return model.eval().requires_grad_(False)
 
 
-def prepare_regime(regime: Regime, others: dict[str, Path], train_size: int, num_classes: int, device: torch.device):
+def prepare_regime(
+    regime: Regime, others: dict[str, Path], train_size: int, num_classes: int, device: torch.device
+):
     """Give a regime what it asked for of other runs; returns the teacher model, if it wants one."""
     arrays: dict[str, Any] = {"train_size": train_size} if "train_size" in regime.inputs else {}
     teacher = None
@@ -89,13 +102,17 @@ def prepare_regime(regime: Regime, others: dict[str, Path], train_size: int, num
     wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
     missing = set(regime.inputs) - set(wanted)
     if missing:
-        raise UserError(f"regime '{regime.name}': the run it builds on has no '{sorted(missing)[0]}'; check {list(others)}")
+        raise UserError(
+            f"regime '{regime.name}': the run it builds on has no '{sorted(missing)[0]}'; check {list(others)}"
+        )
     if wanted:
         regime.prepare(**wanted)
     return teacher
 
 
-def make_job(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], device: torch.device):
+def make_job(
+    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], device: torch.device
+):
     """Everything a run needs, freshly initialised from its seed: (job, images per split, index)."""
     train, run = settings["train"], settings["run"]
     store, index, num_classes = read_store(store_dir)
@@ -112,7 +129,9 @@ def make_job(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: d
         model.watch_feature_map()
     teacher = prepare_regime(regime, others, len(splits["train"]), num_classes, device)
     regime = regime.to(device)
-    labels = noisy_labels(_targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"])
+    labels = noisy_labels(
+        _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
+    )
     split = {"train": labels, "select": _targets(index, splits["select"].rows)}
     pairs = {name: loop.Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
     folder = CheckpointFolder(run_dir, settings)
@@ -134,10 +153,16 @@ def _reporter(epochs: int):
     return report
 
 
-def finish(job: loop.Job, splits: dict[str, Images], index: pd.DataFrame, run_dir: Path, started: float) -> None:
+def finish(
+    job: loop.Job, splits: dict[str, Images], index: pd.DataFrame, run_dir: Path, started: float
+) -> None:
     """Write all outputs of a trained run, ``run.json`` last."""
     best = job.progress["best"]
-    epochs = {"top1": best["top1"]["epoch"], "nll": best["nll"]["epoch"], "last": job.settings["train"]["epochs"]}
+    epochs = {
+        "top1": best["top1"]["epoch"],
+        "nll": best["nll"]["epoch"],
+        "last": job.settings["train"]["epochs"],
+    }
     last = {k: v.clone() for k, v in job.model.state_dict().items()}
     weights = {which: job.folder.best(which, epochs[which]) for which in ("top1", "nll")} | {"last": last}
     for which, tensors in weights.items():
@@ -175,7 +200,9 @@ def train_run(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: 
         _train_on_a_device(settings, store_dir, run_dir, others, started)
 
 
-def _train_on_a_device(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], started: float):
+def _train_on_a_device(
+    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], started: float
+):
     with take_device(settings["train"]["device"]) as device:
         job, splits, index = make_job(settings, store_dir, run_dir, others, device)
         log.info(loop.describe(job))
@@ -191,9 +218,13 @@ def main(argv=None) -> None:
     """Train one run from a decoded store."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--settings", required=True, help="JSON: model, train, augment, data, regime, run")
-    parser.add_argument("--store", required=True, type=Path, help="folder with images.npy, index.csv, classes.csv")
+    parser.add_argument(
+        "--store", required=True, type=Path, help="folder with images.npy, index.csv, classes.csv"
+    )
     parser.add_argument("--run-dir", required=True, type=Path, help="where the run's files go")
-    parser.add_argument("--other", action="append", default=[], metavar="KEY=FOLDER", help="another run this one builds on")
+    parser.add_argument(
+        "--other", action="append", default=[], metavar="KEY=FOLDER", help="another run this one builds on"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0 = torch's choice)")
     options = parser.parse_args(argv)
     if options.threads:

@@ -26,7 +26,9 @@ def imagenet_url(backbone: str) -> str:
     try:
         return torchvision.models.get_model_weights(backbone).DEFAULT.url
     except (ValueError, AttributeError) as error:
-        raise UserError(f"model: weights: torchvision has no ImageNet weights for '{backbone}'; use none or a file") from error
+        raise UserError(
+            f"model: weights: torchvision has no ImageNet weights for '{backbone}'; use none or a file"
+        ) from error
 
 
 def fetch(backbone: str, out: Path) -> None:
@@ -51,7 +53,9 @@ def fetch(backbone: str, out: Path) -> None:
                 f"{out} here, or set model: weights to a file or none"
             ) from error
         if expected is None or not digest.hexdigest().startswith(expected[1]):
-            raise UserError(f"{url}: the checksum is wrong ({digest.hexdigest()[:12]}…); nothing was kept, try again")
+            raise UserError(
+                f"{url}: the checksum is wrong ({digest.hexdigest()[:12]}…); nothing was kept, try again"
+            )
 
 
 def main(argv=None) -> None:

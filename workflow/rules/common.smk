@@ -1,9 +1,7 @@
 import os, re, sys
 from pathlib import Path
 
-WORKFLOW = Path(
-    str(workflow.current_basedir.get_path_or_uri(secret_free=True))
-).parent.resolve()
+WORKFLOW = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
 PKG = WORKFLOW / "calibench"
 sys.path.insert(0, str(WORKFLOW))
 
@@ -27,12 +25,11 @@ def clear(function, *args):
 completed = clear(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
+clear(runs.check_all, config)  # before anything below relies on it
 
 EXPERIMENT = f"results/{config['name']}"
 RUNS = runs.run_names(config)
-STORES = {
-    clear(runs.store_name, config, dataset): dataset for dataset in config["datasets"]
-}
+STORES = {clear(runs.store_name, config, dataset): dataset for dataset in config["datasets"]}
 STORE_OF = {dataset: store for store, dataset in STORES.items()}
 PRETRAINED = sorted(
     {
@@ -77,22 +74,16 @@ def settings_json(value, *entry_points):
 
 def run_settings(regime, variant, dataset, backbone, seed):
     """Settings of one training run; names of pretrained weights become paths."""
-    settings = clear(
-        runs.settings_of, config, regime + variant, dataset, backbone, int(seed)
-    )
+    settings = clear(runs.settings_of, config, regime + variant, dataset, backbone, int(seed))
     if settings["model"]["weights"] == "imagenet":
-        settings["model"] = settings["model"] | {
-            "weights": f"results/weights/{backbone}-imagenet.pth"
-        }
+        settings["model"] = settings["model"] | {"weights": f"results/weights/{backbone}-imagenet.pth"}
     regime_module = f"calibench.regimes.{catalog()[regime].file.stem}"
     return settings | {"code": clear(code.of_modules, "calibench.train", regime_module)}
 
 
 def run_of(regime):
     """Params function: the settings of a run as canonical JSON."""
-    return lambda w: canonical(
-        run_settings(regime, w.variant, w.dataset, w.backbone, w.seed)
-    )
+    return lambda w: canonical(run_settings(regime, w.variant, w.dataset, w.backbone, w.seed))
 
 
 def run_dir(dataset, backbone, run, seed):
@@ -103,9 +94,7 @@ def other_run(regime, key, file="run.json"):
     """Input function: a file of the run that this regime's setting `key` names (`backbone/run`)."""
 
     def path(w):
-        backbone, run = clear(
-            runs.other_run, config, regime + w.variant, w.backbone, key
-        )
+        backbone, run = clear(runs.other_run, config, regime + w.variant, w.backbone, key)
         return f"{run_dir(w.dataset, backbone, run, w.seed)}/{file}"
 
     return path
@@ -114,23 +103,17 @@ def other_run(regime, key, file="run.json"):
 def other_options(wildcards, input):
     """Command-line options that hand a stage the folders of the other runs its rule names as inputs."""
     return " ".join(
-        f"--other {key}={Path(str(file)).parent}"
-        for key, file in input.items()
-        if key not in BASE
+        f"--other {key}={Path(str(file)).parent}" for key, file in input.items() if key not in BASE
     )
 
 
 def pretrained(w):
     """The weights file a run starts from, if it has one: an input, so that it is there first."""
-    model = configuration.merge(
-        config["model"], config["by_backbone"].get(w.backbone, {}).get("model", {})
-    )
+    model = configuration.merge(config["model"], config["by_backbone"].get(w.backbone, {}).get("model", {}))
     if model["weights"] == "none":
         return []
     return (
-        f"results/weights/{w.backbone}-imagenet.pth"
-        if model["weights"] == "imagenet"
-        else model["weights"]
+        f"results/weights/{w.backbone}-imagenet.pth" if model["weights"] == "imagenet" else model["weights"]
     )
 
 
@@ -152,11 +135,7 @@ FEATURES = [
 
 def regimes_defined():
     """Regimes that have both a rule and a class."""
-    return {
-        r.name.removeprefix("train_")
-        for r in workflow.rules
-        if r.name.startswith("train_")
-    }
+    return {r.name.removeprefix("train_") for r in workflow.rules if r.name.startswith("train_")}
 
 
 def all_runs():
@@ -200,9 +179,7 @@ def runs_of_panel(file, one_seed=False, matrix=False):
     chosen = [r for r in RUNS if not matrix or has_matrix(r)]
 
     def paths(w):
-        folders = [
-            run_dir(w.dataset, w.backbone, run, seed) for run in chosen for seed in seeds
-        ]
+        folders = [run_dir(w.dataset, w.backbone, run, seed) for run in chosen for seed in seeds]
         done = finished([f"{folder}/run.json" for folder in folders])
         return [str(Path(record).parent / file) for record in done]
 
@@ -246,10 +223,13 @@ FIGURES = [
 ]
 
 
+def figures_of(kind):
+    return [f for f in FIGURES if Path(f).name.startswith(f"{kind}-")]
+
+
 def tested_logits(w):
-    folder = run_dir(w.dataset, w.backbone, w.run, w.seed)
-    folder += f"/predictions/{config['tables']['checkpoint']}"
-    return [f"{folder}/{split}.npy" for split in ("val", "test")]
+    folder = Path(run_dir(w.dataset, w.backbone, w.run, w.seed), "predictions")
+    return [folder / config["tables"]["checkpoint"] / f"{split}.npy" for split in ("val", "test")]
 
 
 def with_runs(file, only=None):
@@ -280,7 +260,6 @@ def check_finished_runs():
 
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
-    clear(runs.check_all, config)
     check_rules()
     for dataset in config["datasets"]:
         if not Path(f"results/store/{STORE_OF[dataset]}/images.npy").exists():

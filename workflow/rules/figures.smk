@@ -31,9 +31,7 @@ rule figure_tsne:
 rule figure_reliability:
     input:
         records=runs_of_panel("run.json", one_seed=True),
-        logits=runs_of_panel(
-            f"predictions/{config['tables']['checkpoint']}/test.npy", one_seed=True
-        ),
+        logits=runs_of_panel(f"predictions/{config['tables']['checkpoint']}/test.npy", one_seed=True),
     output:
         png=report(
             "<experiment>/figures/reliability-{dataset}-{backbone}.png",

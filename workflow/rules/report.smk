@@ -21,10 +21,9 @@ rule report:
         "../../envs/report.yaml"
     params:
         settings=settings_json({"config": dict(config)}, "calibench.report"),
-        folder=EXPERIMENT,
         stores=[f"results/store/{store}" for store in STORES],
     shell:
-        "stage {log} calibench.report --experiment-dir {params.folder} --settings {params.settings:q}"
+        "stage {log} calibench.report --experiment-dir $(dirname {output.html}) --settings {params.settings:q}"
         " --stores {params.stores} --notebook {input.notebook} --out-notebook {output.notebook} --out {output.html}"
 
 

@@ -62,9 +62,7 @@ use rule collect_posthoc as collect_strata with:
 rule resample:
     input:
         records=lambda w: with_runs("run.json", w.dataset),
-        logits=lambda w: with_runs(
-            f"predictions/{config['tables']['checkpoint']}/test.npy", w.dataset
-        ),
+        logits=lambda w: with_runs(f"predictions/{config['tables']['checkpoint']}/test.npy", w.dataset),
     output:
         "<experiment>/{dataset}/intervals.csv",
     log:
@@ -75,9 +73,7 @@ rule resample:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 120 * attempt,
     params:
-        settings=canonical(
-            {k: config["statistics"][k] for k in ("resamples", "seed", "level")}
-        ),
+        settings=canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
         checkpoint=config["tables"]["checkpoint"],
         code=clear(code.of_modules, "calibench.resample"),
     shell:
@@ -101,9 +97,7 @@ use rule collect_posthoc as collect_intervals with:
 rule contrasts:
     input:
         records=lambda w: with_runs("run.json"),
-        logits=lambda w: with_runs(
-            f"predictions/{config['tables']['checkpoint']}/test.npy"
-        ),
+        logits=lambda w: with_runs(f"predictions/{config['tables']['checkpoint']}/test.npy"),
     output:
         "<experiment>/contrasts.csv",
     log:

@@ -4,7 +4,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _conv(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return [convolution, nn.BatchNorm2d(channels_out)]

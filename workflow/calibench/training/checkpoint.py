@@ -160,8 +160,12 @@ class CheckpointFolder:
 def _link_tree(source: Path, target: Path) -> None:
     """Hard-link a run's outputs from one folder to another, ``run.json`` last."""
     folders = [source, *(source / name for name in OUTPUT_FOLDERS)]
-    found = [p for folder in folders for p in sorted(folder.rglob("*") if folder != source else folder.iterdir())]
-    outputs = [p for p in found if p.is_file() and p.suffix in (".json", ".jsonl", ".safetensors", ".npy", ".csv")]
+    found = [
+        p for folder in folders for p in sorted(folder.rglob("*") if folder != source else folder.iterdir())
+    ]
+    outputs = [
+        p for p in found if p.is_file() and p.suffix in (".json", ".jsonl", ".safetensors", ".npy", ".csv")
+    ]
     for path in sorted(outputs, key=lambda p: p.name == "run.json"):
         final = target / path.relative_to(source)
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,9 @@ def claim_gpu(gpus: list[str], folder: Path | None = None, wait: bool = True) ->
         log.info("all %d visible GPUs are taken by other runs; waiting for one", len(gpus))
     while claimed is None:
         if not wait:
-            raise UserError(f"all {len(gpus)} visible GPUs are taken by other runs; wait for one of them to end")
+            raise UserError(
+                f"all {len(gpus)} visible GPUs are taken by other runs; wait for one of them to end"
+            )
         time.sleep(POLL_SECONDS)
         claimed = _first_free(gpus, folder)
     index, handle = claimed

@@ -37,12 +37,13 @@ def ratios(loss: Tensor, reference: Tensor, logits: Tensor, model: nn.Module) ->
         model: its parameters are those differentiated by; the regime's own (LS++'s C) are left out.
 
     Returns:
-        ``gradient_ratio`` by the parameters, ``gradient_ratio_logits`` by the logits; NaN where ``reference`` has no
-        gradient.
+        ``gradient_ratio`` by the parameters, ``gradient_ratio_logits`` by the logits; not finite where
+        ``reference`` has no gradient.
     """
     wanted = [logits, *(p for p in model.parameters() if p.requires_grad)]
     mine, hard = (
-        torch.autograd.grad(value, wanted, retain_graph=True, allow_unused=True) for value in (loss, reference)
+        torch.autograd.grad(value, wanted, retain_graph=True, allow_unused=True)
+        for value in (loss, reference)
     )
     return {
         "gradient_ratio": float(_norm(mine[1:]) / _norm(hard[1:])),

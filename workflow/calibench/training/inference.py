@@ -16,7 +16,9 @@ def as_input(images: Tensor, memory_format: str) -> Tensor:
     return images.contiguous(memory_format=layout)
 
 
-def _batches(images: Images, positions: np.ndarray, size: int, batch: int, memory_format: str) -> Iterator[Tensor]:
+def _batches(
+    images: Images, positions: np.ndarray, size: int, batch: int, memory_format: str
+) -> Iterator[Tensor]:
     for start in range(0, len(positions), batch):
         chunk = positions[start : start + batch]
         window = centre_window(len(chunk), images.stored_size, size)

@@ -114,7 +114,9 @@ class LossGuard:
             )
 
 
-def _extras(job: Job, epoch: int, step: int, images: Tensor, features: Tensor, positions: np.ndarray) -> dict[str, Any]:
+def _extras(
+    job: Job, epoch: int, step: int, images: Tensor, features: Tensor, positions: np.ndarray
+) -> dict[str, Any]:
     wanted = set(job.regime.needs)
     extras: dict[str, Any] = {}
     if "features" in wanted:
@@ -131,7 +133,9 @@ def _extras(job: Job, epoch: int, step: int, images: Tensor, features: Tensor, p
     return extras
 
 
-def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> tuple[np.ndarray, Tensor, augment.Mixed | None]:
+def train_batch(
+    job: Job, epoch: int, step: int, order: np.ndarray
+) -> tuple[np.ndarray, Tensor, augment.Mixed | None]:
     """Positions, augmented images and mixing of one step: a pure function of (seed, epoch, step)."""
     train, options = job.settings["train"], job.settings["augment"]
     positions = order[step * train["batch_size"] : (step + 1) * train["batch_size"]]
@@ -155,7 +159,9 @@ def _input_augmentations(pixels: Tensor, draw: np.random.Generator, options: dic
     return pixels, None
 
 
-def regime_loss(job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]) -> Tensor:
+def regime_loss(
+    job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]
+) -> Tensor:
     """The regime's loss; of a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
 
     The regime's state sees a mixed batch once, with the label of the larger share.
@@ -168,14 +174,18 @@ def regime_loss(job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed 
     return mixed.lam * own + (1 - mixed.lam) * partners
 
 
-def note_gradients(job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None) -> None:
+def note_gradients(
+    job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None
+) -> None:
     """Keep the size of this step's gradient beside that of ``hard`` for the epoch's history line."""
     partners, share = (None, 1.0) if mixed is None else (targets[mixed.partner], mixed.lam)
     reference = gradients.cross_entropy(logits, targets, partners, share)
     job.progress["gradients"] = gradients.ratios(loss, reference, logits, job.model)
 
 
-def train_step(job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray) -> None:
+def train_step(
+    job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray
+) -> None:
     """One optimizer step."""
     train = job.settings["train"]
     positions, images, mixed = train_batch(job, epoch, step, order)
@@ -235,7 +245,12 @@ class Clock:
 
 
 def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None:
-    job.progress |= {"step": step, "loss": float(guard.loss), "correct": int(guard.correct), "seconds": clock.seconds()}
+    job.progress |= {
+        "step": step,
+        "loss": float(guard.loss),
+        "correct": int(guard.correct),
+        "seconds": clock.seconds(),
+    }
 
 
 def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -> None:
@@ -266,7 +281,9 @@ def close_epoch(job: Job) -> dict[str, Any]:
     """Validate, let the regime close its epoch, and return the history line."""
     train, progress = job.settings["train"], job.progress
     with autocast(job.device, train["precision"]):
-        logits = inference.logits_of(job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"])
+        logits = inference.logits_of(
+            job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"]
+        )
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {

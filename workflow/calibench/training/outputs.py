@@ -33,7 +33,9 @@ def feature_rows(count: int, limit: int, split: int) -> np.ndarray:
     return np.sort(generator(0, Purpose.FEATURES, split).permutation(count)[:limit])
 
 
-def write_predictions(run_dir: Path, which: str, model: Classifier, splits: dict[str, Images], settings: dict) -> None:
+def write_predictions(
+    run_dir: Path, which: str, model: Classifier, splits: dict[str, Images], settings: dict
+) -> None:
     """Logits float32 (N, K) of validation and test for one checkpoint, without autocast."""
     train = settings["train"]
     for split in ("val", "test"):
@@ -43,7 +45,9 @@ def write_predictions(run_dir: Path, which: str, model: Classifier, splits: dict
         files.save_npy(run_dir / "predictions" / which / f"{split}.npy", logits.numpy())
 
 
-def write_features(run_dir: Path, model: Classifier, splits: dict[str, Images], index: pd.DataFrame, settings: dict) -> None:
+def write_features(
+    run_dir: Path, model: Classifier, splits: dict[str, Images], index: pd.DataFrame, settings: dict
+) -> None:
     """Penultimate features float16 (n, D) of a seeded subset of every split, unaugmented."""
     train = settings["train"]
     for number, split in enumerate(("train", "val", "test")):
@@ -66,8 +70,13 @@ def write_indices(run_dir: Path, index: pd.DataFrame) -> None:
 
 
 def write_all_predictions(
-    run_dir: Path, model: Classifier, weights: dict[str, dict], epochs: dict[str, int], splits: dict[str, Images],
-    index: pd.DataFrame, settings: dict[str, Any],
+    run_dir: Path,
+    model: Classifier,
+    weights: dict[str, dict],
+    epochs: dict[str, int],
+    splits: dict[str, Images],
+    index: pd.DataFrame,
+    settings: dict[str, Any],
 ) -> None:
     """Predictions of the three checkpoints, features of one; equal epochs are computed once."""
     write_indices(run_dir, index)
@@ -88,8 +97,12 @@ def commit() -> str:
     """The package's git commit, with ``+changes`` if the tree differs, or ``unknown`` outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10)
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
@@ -97,7 +110,11 @@ def commit() -> str:
 
 def provenance(device: torch.device) -> dict[str, Any]:
     """Versions, commit and machine of a run."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     return {
         "python": sys.version.split()[0],
         "torch": torch.__version__,

@@ -1,0 +1,128 @@
+"""Stage: where a running experiment is: runs done, running, waiting; epoch, accuracy, time left.
+
+Reads only what runs write anyway (``checkpoint/history.jsonl``, ``history.jsonl``, ``run.json``), so it works while
+Snakemake or Slurm jobs run, on any machine that sees the results.
+"""
+
+import argparse
+import fcntl
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calibench import cli, config, runs
+from calibench.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run: ``state`` is done, running, stopped or waiting; times in seconds."""
+
+    name: str
+    state: str
+    epoch: int
+    epochs: int
+    best_top1: float | None
+    seconds_left: float | None
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a trainer on this machine (or, with a sound lock service, any) holds the run folder."""
+    if not path.exists():
+        return False
+    with open(path) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _alive(folder: Path, lines: list[dict[str, Any]]) -> bool:
+    if _is_locked(folder / "lock"):
+        return True
+    state = folder / "state.pt"  # another node's lock may not show: a fresh checkpoint does
+    usual = max((line["seconds"] for line in lines), default=0.0)
+    return state.exists() and time.time() - state.stat().st_mtime < 3 * usual + 60
+
+
+def run_status(folder: Path, name: str, epochs: int) -> RunStatus:
+    """State of one run from its folder."""
+    finished = (folder / "run.json").exists()
+    checkpoint = folder / "checkpoint"
+    lines = _read_lines(folder / "history.jsonl") if finished else _read_lines(checkpoint / "history.jsonl")
+    best = max((line["val_top1"] for line in lines), default=None)
+    if finished:
+        return RunStatus(name, "done", epochs, epochs, best, 0.0)
+    if not checkpoint.exists():
+        return RunStatus(name, "waiting", 0, epochs, None, None)
+    state = "running" if _alive(checkpoint, lines) else "stopped"
+    recent = [line["seconds"] for line in lines[-3:]]
+    left = (epochs - len(lines)) * sum(recent) / len(recent) if recent else None
+    return RunStatus(name, state, len(lines), epochs, best, left)
+
+
+def experiment_status(settings: dict[str, Any], root: Path) -> list[RunStatus]:
+    """Every run the configuration asks for, in its order.
+
+    Args:
+        settings: a completed configuration.
+        root: the folder that holds ``results/``.
+    """
+    found = []
+    for dataset in settings["datasets"]:
+        for backbone in settings["backbones"]:
+            for run in runs.run_names(settings):
+                for seed in settings["seeds"]:
+                    name = f"{dataset}/{backbone}/{run}/seed{seed}"
+                    epochs = runs.settings_of(settings, run, dataset, backbone, seed)["train"]["epochs"]
+                    found.append(run_status(root / "results" / settings["name"] / name, name, epochs))
+    return found
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {int(seconds % 60):02d} s"
+
+
+def render(found: list[RunStatus], everything: bool) -> str:
+    """The table a user reads; runs that wait or are done are counted only, unless ``everything``."""
+    shown = found if everything else [s for s in found if s.state in ("running", "stopped")]
+    width = max((len(s.name) for s in shown), default=0)
+    rows = [
+        f"{s.name:<{width}}  {s.state:<8} epoch {s.epoch:>3}/{s.epochs:<3} "
+        f"best validation Top-1 {'  –  ' if s.best_top1 is None else f'{s.best_top1:.3f}'}  "
+        f"left {_duration(s.seconds_left)}"
+        for s in shown
+    ]
+    counts = {state: sum(s.state == state for s in found) for state in ("done", "running", "stopped", "waiting")}
+    rows.append(f"{len(found)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    if counts["stopped"]:
+        rows.append("stopped runs go on from their checkpoint: start the same snakemake command again")
+    return "\n".join(rows)
+
+
+def main(argv=None) -> None:
+    """Show where an experiment is."""
+    parser = argparse.ArgumentParser(prog="python -m calibench.status", description=__doc__)
+    parser.add_argument("configs", nargs="*", default=["config/config.yaml"], help="the config files of the experiment")
+    parser.add_argument("--all", action="store_true", help="list waiting and finished runs as well")
+    parser.add_argument("--directory", type=Path, default=Path("."), help="the folder that holds results/")
+    options = parser.parse_args(argv)
+    if not options.directory.is_dir():
+        raise UserError(f"--directory {options.directory} does not exist")
+    print(render(experiment_status(config.read(*options.configs), options.directory), options.all))
+
+
+if __name__ == "__main__":
+    cli.run(main)
