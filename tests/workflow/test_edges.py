@@ -56,7 +56,9 @@ def test_sources_follow_seed_variant_and_backbone(checkout):
         variants={"cutmix": {"augment": {"cutmix": 1.0}}, "own": {"regime": {"prior": "{backbone}/hard+cutmix"}}},
     )  # fmt: skip
     for (run, seed), sources in edges(output).items():
-        assert sources == ({(run.replace("lsplus", "hard").removesuffix("+own"), seed)} if "lsplus" in run else set())
+        assert sources == (
+            {(run.replace("lsplus", "hard").removesuffix("+own"), seed)} if "lsplus" in run else set()
+        )
     assert planned(output)["train_hard"] == planned(output)["train_lsplus"] == 8
 
 

@@ -3,6 +3,7 @@
 import argparse
 import copy
 import difflib
+import functools
 import json
 import re
 from pathlib import Path
@@ -17,8 +18,9 @@ from calibench.errors import UserError
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 
 
+@functools.cache  # every planned run is checked: parsing it again for each took most of the time of a plan
 def load_schema() -> dict[str, Any]:
-    """The schema of a configuration file as a dictionary."""
+    """The schema of a configuration file as a dictionary, which nobody changes."""
     return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 

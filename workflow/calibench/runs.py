@@ -125,7 +125,9 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     for key, wanted in catalog()[split_name(run)[0]].other_runs.items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
-            raise UserError(f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does")
+            raise UserError(
+                f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does"
+            )
         check_no_cycle(config, other, other_backbone, (*trail, here))
 
 

@@ -105,7 +105,9 @@ def render(found: list[RunStatus], everything: bool) -> str:
         f"left {_duration(s.seconds_left)}"
         for s in shown
     ]
-    counts = {state: sum(s.state == state for s in found) for state in ("done", "running", "stopped", "waiting")}
+    counts = {
+        state: sum(s.state == state for s in found) for state in ("done", "running", "stopped", "waiting")
+    }
     rows.append(f"{len(found)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     if counts["stopped"]:
         rows.append("stopped runs go on from their checkpoint: start the same snakemake command again")
@@ -115,7 +117,9 @@ def render(found: list[RunStatus], everything: bool) -> str:
 def main(argv=None) -> None:
     """Show where an experiment is."""
     parser = argparse.ArgumentParser(prog="python -m calibench.status", description=__doc__)
-    parser.add_argument("configs", nargs="*", default=["config/config.yaml"], help="the config files of the experiment")
+    parser.add_argument(
+        "configs", nargs="*", default=["config/config.yaml"], help="the config files of the experiment"
+    )
     parser.add_argument("--all", action="store_true", help="list waiting and finished runs as well")
     parser.add_argument("--directory", type=Path, default=Path("."), help="the folder that holds results/")
     options = parser.parse_args(argv)

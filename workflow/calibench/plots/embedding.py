@@ -65,7 +65,7 @@ def draw(
     shown, note = colouring(names)
     # seven panels' worth of points must not hide each other: smaller dots for more samples
     size = float(np.clip(6000 / len(names), 2, 14))
-    figure, axes = style.panels(len(maps), 3.1, 3.6)
+    figure, axes = style.panels(len(maps), 3.1, 4.0)
     for axis, (head, xy) in zip(axes, maps.items(), strict=True):
         rest = ~np.isin(names, shown)
         axis.scatter(*xy[rest].T, s=size * 0.6, color=style.REST, linewidths=0, rasterized=True)
