@@ -21,14 +21,14 @@ setup:
 	@bash envs/setup.sh
 
 demo: setup
-	$(IN_ENV) snakemake --cores $(CORES)
+	$(IN_ENV) snakemake --cores $(CORES) --quiet rules
 	@echo; echo "The report: $(CURDIR)/results/demo/report.html"
 
 test: setup
-	$(IN_ENV) $(TESTS) -n $(CORES) -m "not slow and not slurm"
+	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "not slow and not slurm"
 
 test-slow: setup
-	$(IN_ENV) $(TESTS) -n $(CORES) -m "slow and not slurm"
+	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "slow and not slurm"
 
 # a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` brings what it needs
 test-slurm: setup

@@ -3,9 +3,12 @@
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 Work = Callable[[], None]
 
@@ -87,21 +90,29 @@ def median(costs: list[Cost], kind: str = "wall") -> float:
     return statistics.median(getattr(c, kind) for c in costs)
 
 
-def child(command: list[str], **options) -> tuple[Cost, float]:
-    """Run a program to its end: its cost, and the peak of its resident memory in MB.
+# A child's peak memory starts at its parent's size, so a small process stands between.
+_HELPER = """
+import resource, subprocess, sys, time
+begun = time.perf_counter()
+code = subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], "w"), stderr=subprocess.STDOUT).returncode
+wall = time.perf_counter() - begun
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(code, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+
+
+def child(
+    command: list[str], env: Mapping[str, str] | None = None, log: str = os.devnull
+) -> tuple[Cost, float]:
+    """Run a program to its end: its cost, and the peak resident memory in MB of its largest process.
 
     Raises:
-        RuntimeError: if it fails.
+        RuntimeError: if it fails; with the end of what it said, if it was given a log.
     """
-    begun = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, options.get("env", os.environ), file_actions=_quiet(options))
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(command[:6])} … ended with {os.waitstatus_to_exitcode(status)}")
-    return Cost(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime), usage.ru_maxrss / 1024
-
-
-def _quiet(options: dict) -> list[tuple]:
-    log = options.get("log", os.devnull)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    return [(os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644), (os.POSIX_SPAWN_DUP2, 1, 2)]
+    helper = [sys.executable, "-I", "-S", "-c", _HELPER, log, *command]
+    done = subprocess.run(helper, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    code, wall, cpu, memory = done.stdout.split()
+    if code != "0":
+        said = "" if log == os.devnull else Path(log).read_text()[-2000:]
+        raise RuntimeError(f"{' '.join(command[:6])} … ended with {code}\n{said}")
+    return Cost(float(wall), float(cpu)), float(memory)

@@ -110,4 +110,10 @@ if [[ $env != "$root/.venv" ]]; then
     ln -sfn "$env" .venv
 fi
 printf '%s\n' "$state" > "$stamp"
-say "ready: $("$env/bin/python" -c 'import torch; print("torch", torch.__version__ + ",", "GPU usable" if torch.cuda.is_available() else "no usable GPU: training runs on the CPU")')"
+gpu="no usable GPU: training runs on the CPU"
+if "$env/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
+    gpu="GPU usable"
+elif command -v nvidia-smi > /dev/null && nvidia-smi > /dev/null 2>&1; then
+    gpu="there is a GPU, but its driver is too old for this build: make setup TORCH=cu126 (docs/install.md)"
+fi
+say "ready: torch $("$env/bin/python" -c 'import torch; print(torch.__version__)'), $gpu"

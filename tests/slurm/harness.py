@@ -145,16 +145,21 @@ class Disturbed:
             pytest.fail(f"snakemake hung:\n{self.log.read_text()[-4000:]}", pytrace=False)
         return self.log.read_text()
 
-    def assert_as_undisturbed(self, done_before: int) -> None:
-        """Bit-equal weights, a whole history, and no epoch that was checkpointed trained twice."""
+    def assert_weights_as_undisturbed(self) -> None:
+        """Bit-equal weights, and no half-written file."""
         run, reference = self.checkout / RUN, self.reference / RUN
-        for weights in sorted(reference.rglob("*.safetensors")):
+        for weights in sorted(reference.glob("weights/*.safetensors")) + [reference / "regime.safetensors"]:
             found = run / weights.relative_to(reference)
             assert found.read_bytes() == weights.read_bytes(), f"{weights.name} differs"
+        assert not list(run.rglob("*.part*")), "a half-written file was left"
+
+    def assert_as_undisturbed(self, done_before: int) -> None:
+        """Bit-equal weights, a whole history, and no epoch that was checkpointed trained twice."""
+        self.assert_weights_as_undisturbed()
+        run = self.checkout / RUN
         history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
         assert [line["epoch"] for line in history] == list(range(1, len(history) + 1))
         log = (run / "train.log").read_text()
         resumed = re.search(r"resumed at epoch (\d+)", log)
         kept = (resumed and int(resumed[1]) > done_before) or "this run had finished already" in log
         assert kept, f"an epoch that was checkpointed was trained again:\n{log[-2000:]}"
-        assert not list(run.rglob("*.part*")), "a half-written file was left"

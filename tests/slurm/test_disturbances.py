@@ -9,6 +9,12 @@ import pytest
 from tests.slurm.harness import wait_for
 
 
+def kill(run):
+    """Kill Snakemake as a reboot of the login node does."""
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+
+
 def test_time_limit_shorter_than_training(disturbed):
     run = disturbed("--set-resources", "train_ols:runtime=attempt")
     # a trainer that stands still runs into its limit without using a core
@@ -79,15 +85,23 @@ def test_kill_of_the_training_process(disturbed):
     run.assert_as_undisturbed(before)
 
 
-@pytest.mark.parametrize("job_goes_on", [True, False])
-def test_kill_of_snakemake(disturbed, job_goes_on):
+def test_kill_of_snakemake_and_its_job_finishes(disturbed):
+    run = disturbed()
+    kill(run)
+    wait_for(lambda: run.cluster.state(run.job["id"]) == "COMPLETED", 180, "the job to finish by itself")
+    run.submit()
+    output = run.finish()
+    assert run.process.returncode == 0, output[-4000:]
+    assert "Nothing to be done" in output
+    run.assert_weights_as_undisturbed()
+
+
+@pytest.mark.parametrize("job", ["goes on", "cancelled"])
+def test_kill_of_snakemake(disturbed, job):
     run = disturbed()
     before = run.epochs()
-    os.killpg(run.process.pid, signal.SIGKILL)
-    run.process.wait()
-    if job_goes_on:
-        wait_for(lambda: run.cluster.state(run.job["id"]) == "COMPLETED", 180, "the job to finish by itself")
-    else:
+    kill(run)
+    if job == "cancelled":
         run.cluster("scancel", run.job["id"])
         wait_for(lambda: not run.trainers(), 30, "the job to end")
     run.submit()

@@ -15,8 +15,10 @@ def edited(checkout, file, old, new):
     before = path.read_text()
     assert old in before
     path.write_text(before.replace(old, new, 1))
-    yield
-    path.write_text(before)
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 def test_nothing_changed_nothing_to_do(plan):
@@ -45,7 +47,7 @@ def test_a_comment_retrains_nothing(plan, finished):
 
 
 def test_a_metric_retrains_nothing(plan, finished):
-    with edited(finished, f"{PACKAGE}/metrics/calibration.py", "import ", "x_of_a_test = 1\nimport "):
+    with edited(finished, f"{PACKAGE}/metrics/calibration.py", "\nimport ", "\nx_of_a_test = 1\nimport "):
         jobs = plan()
     assert jobs == {"evaluate": 3, "metrics": 1}
 
@@ -86,3 +88,17 @@ def test_named_targets_plan(plan, target):
     jobs = plan(target)
     assert "store" not in jobs
     assert target == "tables" or jobs.get("figure_tsne") == 1
+
+
+def test_newer_code_keeps_protected_runs(plan, finished):
+    with edited(finished, f"{PACKAGE}/training/loop.py", "import logging", "import logging, string"):
+        assert plan(protect=True) == {}
+
+
+def test_another_sample_is_another_run(finished):
+    from tests.workflow.conftest import snakemake, write_config
+
+    digits = MINI["datasets"]["digits"] | {"sample": {"per_class": 7}}
+    config = write_config(finished, "resampled.yaml", protect=True, datasets={"digits": digits})
+    output = snakemake(finished, "results/mini/metrics.csv", "--configfile", config, check=False)
+    assert "is finished, with other settings (store: digits-" in output

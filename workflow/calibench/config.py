@@ -101,7 +101,21 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     """
     check(config)
     schema = load_schema()
-    return fill_defaults(config, schema, schema)
+    filled = fill_defaults(config, schema, schema)
+    _add_sweep(filled)
+    return filled
+
+
+def lr_variant(factor: float) -> str:
+    """Name of the variant that a sweep trains at this factor on the learning rate."""
+    return f"lr{factor:.4f}".rstrip("0").rstrip(".")
+
+
+def _add_sweep(config: dict[str, Any]) -> None:
+    for factor in config["sweep"]["lr"]:
+        variant = {"train": {"lr_factor": factor}}
+        if config["variants"].setdefault(lr_variant(factor), variant) != variant:
+            raise UserError(f"config: variants: '{lr_variant(factor)}' is a name that sweep: lr needs; rename yours")
 
 
 def read(*paths: str | Path) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def heads(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _title(found: list[dict[str, Any]], *more: str) -> str:
+def titled(found: list[dict[str, Any]], *more: str) -> str:
+    """Title of a figure: data set, backbone, and what else it shows."""
     return ", ".join([found[0]["dataset"], backbone_label(found[0]["backbone"]), *more])
 
 
@@ -112,7 +113,7 @@ def draw_tsne(args: argparse.Namespace) -> Any:
     shown = first.iloc[picked]
     names, kind = _groups(args, shown)
     what = "training images" if args.split == "train" else f"{args.split} images"
-    title = _title(found, f"t-SNE of penultimate features, the same {len(shown):,} {what} in every panel")
+    title = titled(found, f"t-SNE of penultimate features, the same {len(shown):,} {what} in every panel")
     return embedding.draw(maps, names, scores, title, kind)
 
 
@@ -137,7 +138,7 @@ def _confidences(args: argparse.Namespace) -> tuple[dict[str, tuple[np.ndarray, 
         seen = Predictions.of(logits[mask], index["target"].to_numpy()[mask], f"{path} ({args.split})")
         runs[head] = (seen.confidence, seen.correct)
     n = len(next(iter(runs.values()))[0])
-    return runs, _title(found, f"{args.split}, checkpoint {args.checkpoint}, {n:,} images")
+    return runs, titled(found, f"{args.split}, checkpoint {args.checkpoint}, {n:,} images")
 
 
 def draw_reliability(args: argparse.Namespace) -> Any:
@@ -191,7 +192,7 @@ def draw_curves(args: argparse.Namespace) -> Any:
     history = pd.concat(frames, ignore_index=True)
     if args.out_data:
         write_csv(history, args.out_data)
-    return curves.draw(history, _title(found, "learning curves"))
+    return curves.draw(history, titled(found, "learning curves"))
 
 
 def draw_matrix(args: argparse.Namespace) -> Any:
@@ -215,7 +216,16 @@ def draw_matrix(args: argparse.Namespace) -> Any:
                 f"{file}: matrix of shape {values.shape} but {args.classes} has {len(labels)} classes"
             )
         matrices[head] = values.astype(np.float64)
-    return matrix.draw(matrices, labels, _title(found, "soft labels of the last epoch"), args.diagonal)
+    return matrix.draw(matrices, labels, titled(found, "soft labels of the last epoch"), args.diagonal)
+
+
+def _extra(kind: str) -> Callable[[argparse.Namespace], Any]:
+    def draw(args: argparse.Namespace) -> Any:
+        from calibench import extra_figures  # it builds on this module
+
+        return getattr(extra_figures, f"draw_{kind}")(args)
+
+    return draw
 
 
 KINDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str]] = {
@@ -225,6 +235,10 @@ KINDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str]] = {
     "density": (draw_density, "confidence of right and wrong predictions (LS+ Fig. 2)"),
     "curves": (draw_curves, "learning curves from history.jsonl"),
     "matrix": (draw_matrix, "heat map of the OLS matrix"),
+    "entropy": (_extra("entropy"), "entropy of learned matrices over the epochs"),
+    "bars": (_extra("bars"), "soft label of one class under each regime (Zhang Fig. 1)"),
+    "classmeans": (_extra("classmeans"), "class-wise mean output probabilities (LS++ Fig. 4)"),
+    "distances": (_extra("distances"), "distances between class centres (LS++ Fig. 5)"),
 }
 
 
@@ -241,7 +255,7 @@ def parser() -> argparse.ArgumentParser:
         )
         if kind in ("tsne", "curves"):
             sub.add_argument("--out-data", type=Path, help="CSV with the numbers in the figure")
-        if kind in ("tsne", "matrix"):
+        if kind in ("tsne", "matrix", "entropy", "bars", "classmeans", "distances"):
             sub.add_argument("--classes", type=Path, required=True, help="classes.csv of the dataset")
         if kind == "tsne":
             sub.add_argument(
@@ -254,7 +268,12 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--points", type=int, default=0, help="map a seeded draw of so many samples (0 = all)"
             )
-        if kind in ("reliability", "retention", "density"):
+        if kind == "distances":
+            sub.add_argument("--split", default="train", choices=["train", "val", "test"])
+        if kind == "bars":
+            sub.add_argument("--class", dest="class_name", help="name of the class (default: the most confused)")
+            sub.add_argument("--checkpoint", default="top1")
+        if kind in ("reliability", "retention", "density", "classmeans"):
             sub.add_argument("--split", default="test", choices=["select", "calibrate", "test"])
             sub.add_argument("--checkpoint", default="top1")
         if kind == "matrix":

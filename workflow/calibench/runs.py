@@ -24,8 +24,19 @@ def expand_braces(text: str) -> list[str]:
 
 
 def run_names(config: dict[str, Any]) -> list[str]:
-    """The runs the config names, braces expanded, in order, each once."""
-    return list(dict.fromkeys(run for item in config["runs"] for run in expand_braces(item)))
+    """The runs the config names, braces expanded, in order, each once, and those of its sweep behind each."""
+    return list(sweep_runs(config))
+
+
+def sweep_runs(config: dict[str, Any]) -> dict[str, tuple[str, float]]:
+    """All runs, each with the run it varies and its factor on the learning rate (1 = the run itself)."""
+    named = list(dict.fromkeys(run for item in config["runs"] for run in expand_braces(item)))
+    factors = [f for f in config.get("sweep", {}).get("lr", []) if f != 1]
+    found: dict[str, tuple[str, float]] = {}
+    for run in named:
+        found[run] = (run, 1)
+        found |= {f"{run}+{configuration.lr_variant(f)}": (run, f) for f in factors}
+    return found
 
 
 def split_name(run: str) -> tuple[str, str]:
@@ -63,6 +74,8 @@ def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, s
             value = configuration.merge(value, config["variants"][token].get(part, {}))
         configuration.check(value, part, where=f"config: run '{run}' on {backbone}: {part}")
         settings[part] = value
+    settings["train"] = dict(settings["train"])
+    settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run knows its learning rate only
     settings["regime"] = regime_settings(config, regime, backbone, variant)
     settings["run"] = {
         "dataset": dataset,
@@ -153,14 +166,15 @@ def check_all(config: dict[str, Any]) -> None:
 
 
 def dataset_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
-    """What list, audit, sample and store of a data set read."""
-    return {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
+    """What list, audit, sample and store of a data set read; where training reads the store from is none of it."""
+    settings = {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
+    settings["store"] = {k: v for k, v in settings["store"].items() if k != "tmpdir"}
+    return settings
 
 
 def store_name(config: dict[str, Any], dataset: str) -> str:
     """Folder name of a data set's store: its name and a hash of all that decides its content."""
     settings = dataset_settings(config, dataset)
-    settings["store"] = {k: v for k, v in settings["store"].items() if k != "tmpdir"}
     return f"{dataset}-{hashlib.sha256(canonical(settings).encode()).hexdigest()[:10]}"
 
 
@@ -205,6 +219,20 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
         keys = sorted(set(old) | set(new))
         return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{path}{k}: ")]
     return [] if old == new else [f"{path}{old} → {new}"]
+
+
+def with_recorded_code(record: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The wanted settings; if a finished run differs in the fingerprint of the code only, with that run's fingerprint.
+
+    Args:
+        record: ``run.json`` of the run, which need not exist.
+        wanted: the settings it would be trained with now.
+    """
+    if not record.exists():
+        return wanted
+    found = read_json(record)["settings"]
+    same = {**found, "code": ""} == {**wanted, "code": ""}
+    return wanted | {"code": found["code"]} if same else wanted
 
 
 def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from calibench import cli, files, models, regimes
+from calibench import cli, files, models, regimes, staging
 from calibench.data.batches import Images, check_sizes
 from calibench.errors import UserError
 from calibench.regimes.base import Regime
@@ -29,13 +29,14 @@ from calibench.training.randomness import Purpose, noisy_labels, seed_torch
 log = logging.getLogger(__name__)
 
 
-def read_store(folder: Path) -> tuple[np.ndarray, pd.DataFrame, int]:
-    """Memory map of the images, their index, and the number of classes.
+def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFrame, int]:
+    """Memory map of the images (of a copy on the node, with ``stage``), their index, and the number of classes.
 
     Raises:
         UserError: if index and images do not match.
     """
-    store = np.load(folder / "images.npy", mmap_mode="r")
+    images = folder / "images.npy"
+    store = np.load(staging.stage(images) if stage else images, mmap_mode="r")
     index = pd.read_csv(
         folder / "index.csv", keep_default_na=False, dtype={"group": str, "stratum": str, "label": str}
     )
@@ -111,11 +112,16 @@ def prepare_regime(
 
 
 def make_job(
-    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], device: torch.device
+    settings: dict[str, Any],
+    store_dir: Path,
+    run_dir: Path,
+    others: dict[str, Path],
+    device: torch.device,
+    stage: bool = False,
 ):
     """Everything a run needs, freshly initialised from its seed: (job, images per split, index)."""
     train, run = settings["train"], settings["run"]
-    store, index, num_classes = read_store(store_dir)
+    store, index, num_classes = read_store(store_dir, stage)
     splits = split_images(store, index, device, train["resident"])
     check_sizes(store.shape[1], train["input_size"] or store.shape[1], settings["augment"])
     seed_torch(run["seed"], Purpose.INIT)
@@ -189,7 +195,9 @@ def finish(
     job.folder.keep_finished()
 
 
-def train_run(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path]) -> None:
+def train_run(
+    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], stage: bool = False
+) -> None:
     """Train one run and write its outputs; resumes from its checkpoint."""
     started = time.time()
     set_determinism(settings["train"]["deterministic"])
@@ -197,17 +205,11 @@ def train_run(settings: dict[str, Any], store_dir: Path, run_dir: Path, others: 
     with folder.locked():
         if folder.restore_finished():
             return
-        _train_on_a_device(settings, store_dir, run_dir, others, started)
-
-
-def _train_on_a_device(
-    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: dict[str, Path], started: float
-):
-    with take_device(settings["train"]["device"]) as device:
-        job, splits, index = make_job(settings, store_dir, run_dir, others, device)
-        log.info(loop.describe(job))
-        loop.fit(job, _reporter(settings["train"]["epochs"]))
-        finish(job, splits, index, run_dir, started)
+        with take_device(settings["train"]["device"]) as device:
+            job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
+            log.info(loop.describe(job))
+            loop.fit(job, _reporter(settings["train"]["epochs"]))
+            finish(job, splits, index, run_dir, started)
 
 
 def _pairs(items: list[str]) -> dict[str, Path]:
@@ -226,11 +228,20 @@ def main(argv=None) -> None:
         "--other", action="append", default=[], metavar="KEY=FOLDER", help="another run this one builds on"
     )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0 = torch's choice)")
+    parser.add_argument(
+        "--stage-store",
+        type=int,
+        choices=(0, 1),
+        nargs="?",
+        const=1,
+        default=0,
+        help="1: copy the images to $SLURM_TMPDIR or $TMPDIR first, where they fit",
+    )
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = json.loads(options.settings)
-    train_run(settings, options.store, options.run_dir, _pairs(options.other))
+    train_run(settings, options.store, options.run_dir, _pairs(options.other), bool(options.stage_store))
 
 
 if __name__ == "__main__":

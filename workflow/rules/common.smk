@@ -78,7 +78,9 @@ def run_settings(regime, variant, dataset, backbone, seed):
     if settings["model"]["weights"] == "imagenet":
         settings["model"] = settings["model"] | {"weights": f"results/weights/{backbone}-imagenet.pth"}
     regime_module = f"calibench.regimes.{catalog()[regime].file.stem}"
-    return settings | {"code": clear(code.of_modules, "calibench.train", regime_module)}
+    settings |= {"store": STORE_OF[dataset], "code": clear(code.of_modules, "calibench.train", regime_module)}
+    record = Path(run_dir(dataset, backbone, regime + variant, seed), "run.json")
+    return runs.with_recorded_code(record, settings) if config["protect"] else settings
 
 
 def run_of(regime):
@@ -119,7 +121,9 @@ def pretrained(w):
 
 def store_files(w):
     folder = f"results/store/{STORE_OF[w.dataset]}"
-    return [f"{folder}/{name}" for name in ("images.npy", "index.csv", "classes.csv")]
+    files = [f"{folder}/{name}" for name in ("images.npy", "index.csv", "classes.csv")]
+    # a store that is made again (same settings, newer code) does not take a protected run with it
+    return [ancient(f) for f in files] if config["protect"] else files
 
 
 BASE = {"store": store_files, "pretrained": pretrained}
@@ -250,12 +254,21 @@ def check_rules():
 
 
 def check_finished_runs():
-    """An edited config never deletes a finished run without being asked."""
+    """An edited config or a newer version of the code never deletes a finished run without being asked."""
+    older = 0
     for dataset, backbone, run, seed in all_runs():
         record = Path(run_dir(dataset, backbone, run, seed)) / "run.json"
         if record.exists():
             wanted = run_settings(*runs.split_name(run), dataset, backbone, seed)
             clear(runs.check_unchanged, record, wanted)
+            regime_module = f"calibench.regimes.{catalog()[runs.split_name(run)[0]].file.stem}"
+            older += wanted["code"] != code.of_modules("calibench.train", regime_module)
+    if older:
+        print(
+            f"note: {older} finished runs were trained by another version of the code and are kept; "
+            "`protect: false` trains them anew",
+            file=sys.stderr,
+        )
 
 
 def check_experiment():

@@ -38,12 +38,15 @@ rule train_hard:
         gpu=config["resources"]["gpu"],
         mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
         runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
+        # a resource, for a changed param would train finished runs anew
+        stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
     params:
         settings=run_of("hard"),
         others=other_options,
     shell:
         "stage {log} calibench.train --settings {params.settings:q} --threads {threads}"
-        " --store $(dirname {input.store[0]}) --run-dir $(dirname {output.record}) {params.others}"
+        " --store $(dirname {input.store[0]}) --stage-store {resources.stage_store}"
+        " --run-dir $(dirname {output.record}) {params.others}"
 
 
 use rule train_hard as train_ls with:

@@ -10,7 +10,13 @@ LABEL_LIMIT = 20
 DECADES = 4  # below a ten-thousandth of the largest off-diagonal entry there is nothing to read
 
 
-def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str, diagonal: bool = False) -> Figure:
+def draw(
+    matrices: dict[str, np.ndarray],
+    labels: list[str],
+    title: str,
+    diagonal: bool = False,
+    what: str = "soft label",
+) -> Figure:
     """Heat map per entry of ``matrices`` ((K, K), row = true class), colours on a log scale.
 
     Args:
@@ -18,6 +24,7 @@ def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str, diagona
         labels: K class names; written out for K ≤ 20, else every so-many class indices.
         title: what data and model these are.
         diagonal: show the diagonal too; by default it is masked (grey), as it outshines everything else.
+        what: what a row is, for the axes.
     """
     k = len(labels)
     off = ~np.eye(k, dtype=bool)
@@ -35,25 +42,26 @@ def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str, diagona
         image = axis.imshow(shown, norm=norm, cmap=colours, interpolation="nearest", rasterized=True)
         mass = float((matrix * off).sum(axis=1).mean())
         axis.set_title(f"{style.short(head, 28)}\noff-diagonal mass {mass:.4f}", fontsize=9)
-        _ticks(axis, labels)
+        ticks(axis, labels, f"class in the {what}", "true class")
         for spine in axis.spines.values():
             spine.set_visible(False)
     bar = figure.colorbar(image, ax=axes, extend="min")
     style.log_ticks(bar.ax.yaxis)
-    bar.set_label("probability in the soft label")
+    bar.set_label(f"probability in the {what}")
     style.headline(figure, title if diagonal else f"{title} (diagonal masked)")
     return figure
 
 
-def _ticks(axis, labels: list[str]) -> None:
+def ticks(axis, labels: list[str], across: str, down: str) -> None:
+    """Class names on both axes of a (K, K) map, or indices where they are too many; and what the axes are."""
     k = len(labels)
     if k <= LABEL_LIMIT:
         names = [style.short(name, 18) for name in labels]
         axis.set_xticks(range(k), names, rotation=90)
         axis.set_yticks(range(k), names)
-        axis.set(xlabel="class in the soft label", ylabel="true class")
+        axis.set(xlabel=across, ylabel=down)
     else:
         step = max(1, round(k / 8 / 5) * 5)
         axis.set_xticks(range(0, k, step))
         axis.set_yticks(range(0, k, step))
-        axis.set(xlabel="class in the soft label (index)", ylabel="true class (index)")
+        axis.set(xlabel=f"{across} (index)", ylabel=f"{down} (index)")

@@ -16,10 +16,11 @@ def build(name: str, num_classes: int, **settings: Any):
     info = catalog().get(name)
     if info is None:
         raise UserError(f"unknown regime '{name}'; there are: {', '.join(catalog())}")
-    unknown = sorted(set(settings) - set(info.settings))
+    known = [*info.settings, *info.required]
+    unknown = sorted(set(settings) - set(known))
     if unknown:
         raise UserError(
-            f"regime '{name}' has no setting '{unknown[0]}'; it takes: {', '.join(info.settings) or 'none'}"
+            f"regime '{name}' has no setting '{unknown[0]}'; it takes: {', '.join(known) or 'none'}"
         )
     module = importlib.import_module(f"calibench.regimes.{info.file.stem}")
     return getattr(module, info.class_name)(num_classes, **settings)

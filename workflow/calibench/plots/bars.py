@@ -1,0 +1,37 @@
+"""The soft label of one class under each regime (Zhang et al. 2021, figure 1)."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from calibench.plots import style
+
+LABEL_LIMIT = 20
+FLOOR = 1e-5  # bars start here: a log axis has no zero
+
+
+def draw(rows: dict[str, np.ndarray], labels: list[str], target: int, title: str) -> Figure:
+    """A panel per regime: probability of each class in the training target, log scale; the own class in colour.
+
+    Args:
+        rows: panel title → soft label (K,).
+        labels: K class names; written out for K ≤ 20, else the classes are indices.
+        target: index of the class whose label it is.
+        title: what data and model these are.
+    """
+    k, few = len(labels), len(labels) <= LABEL_LIMIT
+    width = min(max(2.4, 0.28 * k), 4.2) if few else 4.2
+    figure, axes = style.panels(len(rows), width, 3.0 if few else 2.4, columns=3 if few else 2)
+    colours = [style.PALETTE[1] if i == target else style.PALETTE[0] for i in range(k)]
+    for axis, (head, row) in zip(axes, rows.items(), strict=True):
+        axis.bar(range(k), np.maximum(row, FLOOR), color=colours, width=0.8 if few else 1.0)
+        axis.set(yscale="log", ylim=(FLOOR, 1.5), xlim=(-0.6, k - 0.4))
+        style.log_ticks(axis.yaxis)
+        smallest = f"others {np.delete(row, target).min():.2g} to {np.delete(row, target).max():.2g}"
+        axis.set_title(f"{style.short(head, 28)}\nown class {row[target]:.3f}, {smallest}", fontsize=8.5)
+        axis.set_ylabel("probability in the label")
+        if few:
+            axis.set_xticks(range(k), [style.short(name, 18) for name in labels], rotation=90)
+        else:
+            axis.set_xlabel("class (index)")
+    style.headline(figure, f"{title}: label of '{style.short(labels[target], 40)}'")
+    return figure
