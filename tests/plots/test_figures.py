@@ -19,13 +19,14 @@ def draw(tmp_path, kind, folders, *options):
 
 
 def options(kind, classes):
-    return ["--classes", classes] if kind in ("tsne", "matrix") else []
+    with_classes = ("tsne", "matrix", "entropy", "bars", "classmeans", "distances")
+    return ["--classes", classes] if kind in with_classes else []
 
 
 @pytest.mark.parametrize("kind", sorted(figures.KINDS))
 def test_each_kind_gives_the_same_bytes_twice(tmp_path, runs, kind):
     folders, classes = runs
-    some = folders[1:] if kind == "matrix" else folders[:2]
+    some = folders[1:] if kind in ("matrix", "entropy") else folders[:2]
     first = [p.read_bytes() for p in draw(tmp_path, kind, some, *options(kind, classes))]
     second = [p.read_bytes() for p in draw(tmp_path, kind, some, *options(kind, classes))]
     assert first == second

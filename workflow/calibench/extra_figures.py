@@ -33,7 +33,9 @@ def draw_entropy(args: argparse.Namespace) -> Any:
         for path, entry in zip(args.run_dirs, found, strict=True)
     ]
     history = pd.concat(frames, ignore_index=True)
-    if "matrix_entropy" not in history:
+    if "matrix_entropy" in history:
+        history = history.dropna(subset=["matrix_entropy"])
+    if "matrix_entropy" not in history or history.empty:
         raise UserError(f"{args.run_dirs[0]}: no matrix_entropy in history.jsonl; this figure is for regimes that learn a matrix")
     return entropy.draw(history, len(read_classes(args.classes)), titled(found, "learned matrices over the epochs"))
 

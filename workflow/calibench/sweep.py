@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from calibench.cli import run
-from calibench.errors import UserError
 from calibench.files import write_csv
 from calibench.tables import read_metrics
 
 KEYS = ["dataset", "backbone", "base"]
-BY = {"val_nll": ("nll", 1), "val_top1": ("top1_error", 1)}  # measure on part select, lower is better
+BY = {"val_nll": "nll", "val_top1": "top1_error"}  # measure on part select, lower is better
 TEST = ["top1_error", "nll", "ece", "brier"]
 
 
@@ -32,13 +31,10 @@ def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     Returns:
         Columns dataset, backbone, regime, variant (of the run at factor 1), factor, seeds, the measure chosen by
         (``val_nll`` or ``val_top1_error``), chosen (yes | no), at_edge (yes: the best factor is the smallest or
-        largest tried, so a better one may lie beyond) and the test measures, means over seeds. The earliest of equals
-        is chosen.
-
-    Raises:
-        UserError: if a factor lacks a seed that another factor of its run has.
+        largest tried, so a better one may lie beyond) and the test measures, means over seeds. The smallest of equals
+        is chosen. Only seeds that every factor of a run has are counted.
     """
-    measure, _ = BY[settings["by"]]
+    measure = BY[settings["by"]]
     rows = metrics[metrics["checkpoint"] == settings["checkpoint"]].copy()
     rows["run"] = rows["regime"] + rows["variant"]
     rows = rows[rows["run"].isin(settings["runs"])]
@@ -46,23 +42,23 @@ def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     rows["factor"] = [float(settings["runs"][r][1]) for r in rows["run"]]
     select = rows[(rows["split"] == "select") & (rows["metric"] == measure)]
     test = rows[(rows["split"] == "test") & rows["metric"].isin(TEST)]
+    select = _common_seeds(select.fillna({"value": np.inf}))  # a run that diverged is the worst
     found = select.groupby([*KEYS, "factor"])["value"].agg(["mean", "count"]).reset_index()
-    uneven = found.groupby(KEYS)["count"].transform("nunique") > 1
-    if uneven.any():
-        first = found[uneven].iloc[0]
-        raise UserError(
-            f"sweep: '{first['base']}' on {first['backbone']} has not the same seeds at every factor; "
-            "let all its runs finish, or leave the run out"
-        )
+    test = test.merge(select[[*KEYS, "factor", "seed"]], on=[*KEYS, "factor", "seed"])
     scores = test.pivot_table(index=[*KEYS, "factor"], columns="metric", values="value").add_prefix("test_")
     order = {base: i for i, (base, _) in enumerate(settings["runs"].values())}
     out = found.merge(scores.reset_index(), on=[*KEYS, "factor"], how="left")
     out = out.sort_values([*KEYS[:2], "base", "factor"], key=lambda c: c.map(order) if c.name == "base" else c)
-    best = out.fillna({"mean": np.inf}).groupby(KEYS)["mean"].transform("idxmin")
+    best = out.groupby(KEYS)["mean"].transform("idxmin")
     out["chosen"] = np.where(out.index == best, "yes", "no")
     ends = out.groupby(KEYS)["factor"].transform("min"), out.groupby(KEYS)["factor"].transform("max")
     out["at_edge"] = np.where((out.index == best) & out["factor"].isin([*ends[0], *ends[1]]), "yes", "no")
     return _named(out, "val_nll" if measure == "nll" else "val_top1_error")
+
+
+def _common_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    factors = rows.groupby(KEYS)["factor"].transform("nunique")
+    return rows[rows.groupby([*KEYS, "seed"])["factor"].transform("nunique") == factors]
 
 
 def _named(out: pd.DataFrame, measure: str) -> pd.DataFrame:

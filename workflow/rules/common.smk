@@ -1,4 +1,4 @@
-import os, re, sys
+import os, re, shlex, sys
 from pathlib import Path
 
 WORKFLOW = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
@@ -209,7 +209,15 @@ def figure_code(*modules):
 def figure_kinds():
     kinds = ["tsne"] if config["train"]["features"] else []
     kinds += ["reliability", "retention", "density", "curves"]
-    return kinds + (["matrix"] if any(map(has_matrix, RUNS)) else [])
+    learned = any(map(has_matrix, RUNS))
+    extra = [k for k in config["figures"]["extra"] if learned or k != "entropy"]
+    extra = [k for k in extra if config["train"]["features"] or k != "distances"]
+    return kinds + (["matrix"] if learned else []) + extra
+
+
+def bars_options():
+    name = config["figures"]["class"]
+    return f"--checkpoint {config['tables']['checkpoint']}" + (f" --class {shlex.quote(name)}" if name else "")
 
 
 FIGURES = [
@@ -221,7 +229,7 @@ FIGURES = [
     or any(
         Path(run_dir(dataset, backbone, run, seed), "run.json").exists()
         for run in RUNS
-        if kind != "matrix" or has_matrix(run)
+        if kind not in ("matrix", "entropy") or has_matrix(run)
         for seed in config["seeds"][:1]
     )
 ]
@@ -249,7 +257,7 @@ def check_rules():
         if regime in catalog() and regime not in regimes_defined():
             raise WorkflowError(
                 f"config: runs: '{run}': regime '{regime}' has a class but no rule; "
-                "add one to workflow/rules/train.smk (docs/adding-a-regime.md)"
+                "add one to workflow/rules/regimes.smk (docs/adding-a-regime.md)"
             )
 
 

@@ -19,16 +19,18 @@ def draw(rows: dict[str, np.ndarray], labels: list[str], target: int, title: str
         title: what data and model these are.
     """
     k, few = len(labels), len(labels) <= LABEL_LIMIT
-    width = min(max(2.4, 0.28 * k), 4.2) if few else 4.2
-    figure, axes = style.panels(len(rows), width, 3.0 if few else 2.4, columns=3 if few else 2)
+    width = min(max(3.0, 0.28 * k), 4.2) if few else 4.2
+    names = 0.07 * min(max(map(len, labels)), 18) if few else 0.3
+    figure, axes = style.panels(len(rows), width, 2.6 + names, columns=3 if few else 2)
     colours = [style.PALETTE[1] if i == target else style.PALETTE[0] for i in range(k)]
     for axis, (head, row) in zip(axes, rows.items(), strict=True):
         axis.bar(range(k), np.maximum(row, FLOOR), color=colours, width=0.8 if few else 1.0)
         axis.set(yscale="log", ylim=(FLOOR, 1.5), xlim=(-0.6, k - 0.4))
         style.log_ticks(axis.yaxis)
-        smallest = f"others {np.delete(row, target).min():.2g} to {np.delete(row, target).max():.2g}"
-        axis.set_title(f"{style.short(head, 28)}\nown class {row[target]:.3f}, {smallest}", fontsize=8.5)
-        axis.set_ylabel("probability in the label")
+        others = np.delete(row, target)
+        numbers = f"own class {row[target]:.3f}\nothers {others.min():.2g} to {others.max():.2g}"
+        axis.set_title(f"{style.short(head, 28)}\n{numbers}", fontsize=9)
+        axis.set_ylabel("probability in label")
         if few:
             axis.set_xticks(range(k), [style.short(name, 18) for name in labels], rotation=90)
         else:

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.plots import style
-from calibench.plots.matrix import ticks
+from calibench.plots.matrix import maps, ticks
 
 
 def centre_distances(features: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
@@ -35,8 +35,7 @@ def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str) -> Figu
     off = ~np.eye(k, dtype=bool)
     values = np.concatenate([m[off] for m in matrices.values()])
     low, high = np.nanmin(values), np.nanmax(values)
-    side = min(max(3.2, 0.24 * k), 5.2) if k <= 20 else 4.4
-    figure, axes = style.panels(len(matrices), side + 0.8, side + 0.8, columns=3, layout="compressed")
+    figure, axes = maps(len(matrices), labels)
     colours = style.plt.get_cmap("viridis").with_extremes(bad="#BBBBBB")
     image = None
     for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):

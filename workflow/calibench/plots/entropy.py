@@ -16,14 +16,14 @@ PANELS = {
 
 
 def draw(history: pd.DataFrame, classes: int, title: str) -> Figure:
-    """A panel for each column of :data:`PANELS` that the histories have; a line per run and seed.
+    """A panel for the entropy and for each other column of :data:`PANELS` that is ever above zero; a line per run and seed.
 
     Args:
         history: columns ``run``, ``seed``, ``epoch`` and those of :data:`PANELS` that exist.
         classes: K; the dashed line is the uniform row, ln K (the diagonal of LS++'s matrix is empty: ln(K-1)).
         title: what data and model these are.
     """
-    shown = [c for c in PANELS if c in history and history[c].notna().any()]
+    shown = [c for c in PANELS if c == "matrix_entropy" or (c in history and (history[c] > 0).any())]
     figure, axes = style.panels(len(shown), 3.6, 2.9, columns=3)
     runs = list(dict.fromkeys(history["run"]))
     for axis, column in zip(axes, shown, strict=True):
@@ -33,11 +33,11 @@ def draw(history: pd.DataFrame, classes: int, title: str) -> Figure:
                 name = style.short(run, 32) if j == 0 else None
                 axis.plot(one["epoch"], one[column], color=colour, marker=marker, markersize=3, lw=1.2, label=name)
         axis.set(xlabel="epoch", ylabel=PANELS[column])
-        axis.set_ylim(bottom=0)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
         if column == "matrix_entropy":
             axis.axhline(math.log(classes), color="#666666", linestyle="--", linewidth=0.9, label="uniform (ln K)")
+        axis.set_ylim(bottom=0)
     style.legend_below(figure, *axes[0].get_legend_handles_labels())
     style.headline(figure, title)
     return figure

@@ -29,18 +29,18 @@ def draw(
     k = len(labels)
     off = ~np.eye(k, dtype=bool)
     values = np.concatenate([m[off | diagonal] for m in matrices.values()])
+    values = values[np.isfinite(values)]  # a class without images has no row
     top = float(values.max()) if values.max() > 0 else 1.0
     positive = values[values > 0]
     low = max(float(positive.min()) if positive.size else top / 10, top / 10**DECADES)
     norm = LogNorm(vmin=min(low, top / 10), vmax=top)
-    side = min(max(3.2, 0.24 * k), 5.2) if k <= LABEL_LIMIT else 4.4
-    figure, axes = style.panels(len(matrices), side + 0.8, side + 0.8, columns=3, layout="compressed")
+    figure, axes = maps(len(matrices), labels)
     image = None
     for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):
-        shown = np.ma.array(np.maximum(matrix, norm.vmin), mask=~(off | diagonal))
+        shown = np.ma.array(np.maximum(matrix, norm.vmin), mask=~(off | diagonal) | np.isnan(matrix))
         colours = style.plt.get_cmap("viridis").with_extremes(bad="#BBBBBB")
         image = axis.imshow(shown, norm=norm, cmap=colours, interpolation="nearest", rasterized=True)
-        mass = float((matrix * off).sum(axis=1).mean())
+        mass = float(np.nanmean((matrix * off).sum(axis=1)))
         axis.set_title(f"{style.short(head, 28)}\noff-diagonal mass {mass:.4f}", fontsize=9)
         ticks(axis, labels, f"class in the {what}", "true class")
         for spine in axis.spines.values():
@@ -50,6 +50,14 @@ def draw(
     bar.set_label(f"probability in the {what}")
     style.headline(figure, title if diagonal else f"{title} (diagonal masked)")
     return figure
+
+
+def maps(count: int, labels: list[str]) -> tuple[Figure, list]:
+    """Panels for (K, K) maps that have room for the names of the classes."""
+    k = len(labels)
+    side = min(max(3.2, 0.24 * k), 5.2) if k <= LABEL_LIMIT else 4.4
+    names = 0.07 * min(max(map(len, labels)), 18) if k <= LABEL_LIMIT else 0.3
+    return style.panels(count, side + 0.6 + names, side + 0.9 + names, columns=3, layout="compressed")
 
 
 def ticks(axis, labels: list[str], across: str, down: str) -> None:

@@ -33,31 +33,60 @@ def feature_rows(count: int, limit: int, split: int) -> np.ndarray:
     return np.sort(generator(0, Purpose.FEATURES, split).permutation(count)[:limit])
 
 
+FEATURE_SPLITS = ("train", "val", "test")
+
+
+def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
+    return feature_rows(len(images), settings["train"]["features"], FEATURE_SPLITS.index(split))
+
+
+def _predict(model: Classifier, images: Images, settings: dict, positions: np.ndarray | None = None):
+    train = settings["train"]
+    size = train["input_size"] or images.stored_size
+    return predict(model, images, size, train["eval_batch_size"], train["memory_format"], positions)
+
+
 def write_predictions(
     run_dir: Path, which: str, model: Classifier, splits: dict[str, Images], settings: dict
-) -> None:
-    """Logits float32 (N, K) of validation and test for one checkpoint, without autocast."""
-    train = settings["train"]
+) -> dict[str, np.ndarray]:
+    """Logits float32 (N, K) of validation and test for one checkpoint, without autocast.
+
+    Returns:
+        For each of the two the features (n, D) of the images whose features are stored; they come along free.
+    """
+    kept = {}
     for split in ("val", "test"):
-        images = splits[split]
-        size = train["input_size"] or images.stored_size
-        _, logits = predict(model, images, size, train["eval_batch_size"], train["memory_format"])
+        features, logits = _predict(model, splits[split], settings)
         files.save_npy(run_dir / "predictions" / which / f"{split}.npy", logits.numpy())
+        kept[split] = features.numpy()[_chosen(splits[split], settings, split)]
+    return kept
 
 
 def write_features(
-    run_dir: Path, model: Classifier, splits: dict[str, Images], index: pd.DataFrame, settings: dict
+    run_dir: Path,
+    model: Classifier,
+    splits: dict[str, Images],
+    index: pd.DataFrame,
+    settings: dict,
+    kept: dict[str, np.ndarray],
 ) -> None:
-    """Penultimate features float16 (n, D) of a seeded subset of every split, unaugmented."""
-    train = settings["train"]
-    for number, split in enumerate(("train", "val", "test")):
+    """Penultimate features float16 (n, D) of a seeded subset of every split, unaugmented.
+
+    Args:
+        run_dir: the run's folder.
+        model: with the weights whose features are wanted.
+        splits: images of train, val and test.
+        index: the store's index.
+        settings: the run's settings.
+        kept: features of validation and test that :func:`write_predictions` returned for these weights.
+    """
+    for split in FEATURE_SPLITS:
         images = splits[split]
-        chosen = feature_rows(len(images), train["features"], number)
+        chosen = _chosen(images, settings, split)
         if len(chosen) == 0:
             continue
-        size = train["input_size"] or images.stored_size
-        features, _ = predict(model, images, size, train["eval_batch_size"], train["memory_format"], chosen)
-        files.save_npy(run_dir / "features" / f"{split}.npy", features.numpy().astype(np.float16))
+        features = kept[split] if split in kept else _predict(model, images, settings, chosen)[0].numpy()
+        files.save_npy(run_dir / "features" / f"{split}.npy", features.astype(np.float16))
         rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
         files.write_csv(rows, run_dir / "features" / f"{split}.csv")
 
@@ -81,16 +110,18 @@ def write_all_predictions(
     """Predictions of the three checkpoints, features of one; equal epochs are computed once."""
     write_indices(run_dir, index)
     done: dict[int, str] = {}
+    kept: dict[int, dict[str, np.ndarray]] = {}
     for which in CHECKPOINTS:
+        epoch = epochs[which]
         model.load_state_dict(weights[which])
-        if epochs[which] in done:
-            source = run_dir / "predictions" / done[epochs[which]]
+        if epoch in done:
+            source = run_dir / "predictions" / done[epoch]
             shutil.copytree(source, run_dir / "predictions" / which, dirs_exist_ok=True)
         else:
-            write_predictions(run_dir, which, model, splits, settings)
-            done[epochs[which]] = which
+            kept[epoch] = write_predictions(run_dir, which, model, splits, settings)
+            done[epoch] = which
         if which == settings["train"]["features_checkpoint"]:
-            write_features(run_dir, model, splits, index, settings)
+            write_features(run_dir, model, splits, index, settings, kept[epoch])
 
 
 def commit() -> str:

@@ -35,8 +35,15 @@ def torch_seed(seed: int, purpose: Purpose, *position: int) -> int:
 
 
 def seed_torch(seed: int, purpose: Purpose, *position: int) -> None:
-    """Seed torch on all devices for one purpose at one position."""
-    torch.manual_seed(torch_seed(seed, purpose, *position))
+    """Seed torch, on the CPU and the current GPU if one is in use, for one purpose at one position.
+
+    As ``torch.manual_seed``, but that one formats a stack trace for later on machines whose GPU is not in use:
+    2.5 ms, at every step.
+    """
+    value = torch_seed(seed, purpose, *position)
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(value)
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
