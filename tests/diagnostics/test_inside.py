@@ -12,6 +12,7 @@ from calibench.plots.classmeans import class_means
 from calibench.plots.distances import centre_distances
 from calibench.softlabels import soft_labels
 from safetensors.numpy import save_file
+
 from tests.metrics.fake_runs import write_classes, write_run
 
 NAMES = [f"class {i}" for i in range(10)]
@@ -19,7 +20,11 @@ NAMES = [f"class {i}" for i in range(10)]
 
 @pytest.fixture
 def folders(tmp_path):
-    return [write_run(tmp_path, "hard", n=80), write_run(tmp_path, "ols", n=80), write_run(tmp_path, "ols", seed=1, n=80)]
+    return [
+        write_run(tmp_path, "hard", n=80),
+        write_run(tmp_path, "ols", n=80),
+        write_run(tmp_path, "ols", seed=1, n=80),
+    ]
 
 
 def add_gradients(folder, values):
@@ -47,7 +52,9 @@ def test_histories_without_gradients_give_an_empty_table(folders, tmp_path):
 
 
 def write_predictions(folder, targets, predicted, k=10):
-    index = pd.DataFrame({"row": range(len(targets)), "target": targets, "part": "test", "group": "", "stratum": ""})
+    index = pd.DataFrame(
+        {"row": range(len(targets)), "target": targets, "part": "test", "group": "", "stratum": ""}
+    )
     index.to_csv(folder / "predictions/test.csv", index=False)
     logits = np.zeros((len(targets), k), np.float32)
     logits[np.arange(len(targets)), predicted] = 5
@@ -61,7 +68,9 @@ def test_confusions_by_hand(folders, tmp_path):
     for folder, counts in zip(folders[1:], (4, 6), strict=True):
         save_file({"matrix": matrix, "last_counts": np.full(10, counts)}, folder / "regime.safetensors")
     classes = write_classes(tmp_path / "classes.csv", NAMES)
-    confusions.main(["--out", str(tmp_path / "c.csv"), "--classes", f"digits={classes}", *map(str, folders[1:])])
+    confusions.main(
+        ["--out", str(tmp_path / "c.csv"), "--classes", f"digits={classes}", *map(str, folders[1:])]
+    )
     out = pd.read_csv(tmp_path / "c.csv", keep_default_na=False)
     assert list(out.columns) == confusions.COLUMNS
     assert out[["class", "rank", "taken_for", "images"]].to_numpy().tolist() == [
@@ -125,7 +134,9 @@ def test_evenly_spaced_centres_are_even():
 
 
 def drawn(kind, folders, classes, *options):
-    args = figures.parser().parse_args([kind, "--out", "x.png", "--classes", str(classes), *options, *map(str, folders)])
+    args = figures.parser().parse_args(
+        [kind, "--out", "x.png", "--classes", str(classes), *options, *map(str, folders)]
+    )
     return figures.KINDS[kind][0](args)
 
 

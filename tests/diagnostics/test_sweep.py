@@ -4,9 +4,14 @@ import pandas as pd
 import pytest
 from calibench import config, runs, sweep
 from calibench.errors import UserError
+
 from tests.workflow.conftest import MINI
 
-SWEPT = {"runs": ["hard", "ols+alpha03"], "variants": {"alpha03": {"regime": {"alpha": 0.3}}}, "sweep": {"lr": [0.333, 1, 3]}}
+SWEPT = {
+    "runs": ["hard", "ols+alpha03"],
+    "variants": {"alpha03": {"regime": {"alpha": 0.3}}},
+    "sweep": {"lr": [0.333, 1, 3]},
+}
 
 
 def completed(**changes):
@@ -56,8 +61,16 @@ SETTINGS = {"by": "val_nll", "checkpoint": "top1"}
 def test_validation_chooses_and_test_does_not():
     values = {}
     for seed in (0, 1):
-        values |= {("ols+a+lr0.333", seed): (0.5, 0.01), ("ols+a", seed): (0.4 + seed / 10, 0.3), ("ols+a+lr3", seed): (0.9, 0.2)}
-        values |= {("hard", seed): (0.5, 0.5), ("hard+lr0.333", seed): (0.6, 0.4), ("hard+lr3", seed): (0.1, 0.9)}
+        values |= {
+            ("ols+a+lr0.333", seed): (0.5, 0.01),
+            ("ols+a", seed): (0.4 + seed / 10, 0.3),
+            ("ols+a+lr3", seed): (0.9, 0.2),
+        }
+        values |= {
+            ("hard", seed): (0.5, 0.5),
+            ("hard+lr0.333", seed): (0.6, 0.4),
+            ("hard+lr3", seed): (0.1, 0.9),
+        }
     full = config.complete(config.merge(MINI, SWEPT | {"runs": ["hard", "ols+a"], "variants": {"a": {}}}))
     out = sweep.choose(table(values), SETTINGS | {"runs": runs.sweep_runs(full)})
     assert list(out["factor"]) == [0.333, 1, 3] * 2

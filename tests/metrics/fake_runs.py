@@ -48,7 +48,9 @@ def write_run(
             folder / "features" / f"{split}.csv", index=False
         )
     entry = {"dataset": dataset, "backbone": backbone, "regime": regime, "variant": variant, "seed": seed}
-    settings = {"regime": {"hard": {}, "ols": {"alpha": 0.5, "weights": "mix"}, "ls": {"eps": 0.1}}.get(regime, {})}
+    settings = {
+        "regime": {"hard": {}, "ols": {"alpha": 0.5, "weights": "mix"}, "ls": {"eps": 0.1}}.get(regime, {})
+    }
     record = {"run": entry, "settings": settings, "epochs": {"top1": 4, "nll": 3, "last": 6}}
     (folder / "run.json").write_text(json.dumps(record))
     with open(folder / "history.jsonl", "w") as stream:

@@ -52,10 +52,10 @@ def planned(output: str) -> dict[str, int]:
     return table
 
 
-def write_config(checkout: Path, name: str = "mini.yaml", **changes) -> str:
+def write_config(checkout: Path, file: str = "mini.yaml", /, **changes) -> str:
     """A config file beside the demo's; its path relative to the checkout."""
-    (checkout / "config" / name).write_text(yaml.safe_dump(MINI | changes))
-    return f"config/{name}"
+    (checkout / "config" / file).write_text(yaml.safe_dump(MINI | changes))
+    return f"config/{file}"
 
 
 @pytest.fixture(scope="session")

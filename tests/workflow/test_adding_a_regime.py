@@ -45,7 +45,9 @@ def test_it_is_in_tables_and_figures(extended):
     assert (extended / targets[1]).stat().st_size > 10_000
     legend = legend_of_curves(extended, "hard", "poly1", "poly1+eps1")
     assert "'Poly-1'" in legend and "'Poly-1 + eps1'" in legend
-    records = [(extended / f"results/mini/digits/resnet18/{run}/seed0/run.json") for run in ("poly1", "poly1+eps1")]
+    records = [
+        (extended / f"results/mini/digits/resnet18/{run}/seed0/run.json") for run in ("poly1", "poly1+eps1")
+    ]
     assert [yaml.safe_load(r.read_text())["settings"]["regime"]["epsilon"] for r in records] == [2.0, 1.0]
 
 

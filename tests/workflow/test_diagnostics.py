@@ -1,5 +1,8 @@
 """The rules behind `sweep` and `figures: extra`, run once for real."""
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 
 from tests.workflow.conftest import MINI, planned, snakemake, write_config
@@ -7,23 +10,39 @@ from tests.workflow.conftest import MINI, planned, snakemake, write_config
 EXTRA = ["entropy", "bars", "classmeans", "distances"]
 
 
-def test_sweep_and_extra_figures(finished):
-    changes = {"runs": ["hard", "ols"], "sweep": {"lr": [1, 3]}, "figures": {"tsne_points": 50, "extra": EXTRA, "class": "3"}}
+def test_sweep_and_extra_figures(finished, tmp_path):
+    finished = Path(shutil.copytree(finished, tmp_path / "calibench"))
+    changes = {
+        "runs": ["hard", "ols"],
+        "sweep": {"lr": [1, 3]},
+        "figures": {"tsne_points": 50, "extra": EXTRA, "class": "digit-3"},
+    }
     config = write_config(finished, "swept.yaml", **changes)
     plan = planned(snakemake(finished, "-n", "--configfile", config))
     assert plan["train_hard"] == plan["train_ols"] == 1  # the runs at factor 1 are those that are finished
     assert all(plan[f"figure_{kind}"] == 1 for kind in EXTRA)
     assert plan["gradient_norms"] == plan["confusions"] == plan["sweep"] == 1
-    names = [f"figures/{kind}-digits-resnet18.png" for kind in EXTRA] + ["sweep.csv", "gradients.csv", "confusions.csv"]
+    names = [f"figures/{kind}-digits-resnet18.png" for kind in EXTRA] + [
+        "sweep.csv",
+        "gradients.csv",
+        "confusions.csv",
+    ]
     snakemake(finished, *[f"results/mini/{name}" for name in names], "--configfile", config)
     swept, gradients, confused = (
         pd.read_csv(finished / "results/mini" / name, keep_default_na=False) for name in names[4:]
     )
-    assert list(zip(swept["regime"], swept["factor"], strict=True)) == [("hard", 1), ("hard", 3), ("ols", 1), ("ols", 3)]
+    assert list(zip(swept["regime"], swept["factor"], strict=True)) == [
+        ("hard", 1),
+        ("hard", 3),
+        ("ols", 1),
+        ("ols", 3),
+    ]
     assert list(swept.groupby("regime")["chosen"].agg(lambda c: (c == "yes").sum())) == [1, 1]
     ratios = gradients.set_index(["regime", "variant"])["gradient_ratio"]
     assert abs(ratios["hard", ""] - 1) < 1e-6 and 0 < ratios["ols", ""] < 1
-    assert set(confused["variant"]) == {"", "+lr3"} and set(confused["class"]) <= {str(d) for d in range(10)}
+    assert set(confused["variant"]) == {"", "+lr3"} and set(confused["class"]) <= {
+        f"digit-{d}" for d in range(10)
+    }
     for name in names[:4]:
         assert (finished / "results/mini" / name).stat().st_size > 10_000
 

@@ -115,7 +115,9 @@ def _add_sweep(config: dict[str, Any]) -> None:
     for factor in config["sweep"]["lr"]:
         variant = {"train": {"lr_factor": factor}}
         if config["variants"].setdefault(lr_variant(factor), variant) != variant:
-            raise UserError(f"config: variants: '{lr_variant(factor)}' is a name that sweep: lr needs; rename yours")
+            raise UserError(
+                f"config: variants: '{lr_variant(factor)}' is a name that sweep: lr needs; rename yours"
+            )
 
 
 def read(*paths: str | Path) -> dict[str, Any]:

@@ -15,7 +15,17 @@ from calibench.figures import read_classes
 from calibench.files import write_csv
 
 KEYS = ["dataset", "backbone", "regime", "variant"]
-COLUMNS = [*KEYS, "class", "images", "accuracy", "correct_updates", "rank", "taken_for", "share", "soft_label"]
+COLUMNS = [
+    *KEYS,
+    "class",
+    "images",
+    "accuracy",
+    "correct_updates",
+    "rank",
+    "taken_for",
+    "share",
+    "soft_label",
+]
 
 
 def confusion_counts(run_dir: Path, checkpoint: str, k: int) -> np.ndarray:
@@ -71,7 +81,9 @@ def collect(run_dirs: Sequence[Path], classes: dict[str, Path], checkpoint: str,
     rows = []
     for key, paths in groups.items():
         if key[0] not in classes:
-            raise UserError(f"{paths[0]}: the classes of '{key[0]}' are not given; pass --classes {key[0]}=classes.csv")
+            raise UserError(
+                f"{paths[0]}: the classes of '{key[0]}' are not given; pass --classes {key[0]}=classes.csv"
+            )
         rows += rows_of(paths, checkpoint, list(read_classes(classes[key[0]])), top)
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -80,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = argparse.ArgumentParser(prog="calibench.confusions", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="CSV to write")
-    parser.add_argument("--classes", action="append", required=True, metavar="DATASET=CSV", help="classes.csv of a data set")
+    parser.add_argument(
+        "--classes", action="append", required=True, metavar="DATASET=CSV", help="classes.csv of a data set"
+    )
     parser.add_argument("--checkpoint", default="top1")
     parser.add_argument("--top", type=int, default=3, help="so many other classes for each class")
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR")

@@ -36,8 +36,12 @@ def draw_entropy(args: argparse.Namespace) -> Any:
     if "matrix_entropy" in history:
         history = history.dropna(subset=["matrix_entropy"])
     if "matrix_entropy" not in history or history.empty:
-        raise UserError(f"{args.run_dirs[0]}: no matrix_entropy in history.jsonl; this figure is for regimes that learn a matrix")
-    return entropy.draw(history, len(read_classes(args.classes)), titled(found, "learned matrices over the epochs"))
+        raise UserError(
+            f"{args.run_dirs[0]}: no matrix_entropy in history.jsonl; this figure is for regimes that learn a matrix"
+        )
+    return entropy.draw(
+        history, len(read_classes(args.classes)), titled(found, "learned matrices over the epochs")
+    )
 
 
 def draw_bars(args: argparse.Namespace) -> Any:
@@ -55,7 +59,9 @@ def draw_bars(args: argparse.Namespace) -> Any:
         if soft is not None:
             rows[head] = soft[target]
     if not rows:
-        raise UserError("bars: none of the runs has a soft label of a class (hard, ls, ols and the like); leave it out of figures: extra")
+        raise UserError(
+            "bars: none of the runs has a soft label of a class (hard, ls, ols and the like); leave it out of figures: extra"
+        )
     return bars.draw(rows, labels, target, titled(found, "training targets of the last epoch"))
 
 
@@ -63,7 +69,9 @@ def _class_shown(args: argparse.Namespace, labels: list[str]) -> int:
     """The class asked for, else the one whose test images the first run takes most for one other class."""
     if args.class_name is not None:
         if args.class_name not in labels:
-            raise UserError(f"figures: class: there is no class '{args.class_name}'; there are: {', '.join(labels[:20])}")
+            raise UserError(
+                f"figures: class: there is no class '{args.class_name}'; there are: {', '.join(labels[:20])}"
+            )
         return labels.index(args.class_name)
     logits, targets = _split_logits(args.run_dirs[0], args.checkpoint, "test")
     confused = np.zeros((len(labels), len(labels)))
@@ -82,7 +90,9 @@ def draw_classmeans(args: argparse.Namespace) -> Any:
     for path, head in zip(args.run_dirs, heads(found), strict=True):
         logits, targets = _split_logits(path, args.checkpoint, args.split)
         means[head] = classmeans.class_means(logits, targets, len(labels))
-    what = titled(found, f"mean output probabilities of each class, {args.split}, checkpoint {args.checkpoint}")
+    what = titled(
+        found, f"mean output probabilities of each class, {args.split}, checkpoint {args.checkpoint}"
+    )
     return matrix.draw(means, labels, what, what="mean output")
 
 

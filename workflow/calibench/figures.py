@@ -271,7 +271,9 @@ def parser() -> argparse.ArgumentParser:
         if kind == "distances":
             sub.add_argument("--split", default="train", choices=["train", "val", "test"])
         if kind == "bars":
-            sub.add_argument("--class", dest="class_name", help="name of the class (default: the most confused)")
+            sub.add_argument(
+                "--class", dest="class_name", help="name of the class (default: the most confused)"
+            )
             sub.add_argument("--checkpoint", default="top1")
         if kind in ("reliability", "retention", "density", "classmeans"):
             sub.add_argument("--split", default="test", choices=["select", "calibrate", "test"])

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 
-def soft_labels(regime: str, settings: dict[str, Any], state: dict[str, np.ndarray], k: int) -> np.ndarray | None:
+def soft_labels(
+    regime: str, settings: dict[str, Any], state: dict[str, np.ndarray], k: int
+) -> np.ndarray | None:
     """Training targets (K, K) float64 of a finished run, row = class of the image; None where it has none.
 
     OLS and its controls: α·onehot + (1-α)·S (with ``weights: sum`` half of each), S of the last epoch. LS++ and its

@@ -48,7 +48,9 @@ def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     scores = test.pivot_table(index=[*KEYS, "factor"], columns="metric", values="value").add_prefix("test_")
     order = {base: i for i, (base, _) in enumerate(settings["runs"].values())}
     out = found.merge(scores.reset_index(), on=[*KEYS, "factor"], how="left")
-    out = out.sort_values([*KEYS[:2], "base", "factor"], key=lambda c: c.map(order) if c.name == "base" else c)
+    out = out.sort_values(
+        [*KEYS[:2], "base", "factor"], key=lambda c: c.map(order) if c.name == "base" else c
+    )
     best = out.groupby(KEYS)["mean"].transform("idxmin")
     out["chosen"] = np.where(out.index == best, "yes", "no")
     ends = out.groupby(KEYS)["factor"].transform("min"), out.groupby(KEYS)["factor"].transform("max")
@@ -63,7 +65,9 @@ def _common_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _named(out: pd.DataFrame, measure: str) -> pd.DataFrame:
     parts = out["base"].str.partition("+")
-    out = out.assign(regime=parts[0], variant=parts[1] + parts[2]).rename(columns={"mean": measure, "count": "seeds"})
+    out = out.assign(regime=parts[0], variant=parts[1] + parts[2]).rename(
+        columns={"mean": measure, "count": "seeds"}
+    )
     tested = [f"test_{m}" for m in TEST if f"test_{m}" in out]
     first = ["dataset", "backbone", "regime", "variant", "factor", "seeds", measure, "chosen", "at_edge"]
     return out[first + tested].reset_index(drop=True)

@@ -217,7 +217,9 @@ def figure_kinds():
 
 def bars_options():
     name = config["figures"]["class"]
-    return f"--checkpoint {config['tables']['checkpoint']}" + (f" --class {shlex.quote(name)}" if name else "")
+    return f"--checkpoint {config['tables']['checkpoint']}" + (
+        f" --class {shlex.quote(name)}" if name else ""
+    )
 
 
 FIGURES = [

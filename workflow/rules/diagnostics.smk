@@ -30,7 +30,9 @@ rule confusions:
         "../../envs/analyse.yaml"
     params:
         checkpoint=config["tables"]["checkpoint"],
-        classes=[f"--classes {dataset}=results/store/{store}/classes.csv" for store, dataset in STORES.items()],
+        classes=[
+            f"--classes {dataset}=results/store/{store}/classes.csv" for store, dataset in STORES.items()
+        ],
         code=clear(code.of_modules, "calibench.confusions"),
     shell:
         "stage {log} calibench.confusions --out {output} --checkpoint {params.checkpoint} {params.classes}"

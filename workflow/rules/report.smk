@@ -2,7 +2,16 @@ rule report:
     input:
         numbers=expand(
             f"{EXPERIMENT}/{{table}}.csv",
-            table=["metrics", "posthoc", "strata", "intervals", "contrasts", "published_audit", "gradients", "confusions"]
+            table=[
+                "metrics",
+                "posthoc",
+                "strata",
+                "intervals",
+                "contrasts",
+                "published_audit",
+                "gradients",
+                "confusions",
+            ]
             + (["sweep"] if config["sweep"]["lr"] else []),
         ),
         tables=rules.tables.output,

@@ -40,7 +40,9 @@ def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str) -> Figu
     image = None
     for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):
         shown = np.ma.masked_invalid(np.where(off, matrix, np.nan))
-        image = axis.imshow(shown, vmin=low, vmax=high, cmap=colours, interpolation="nearest", rasterized=True)
+        image = axis.imshow(
+            shown, vmin=low, vmax=high, cmap=colours, interpolation="nearest", rasterized=True
+        )
         spread = np.nanstd(matrix[off]) / np.nanmean(matrix[off])
         axis.set_title(f"{style.short(head, 28)}\ndeviation over mean {spread:.3f}", fontsize=9)
         ticks(axis, labels, "class", "class")

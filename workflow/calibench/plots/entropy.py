@@ -31,12 +31,16 @@ def draw(history: pd.DataFrame, classes: int, title: str) -> Figure:
             for j, (_, one) in enumerate(history[history["run"] == run].groupby("seed")):
                 colour, marker = style.look(i)
                 name = style.short(run, 32) if j == 0 else None
-                axis.plot(one["epoch"], one[column], color=colour, marker=marker, markersize=3, lw=1.2, label=name)
+                axis.plot(
+                    one["epoch"], one[column], color=colour, marker=marker, markersize=3, lw=1.2, label=name
+                )
         axis.set(xlabel="epoch", ylabel=PANELS[column])
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
         if column == "matrix_entropy":
-            axis.axhline(math.log(classes), color="#666666", linestyle="--", linewidth=0.9, label="uniform (ln K)")
+            axis.axhline(
+                math.log(classes), color="#666666", linestyle="--", linewidth=0.9, label="uniform (ln K)"
+            )
         axis.set_ylim(bottom=0)
     style.legend_below(figure, *axes[0].get_legend_handles_labels())
     style.headline(figure, title)
