@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -75,8 +76,9 @@ def test_kill_9_releases_the_gpu(hold):
 def test_waiting_is_said(hold, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr(device, "POLL_SECONDS", 0.05)
-    claimed(hold("one,two", 1.5))
-    claimed(hold("one,two", 1.5))
+    both = [hold("one,two", 600) for _ in range(2)]
+    assert {claimed(process)[0] for process in both} == {"one", "two"}
+    threading.Timer(0.3, both[0].kill).start()
     with device.claim_gpu(["one", "two"], tmp_path) as index:
         assert index in (0, 1)
     assert caplog.text.count("all 2 visible GPUs are taken by other runs; waiting for one") == 1

@@ -12,6 +12,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a page per font that a PDF embeds
     try:
         main(argv)
     except UserError as error:
