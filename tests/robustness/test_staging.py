@@ -134,7 +134,9 @@ def a_disk_that_fills(node, monkeypatch):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_what_stands_in_the_way_is_one_line_and_the_shared_file(images, node, monkeypatch, caplog, obstacle, why):
+def test_what_stands_in_the_way_is_one_line_and_the_shared_file(
+    images, node, monkeypatch, caplog, obstacle, why
+):
     obstacle(node, monkeypatch)
     assert staging.stage(images) == images
     (record,) = caplog.records

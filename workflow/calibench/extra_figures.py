@@ -62,7 +62,7 @@ def draw_bars(args: argparse.Namespace) -> Any:
         raise UserError(
             "bars: none of the runs has a soft label of a class (hard, ls, ols and the like); leave it out of figures: extra"
         )
-    return bars.draw(rows, labels, target, titled(found, "training targets of the last epoch"))
+    return bars.draw(rows, labels, target, titled(found, "training targets after the last epoch"))
 
 
 def _class_shown(args: argparse.Namespace, labels: list[str]) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench import config as configuration
+from calibench.backbone_names import check_backbone
 from calibench.catalog import catalog
 from calibench.errors import UserError
 from calibench.files import canonical, read_json
@@ -159,6 +160,8 @@ def check_all(config: dict[str, Any]) -> None:
                 raise UserError(
                     f"config: statistics: contrasts: '{run}' is not among runs; add it there or leave it out"
                 )
+    for backbone in config["backbones"]:
+        check_backbone(backbone)
     for run in run_names(config):
         check_run(config, run)
         for backbone in config["backbones"]:

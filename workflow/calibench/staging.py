@@ -64,7 +64,9 @@ def _alone(path: Path) -> Iterator[None]:
 def _copy(images: Path, copy: Path) -> None:
     need, free = images.stat().st_size, shutil.disk_usage(copy.parent).free
     if free < SPARE * need:
-        raise _CannotStage(f"{copy.parent} has {free / 2**20:.0f} MB free, the store needs {need / 2**20:.0f}")
+        raise _CannotStage(
+            f"{copy.parent} has {free / 2**20:.0f} MB free, the store needs {need / 2**20:.0f}"
+        )
     with atomic_path(copy) as part:
         shutil.copyfile(images, part)
         if part.stat().st_size != need:

@@ -23,6 +23,16 @@ BACKBONES = {
     "vgg19": "VGG-19",
     "vgg19_bn": "VGG-19 (BN)",
     "densenet121": "DenseNet-121",
+    "resnet29": "ResNet-29",
+    "resnet56": "ResNet-56",
+    "resnet74": "ResNet-74",
+    "resnet110": "ResNet-110",
+    "resnext29_2x64d": "ResNeXt-29 (2x64d)",
+    "resnext29_32x4d": "ResNeXt-29 (32x4d)",
+    "lenet": "LeNet",
+    "alexnet": "AlexNet",
+    "shufflenet_v2_x1_0": "ShuffleNetV2",
+    "efficientnet_b7": "EfficientNet-B7",
 }
 PUBLISHED_AS = {"vgg19_bn": "vgg19"}  # the paper does not say with or without batch norm
 METRICS = {  # header, factor, decimals

@@ -76,6 +76,18 @@ def gradients(experiment: Experiment) -> Html:
     return _csv(experiment, "gradients.csv", "Gradient norms", GRADIENTS)
 
 
+def sweep(experiment: Experiment) -> Html:
+    """sweep.csv: learning rates tried for each regime and the one validation prefers."""
+    text = "Each run at several learning rates; the choice is by NLL on the selection half of validation."
+    return _csv(experiment, "sweep.csv", "Learning-rate sweep", text)
+
+
+def confusions(experiment: Experiment) -> Html:
+    """confusions.csv: what each class's learned soft label gives its mass to."""
+    text = "The largest entries beside the diagonal of each learned label matrix."
+    return _csv(experiment, "confusions.csv", "Largest confusions in the learned labels", text)
+
+
 def published_audit(experiment: Experiment) -> Html:
     """published_audit.csv: every published row, and our own, against every identity."""
     path = experiment.folder / "published_audit.csv"

@@ -1,0 +1,15 @@
+import pytest
+import torchvision
+
+from calibench import backbone_names, backbones
+from calibench.errors import UserError
+
+
+def test_known_names_are_those_that_can_be_built():
+    registered = set(torchvision.models.list_models(module=torchvision.models))
+    assert backbone_names.known() == registered | set(backbones.NETWORKS)
+
+
+def test_a_wrong_name_gets_a_suggestion():
+    with pytest.raises(UserError, match="no backbone 'resnet500'; did you mean .*resnet50"):
+        backbone_names.check_backbone("resnet500")
