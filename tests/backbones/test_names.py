@@ -1,6 +1,5 @@
 import pytest
 import torchvision
-
 from calibench import backbone_names, backbones
 from calibench.errors import UserError
 
