@@ -80,3 +80,13 @@ def test_what_dense_cannot_use_is_said():
         build("zipf", 5)(logits, targets)
     with pytest.raises(UserError, match="takes 12 inputs and the feature map has 3 channels"):
         build("zipf", 5)(logits, targets, feature_map=torch.zeros(7, 3, 2, 2), classifier=nn.Linear(12, 5))
+
+
+def test_a_feature_map_from_autocast_meets_a_classifier_in_float32():
+    """The trainer computes the loss outside autocast, with the map that a bf16 pass left."""
+    feature_map, head = torch.randn(4, 8, 2, 2), torch.nn.Linear(8, 3)
+    logits, targets = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    regime = build("zipf", 3, mode="dense")
+    rounded = regime.loss(logits, targets, feature_map=feature_map.bfloat16(), classifier=head)
+    exact = regime.loss(logits, targets, feature_map=feature_map.bfloat16().float(), classifier=head)
+    assert torch.equal(rounded, exact)

@@ -84,7 +84,7 @@ def votes(feature_map: Tensor | None, classifier: nn.Module | None, num_classes:
         )
     was_training = classifier.training
     classifier.eval()  # a dropout would make the ranks random
-    positions = classifier(feature_map.detach().permute(0, 2, 3, 1).reshape(-1, channels))
+    positions = classifier(feature_map.detach().float().permute(0, 2, 3, 1).reshape(-1, channels))
     classifier.train(was_training)
     choice = positions.argmax(dim=1).view(batch, -1)
     counts = torch.zeros(batch, num_classes, device=feature_map.device)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -36,7 +37,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors as safetensors, atomically."""
     plain = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
     with atomic_path(path) as part:
-        save_file(plain, part)
+        try:
+            save_file(plain, part)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 class CheckpointFolder:
@@ -53,7 +57,13 @@ class CheckpointFolder:
         self.state_file = self.folder / "state.pt"
         self.history_file = self.folder / "history.jsonl"
         self.finished = self.folder / "finished"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "lock").touch()
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.folder}: {error.strerror}; free space or fix the permissions, then start again"
+            ) from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -78,8 +88,11 @@ class CheckpointFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the state (tensors, numbers and strings only) atomically."""
-        with atomic_path(self.state_file) as part:
-            torch.save({**state, "settings": self.hash}, part)
+        with atomic_path(self.state_file) as part, open(part, "wb") as stream:
+            try:
+                torch.save({**state, "settings": self.hash}, stream)
+            except RuntimeError as error:  # what torch makes of a failed write
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
     def load(self) -> dict[str, Any] | None:
         """The last state, or None if there is none of these settings.
