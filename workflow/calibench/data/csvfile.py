@@ -14,6 +14,8 @@ import pyarrow.csv
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
+csv.field_size_limit(1 << 30)  # Python's limit would hide the line of an overlong field; listing has its own
+HEAD = 1 << 20  # bytes in which the first line must end
 COLUMNS = ("filename", "label", "split", "group", "stratum")
 
 
@@ -69,7 +71,7 @@ def read_utf8(path: Path) -> bytes:
 
 def _head(data: bytes, delimiter: str, count: int = 2) -> list[list[str]]:
     """The first records, from at most the first megabyte (a header is never longer)."""
-    text = io.StringIO(data[: 1 << 20].decode("utf-8", errors="ignore"), newline="")
+    text = io.StringIO(data[:HEAD].decode("utf-8", errors="ignore"), newline="")
     records = (record for record in csv.reader(text, delimiter=delimiter) if record)
     return [record for record, _ in zip(records, range(count), strict=False)]
 
@@ -124,6 +126,8 @@ def read_table(
     head = _head(data, delimiter)
     if not head:
         raise UserError(f"{path} is empty; it needs a header ({','.join(required)}) and one row per image")
+    if len(head) == 1 and len(data) > HEAD:
+        raise UserError(f"{path}, line 1: no end within {HEAD} bytes; is a quote left open, or the file no list?")
     bare = headless and delimiter == ";" and "filename" not in head[0] and len(head[0]) == 2
     names = ["filename", "label"] if bare else _header(path, head, required)
     if len(head) + bare < 2:
@@ -143,6 +147,8 @@ def read_table(
         )
     except (pd.errors.ParserError, ValueError) as error:
         _check_widths(path, data, delimiter, len(names))
+        if "EOF inside string" in str(error):
+            raise UserError(f"{path}: a quote is opened and never closed; close or remove it") from error
         raise UserError(f"{path} cannot be parsed: {error}") from error
     frame = frame.iloc[0 if bare else 1 :].reset_index(drop=True)
     if len(head[1 - bare]) != len(names) or (frame[len(names) - 1] == "").any():

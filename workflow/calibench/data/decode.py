@@ -58,7 +58,7 @@ def to_uint8(image: np.ndarray, window: Sequence[float] | None = None) -> np.nda
     With a window, 8-bit images are windowed too. Values outside are clipped; rounding is to nearest.
 
     Raises:
-        Unreadable: more than 8 bits and no window (guessing one would make 12-bit data near-black).
+        Unreadable: more than 8 bits and no window (guessing one would make 12-bit data near-black), or NaN.
     """
     if window is None:
         if image.dtype != np.uint8:
@@ -66,9 +66,11 @@ def to_uint8(image: np.ndarray, window: Sequence[float] | None = None) -> np.nda
                 f"{image.dtype} pixels need an explicit window; set store.window: [lowest, highest]"
             )
         return image
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise Unreadable("pixels that are not finite numbers (NaN or infinity)")
     low, high = window
     scaled = (image.astype(np.float32) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
 def to_colour(image: np.ndarray, colour: str) -> np.ndarray:

@@ -1,7 +1,9 @@
 """From list files to one checked table: filename, label, target, split, group, stratum."""
 
 import logging
+import os
 import posixpath
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,8 @@ LIST_COLUMNS = ["filename", "label", "target", "split", "group", "stratum"]
 SPLITS = ("train", "val", "test")
 ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 Where = Callable[[int], str]
+LONGEST = 4096  # characters of a filename (Linux's limit of a path) or a label
+SHOWN = 80  # characters of them in a message
 
 
 def root_of(settings: dict[str, Any]) -> Path:
@@ -32,7 +36,7 @@ def root_of(settings: dict[str, Any]) -> Path:
     if not settings.get("root"):
         raise UserError(f"{key} is not set; set it to the folder that holds the images")
     root = Path(settings["root"]).expanduser()
-    if not (root.is_dir() or (settings["format"] == "npz" and root.is_file())):
+    if not (os.path.isdir(root) or (settings["format"] == "npz" and os.path.isfile(root))):
         hint = f" ({radimagenet.ACCESS})" if settings["format"] == "radimagenet" else ""
         raise UserError(f"{key} is {root}, which is not there; set it to where the images are{hint}")
     return root
@@ -133,6 +137,8 @@ def check_text(frame: pd.DataFrame, where: Where) -> None:
             "'..' leaves the dataset's root; name files inside it",
         ),
         (name.str.endswith("/"), "a folder, not a file; name the image"),
+        (name.str.len() > LONGEST, f"a filename of more than {LONGEST} characters; is a quote left open?"),
+        (label.str.len() > LONGEST, f"a label of more than {LONGEST} characters; is a quote left open?"),
         (
             name.str.contains(r"[\x00-\x1f]", regex=True) | label.str.contains(r"[\x00-\x1f]", regex=True),
             "a control character; remove it",
@@ -141,7 +147,8 @@ def check_text(frame: pd.DataFrame, where: Where) -> None:
     for mask, what in rules:
         row = _first(mask)
         if row is not None:
-            raise UserError(f"{where(row)}: {what} (filename {name[row]!r}, label {label[row]!r})")
+            shown = f"filename {name[row][:SHOWN]!r}, label {label[row][:SHOWN]!r}"
+            raise UserError(f"{where(row)}: {what} ({shown})")
 
 
 def tidy_paths(frame: pd.DataFrame) -> None:
@@ -238,13 +245,23 @@ def warn_of_leaks(frame: pd.DataFrame) -> None:
         )
 
 
+def _problem(path: Path) -> str:
+    """What is wrong with the place of an image, ``''`` if nothing."""
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else "is not a file"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
 def check_first_images(frame: pd.DataFrame, settings: dict[str, Any], root: Path) -> None:
     """Look whether the first image of each split is there (never at all of them: listing must stay cheap)."""
     for split in SPLITS:
         name = frame["filename"].iloc[_first(frame["split"] == split)]
-        if not (root / name).is_file():
+        if problem := _problem(root / name):
             raise UserError(
-                f"image {root / name} is missing; set datasets.{settings['name']}.root to the folder that "
+                f"image {root / name} {problem}; set datasets.{settings['name']}.root to the folder that "
                 f"the paths in the list are relative to (it is {root})"
             )
 

@@ -155,6 +155,7 @@ class CheckpointFolder:
         aside = self.folder / ".finished"
         shutil.rmtree(aside, ignore_errors=True)
         _link_tree(self.folder.parent, aside)
+        shutil.rmtree(self.finished, ignore_errors=True)  # of other settings
         os.replace(aside, self.finished)
         for file in self.folder.glob("*.*"):
             if file.is_file():

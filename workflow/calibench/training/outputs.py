@@ -98,6 +98,12 @@ def write_indices(run_dir: Path, index: pd.DataFrame) -> None:
         files.write_csv(part, run_dir / "predictions" / f"{split}.csv")
 
 
+def _copy_predictions(folder: Path, source: str, target: str) -> None:
+    for split in ("val", "test"):
+        with files.atomic_path(folder / target / f"{split}.npy") as part:
+            shutil.copyfile(folder / source / f"{split}.npy", part)
+
+
 def write_all_predictions(
     run_dir: Path,
     model: Classifier,
@@ -115,8 +121,7 @@ def write_all_predictions(
         epoch = epochs[which]
         model.load_state_dict(weights[which])
         if epoch in done:
-            source = run_dir / "predictions" / done[epoch]
-            shutil.copytree(source, run_dir / "predictions" / which, dirs_exist_ok=True)
+            _copy_predictions(run_dir / "predictions", done[epoch], which)
         else:
             kept[epoch] = write_predictions(run_dir, which, model, splits, settings)
             done[epoch] = which

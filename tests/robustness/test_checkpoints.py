@@ -1,0 +1,151 @@
+"""Damaged and hostile checkpoints, weights and settings files: nothing is unpickled, nothing is written over."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from calibench import config, models
+from calibench.errors import UserError
+from calibench.training.checkpoint import CheckpointFolder
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.robustness.conftest import one_sentence, stage
+from tests.training.conftest import make_settings, start, write_store
+
+SETTINGS = make_settings("ols", "mobilenet_v2", train={"epochs": 2, "checkpoint_minutes": 1e-9})
+FULL = {"input": "full", "dropout": None, "batch_norm_momentum": None, "zero_init_residual": False}
+
+
+class Bomb:
+    """What would run if anything were unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.mark}",))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    counts = {"train": 40, "select": 12, "calibrate": 9, "test": 15}
+    return write_store(tmp_path_factory.mktemp("data") / "store", counts)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Bytes of a checkpoint as the trainer writes them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = CheckpointFolder(Path(name), SETTINGS)
+        folder.save({"model": {"weight": torch.ones(3, 3)}, "progress": {"epoch": 2, "best": {}}, "history": []})
+        return folder.state_file.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["pickle-bomb", "cut-in-half", "zero-bytes", "not-a-checkpoint", "other-model"])
+def test_resuming_from_a_bad_checkpoint(store, tmp_path, damage):
+    """The training stage stops with the file's name and what to delete; the file stays as it is."""
+    process = start(SETTINGS, store, tmp_path)
+    state = tmp_path / "checkpoint/state.pt"
+    while not state.exists() and process.poll() is None:
+        pass
+    process.kill()
+    process.communicate()
+    data = state.read_bytes()
+    if damage == "pickle-bomb":
+        torch.save({"settings": "x", "model": Bomb(tmp_path / "exploded")}, state)
+    elif damage == "cut-in-half":
+        state.write_bytes(data[: len(data) // 2])
+    elif damage == "other-model":
+        loaded = torch.load(state, weights_only=True)
+        loaded["model"].pop(next(iter(loaded["model"])))
+        torch.save(loaded, state)
+    else:
+        state.write_bytes(b"" if damage == "zero-bytes" else b"something else")
+    before = state.read_bytes()
+    import json
+
+    arguments = ["--settings", json.dumps(SETTINGS), "--store", str(store), "--run-dir", str(tmp_path)]
+    said = one_sentence(stage("train", *arguments))
+    assert str(state) in said and f"delete {tmp_path / 'checkpoint'} to train this run from its start" in said
+    assert state.read_bytes() == before
+    assert not (tmp_path / "exploded").exists() and not (tmp_path / "run.json").exists()
+
+
+def load(data: bytes):
+    """A checkpoint folder whose state is these bytes, loaded; and that nothing else was written."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = CheckpointFolder(Path(name), SETTINGS)
+        folder.state_file.write_bytes(data)
+        try:
+            return folder.load()
+        except UserError as error:
+            assert "\n" not in str(error)
+            assert folder.state_file.read_bytes() == data
+        finally:
+            assert not list(Path(name).rglob("*.part"))
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_damage_is_a_user_error_or_a_state(whole, data):
+    """Bytes changed, cut out, or put in anywhere of a real checkpoint: an error, a whole state, or one set aside."""
+    at = data.draw(st.integers(0, len(whole)))
+    length = data.draw(st.integers(0, 64))
+    put = data.draw(st.binary(max_size=64))
+    found = load(whole[:at] + put + whole[at + length :])
+    assert found is None or set(found) == {"model", "progress", "history", "settings"}
+
+
+@settings(max_examples=150)
+@given(st.binary(max_size=300))
+@example(b"\x80\x02cos\nsystem\n(S'exit 1'\ntR.")
+@example(b"\x80\x04\x95")
+@example(b"PK\x03\x04")
+def test_any_bytes_are_a_user_error(data):
+    assert load(data) is None
+
+
+@pytest.mark.parametrize("kind", ["pickle-bomb", "text", "empty", "missing"])
+def test_pretrained_weights(tmp_path, kind):
+    path = tmp_path / "weights.pth"
+    if kind == "pickle-bomb":
+        torch.save({"layer": Bomb(tmp_path / "exploded")}, path)
+    elif kind != "missing":
+        path.write_bytes(b"no weights" if kind == "text" else b"")
+    model = models.build("resnet18", 2, FULL)
+    with pytest.raises(UserError, match=r"weights\.pth") as error:
+        models.load_pretrained(model, path)
+    assert "\n" not in str(error.value) and not (tmp_path / "exploded").exists()
+
+
+CONFIGS = {
+    "python-object": ('name: !!python/object/apply:os.system ["touch exploded"]\n', "is not plain YAML"),
+    "open-bracket": ("runs: [hard\n", "is not plain YAML"),
+    "not-utf-8": (b"name: caf\xe9\n", "is not plain YAML"),
+    "a-list": ("- hard\n", "expected keys and values at the top level"),
+    "wrong-type": ("name: x\ndatasets: 3\nbackbones: [resnet18]\nruns: [hard]\n", "config: datasets: 3 is not of type"),
+    "text-for-a-number": (
+        "name: x\ndatasets: {d: {root: .}}\nbackbones: [resnet18]\nruns: [hard]\ntrain: {lr: 1e-4}\n", "YAML wants a dot in it",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "sentence"), CONFIGS.values(), ids=CONFIGS)
+def test_config(tmp_path, text, sentence):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as error:
+        config.read(path)
+    assert sentence in str(error.value) and "\n" not in str(error.value)
+    said = one_sentence(stage("config", str(path), cwd=tmp_path))
+    assert sentence in said and not (tmp_path / "exploded").exists()
+
+
+def test_snakemake_never_builds_objects_from_a_config(run_snakemake, checkout):
+    (checkout / "evil.yaml").write_text(CONFIGS["python-object"][0])
+    done = run_snakemake("-n", "--configfile", "evil.yaml", check=False)
+    assert done.returncode and "Config file is not valid JSON or YAML" in done.stdout
+    assert not (checkout / "exploded").exists()

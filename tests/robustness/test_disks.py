@@ -1,0 +1,119 @@
+"""Full and read-only disks, interrupted stages: one sentence, no half-written file, and the same command goes on."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import clean_environment
+from tests.robustness.conftest import one_sentence, stage
+from tests.training.conftest import WORKFLOW, contents, make_settings, write_store
+
+SETTINGS = make_settings("ols", "mobilenet_v2", train={"epochs": 2, "checkpoint_minutes": 1e-9})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    counts = {"train": 40, "select": 12, "calibrate": 9, "test": 15}
+    return write_store(tmp_path_factory.mktemp("data") / "store", counts)
+
+
+def train_arguments(store, run_dir):
+    given = ["--settings", json.dumps(SETTINGS), "--store", str(store), "--run-dir", str(run_dir)]
+    return ["train", *given, "--threads", "1"]
+
+
+def half_written(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.name.endswith(".part")]
+
+
+def test_disk_full_while_storing(dataset, small_disk):
+    dataset.write_lists()
+    dataset.sample()
+    disk = small_disk("200k")
+    arguments = [a.replace(str(dataset.folder / "images.npy"), str(disk / "images.npy")) for a in dataset.arguments(size=256)]
+    said = one_sentence(stage("store", *arguments))
+    assert f"cannot write {disk / 'images.npy'}: No space left on device; free space" in said
+    assert not list(disk.iterdir())
+
+
+def limit_files(size):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+def test_quota_reached_while_storing(dataset):
+    """As a full disk, for those who cannot mount one: files may not grow beyond 100 kB."""
+    dataset.write_lists()
+    dataset.sample()
+    said = one_sentence(stage("store", *dataset.arguments(size=256), preexec_fn=limit_files(100_000)))
+    assert "images.npy: File too large; free space" in said
+    assert dataset.left_nothing()
+
+
+def test_quota_reached_while_checkpointing(store, tmp_path):
+    said = one_sentence(stage(*train_arguments(store, tmp_path), preexec_fn=limit_files(1_000_000)))
+    assert "cannot write" in said and "checkpoint" in said and "free space" in said
+    assert not half_written(tmp_path) and not list(tmp_path.rglob("state.pt"))
+
+
+@pytest.mark.parametrize("room", ["14m", "30m", "62m"], ids=["first-checkpoint", "best-weights", "outputs"])
+def test_disk_full_while_training(store, tmp_path, small_disk, room):
+    """Whatever could not be written, after making room the same command ends with the weights of a quiet run."""
+    disk = small_disk(room)
+    said = one_sentence(stage(*train_arguments(store, disk)))
+    assert f"cannot write {disk}" in said and "free space" in said
+    assert not half_written(disk) and not (disk / "run.json").exists()
+    small_disk("300m")
+    assert stage(*train_arguments(store, disk)).returncode == 0
+    assert stage(*train_arguments(store, tmp_path / "quiet")).returncode == 0
+    assert contents(disk) == contents(tmp_path / "quiet")
+
+
+def test_read_only_results(store, dataset, small_disk):
+    disk = small_disk("1m")
+    small_disk("1m", "ro")
+    said = one_sentence(stage(*train_arguments(store, disk / "run")))
+    assert str(disk) in said and "Read-only file system; free space or fix the permissions" in said
+    dataset.write_lists()
+    out = ["--out-list", str(disk / "list.csv"), "--out-classes", str(disk / "classes.csv")]
+    said = one_sentence(stage("list", "--settings", json.dumps(dataset.settings), *out))
+    assert f"cannot write {disk / 'list.csv'}: Read-only file system" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; the read-only file system is tested instead")
+def test_forbidden_results(store, tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert "Permission denied" in one_sentence(stage(*train_arguments(store, tmp_path / "run")))
+
+
+def test_killed_store_leaves_no_final_name_and_runs_again(dataset):
+    """kill -9 in the middle; started again, it takes over nothing half-done."""
+    for i in range(300):
+        shutil.copy(dataset.root / "train0.png", dataset.add(f"more{i}.png"))
+    dataset.write_lists()
+    dataset.sample()
+    command = [sys.executable, "-m", "calibench.store", *dataset.arguments(size=2048)]
+    environment = clean_environment() | {"PYTHONPATH": str(WORKFLOW)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while not any(p.stat().st_size > 10_000_000 for p in dataset.folder.glob(".images.npy.*")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not any((dataset.folder / n).exists() for n in ("images.npy", "index.csv", "store.json"))
+    assert len(list(dataset.folder.glob(".images.npy.*.part"))) == 1
+    images, unreadable = dataset.build()
+    assert len(images) == 318 and not unreadable
+    assert not half_written(dataset.folder), "what the killed one left is cleared away"
