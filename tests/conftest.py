@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,18 @@ def pytest_runtest_setup(item):
             if marker == "slurm" and os.environ.get("CI"):
                 pytest.fail(why, pytrace=False)
             pytest.skip(why)
+
+
+@pytest.fixture(autouse=True)
+def own_process():
+    """A run that trains in this process sets signal handlers and torch's switches; put back what was."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+    if "torch" in sys.modules:
+        sys.modules["torch"].use_deterministic_algorithms(False)
 
 
 @pytest.fixture

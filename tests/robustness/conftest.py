@@ -63,7 +63,12 @@ class DataSet:
     def arguments(self, **settings) -> list[str]:
         """Arguments of the stage store."""
         given = self.settings | {"store": self.settings["store"] | settings}
-        files = {"sample": "sample.csv", "classes": "classes.csv", "out": "images.npy", "out-index": "index.csv"}
+        files = {
+            "sample": "sample.csv",
+            "classes": "classes.csv",
+            "out": "images.npy",
+            "out-index": "index.csv",
+        }
         files["out-report"] = "store.json"
         paths = [word for key, name in files.items() for word in (f"--{key}", str(self.folder / name))]
         return ["--settings", json.dumps(given), *paths, "--threads", "1"]
@@ -85,9 +90,9 @@ class DataSet:
 
     def left_nothing(self) -> bool:
         """No file of the store under a final name, none half-written."""
-        return not any((self.folder / n).exists() for n in ("images.npy", "index.csv", "store.json")) and not list(
-            self.folder.glob(".*")
-        )
+        return not any(
+            (self.folder / n).exists() for n in ("images.npy", "index.csv", "store.json")
+        ) and not list(self.folder.glob(".*"))
 
 
 @pytest.fixture

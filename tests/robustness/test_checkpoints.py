@@ -1,7 +1,9 @@
 """Damaged and hostile checkpoints, weights and settings files: nothing is unpickled, nothing is written over."""
 
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.robustness.conftest import one_sentence, stage
-from tests.training.conftest import make_settings, start, write_store
+from tests.training.conftest import make_settings, start, train, write_store
 
 SETTINGS = make_settings("ols", "mobilenet_v2", train={"epochs": 2, "checkpoint_minutes": 1e-9})
 FULL = {"input": "full", "dropout": None, "batch_norm_momentum": None, "zero_init_residual": False}
@@ -36,23 +38,35 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def killed(store, tmp_path_factory):
+    """Folder of a run that was killed after its first checkpoint."""
+    folder = tmp_path_factory.mktemp("killed")
+    process = start(SETTINGS, store, folder)
+    while not (folder / "checkpoint/state.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    return folder
+
+
+@pytest.fixture(scope="module")
 def whole():
     """Bytes of a checkpoint as the trainer writes them."""
     with tempfile.TemporaryDirectory() as name:
         folder = CheckpointFolder(Path(name), SETTINGS)
-        folder.save({"model": {"weight": torch.ones(3, 3)}, "progress": {"epoch": 2, "best": {}}, "history": []})
+        folder.save(
+            {"model": {"weight": torch.ones(3, 3)}, "progress": {"epoch": 2, "best": {}}, "history": []}
+        )
         return folder.state_file.read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["pickle-bomb", "cut-in-half", "zero-bytes", "not-a-checkpoint", "other-model"])
-def test_resuming_from_a_bad_checkpoint(store, tmp_path, damage):
+@pytest.mark.parametrize(
+    "damage", ["pickle-bomb", "cut-in-half", "zero-bytes", "not-a-checkpoint", "other-model"]
+)
+def test_resuming_from_a_bad_checkpoint(store, killed, tmp_path, damage):
     """The training stage stops with the file's name and what to delete; the file stays as it is."""
-    process = start(SETTINGS, store, tmp_path)
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     state = tmp_path / "checkpoint/state.pt"
-    while not state.exists() and process.poll() is None:
-        pass
-    process.kill()
-    process.communicate()
     data = state.read_bytes()
     if damage == "pickle-bomb":
         torch.save({"settings": "x", "model": Bomb(tmp_path / "exploded")}, state)
@@ -65,10 +79,9 @@ def test_resuming_from_a_bad_checkpoint(store, tmp_path, damage):
     else:
         state.write_bytes(b"" if damage == "zero-bytes" else b"something else")
     before = state.read_bytes()
-    import json
-
-    arguments = ["--settings", json.dumps(SETTINGS), "--store", str(store), "--run-dir", str(tmp_path)]
-    said = one_sentence(stage("train", *arguments))
+    with pytest.raises(UserError) as error:
+        train(SETTINGS, store, tmp_path)
+    said = str(error.value)
     assert str(state) in said and f"delete {tmp_path / 'checkpoint'} to train this run from its start" in said
     assert state.read_bytes() == before
     assert not (tmp_path / "exploded").exists() and not (tmp_path / "run.json").exists()

@@ -51,8 +51,14 @@ REFUSED = {
     "zero-bytes": (b"", "empty file"),
     "text": (b"<html>please log in</html>", "not an image"),
     "decompression-bomb": (bomb(), "2500000000 pixels, more than the limit"),
-    "16-bit": (encoded(GREY.astype(np.uint16) * 16), "uint16 pixels need an explicit window; set store.window"),
-    "nan": (encoded(np.full((SIZE, SIZE), np.nan, np.float32), ".tiff"), "float32 pixels need an explicit window"),
+    "16-bit": (
+        encoded(GREY.astype(np.uint16) * 16),
+        "uint16 pixels need an explicit window; set store.window",
+    ),
+    "nan": (
+        encoded(np.full((SIZE, SIZE), np.nan, np.float32), ".tiff"),
+        "float32 pixels need an explicit window",
+    ),
 }
 
 
@@ -61,7 +67,9 @@ def test_refused(dataset, data, why, caplog):
     """It stops the store, naming file, reason and the key that drops such files; with it, it is left out and listed."""
     dataset.add("odd.img", data)
     dataset.write_lists()
-    with pytest.raises(UserError, match=r"1 image\(s\) cannot be read, the first is odd\.img: .*unreadable to drop"):
+    with pytest.raises(
+        UserError, match=r"1 image\(s\) cannot be read, the first is odd\.img: .*unreadable to drop"
+    ):
         dataset.build()
     assert f"odd.img: {why}" in caplog.text
     assert dataset.left_nothing()
@@ -214,7 +222,9 @@ def test_nan_in_a_float_npz(dataset):
     npz(dataset, train_images=images)
     with pytest.raises(UserError, match="float32 pixels need an explicit window"):
         dataset.build()
-    with pytest.raises(UserError, match=r"the first is train/000005: pixels that are not finite numbers \(NaN"):
+    with pytest.raises(
+        UserError, match=r"the first is train/000005: pixels that are not finite numbers \(NaN"
+    ):
         dataset.build(window=[0, 1])
     assert dataset.left_nothing()
     assert len(dataset.build(window=[0, 1], unreadable="drop")[0]) == 23

@@ -1,6 +1,8 @@
 """A small store of real structure and settings that train in seconds."""
 
+import io
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibench import config, runs
+from calibench import train as stage
 
 from tests.conftest import clean_environment
 
@@ -48,7 +51,7 @@ def store(tmp_path_factory) -> Path:
 
 
 def make_settings(
-    run: str = "hard", backbone: str = "resnet18", seed: int = 0, **parts: Any
+    run: str = "hard", backbone: str = "resnet20", seed: int = 0, **parts: Any
 ) -> dict[str, Any]:
     """Settings of one run as the workflow would make them."""
     base = {
@@ -60,7 +63,7 @@ def make_settings(
         "train": {
             "epochs": 3,
             "batch_size": 10,
-            "lr": 0.02,
+            "lr": 0.1,
             "device": "cpu",
             "precision": "float32",
             "features": 7,
@@ -87,11 +90,20 @@ def start(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> s
 
 
 def train(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> str:
-    """Run the stage to its end; its log."""
-    process = start(settings, store, run_dir, *more)
-    log = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, log
-    return log
+    """Run the stage to its end, in this process (a new one spends seconds on imports); its log."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.getLogger("calibench")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        arguments = ["--settings", json.dumps(settings), "--store", str(store), "--run-dir", str(run_dir)]
+        stage.main([*arguments, "--threads", "1", *more])
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    return stream.getvalue()
 
 
 def contents(run_dir: Path) -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 """The size of a regime's gradient beside that of hard labels: right, at four points, and without a trace."""
 
 import json
-import signal
 
 import pytest
 import torch
@@ -16,16 +15,6 @@ CPU = torch.device("cpu")
 def job_of(store, folder, run="ols", **parts):
     settings = make_settings(run, **parts)
     return stage.make_job(settings, store, folder, {}, CPU)[0]
-
-
-@pytest.fixture(autouse=True)
-def own_signals():
-    """Training in this process sets signal handlers; put pytest's back."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 def history(folder):

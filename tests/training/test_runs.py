@@ -25,7 +25,7 @@ def test_outputs(finished, store):
     record = json.loads((finished / "run.json").read_text())
     assert record["run"] == {
         "dataset": "tiny",
-        "backbone": "resnet18",
+        "backbone": "resnet20",
         "regime": "ols",
         "variant": "",
         "seed": 0,
@@ -46,7 +46,7 @@ def test_outputs(finished, store):
     logits = np.load(finished / "predictions/last/test.npy")
     assert logits.shape == (15, CLASSES) and logits.dtype == np.float32
     assert len(pd.read_csv(finished / "predictions/val.csv")) == 21
-    assert np.load(finished / "features/train.npy").shape == (7, 512)
+    assert np.load(finished / "features/train.npy").shape == (7, 64)
     matrix = load_file(finished / "regime.safetensors")["matrix"]
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-5)
 

@@ -20,7 +20,7 @@ MINI = {
             "store": {"size": 16},
         }
     },
-    "backbones": ["resnet18"],
+    "backbones": ["resnet20"],
     "runs": ["hard", "ls", "ols"],
     "train": {"epochs": 1, "batch_size": 40, "precision": "float32", "features": 20},
     "figures": {"tsne_points": 50},

@@ -34,7 +34,7 @@ def extended(tmp_path_factory):
 
 
 def test_it_is_in_tables_and_figures(extended):
-    targets = ["results/mini/tables/table1.csv", "results/mini/figures/curves-digits-resnet18.png"]
+    targets = ["results/mini/tables/table1.csv", "results/mini/figures/curves-digits-resnet20.png"]
     snakemake(extended, *targets, "--configfile", "config/mine.yaml")
     metrics = pd.read_csv(extended / "results/mini/metrics.csv", keep_default_na=False)
     poly = metrics[(metrics["regime"] == "poly1") & (metrics["metric"] == "top1_error")]
@@ -46,14 +46,14 @@ def test_it_is_in_tables_and_figures(extended):
     legend = legend_of_curves(extended, "hard", "poly1", "poly1+eps1")
     assert "'Poly-1'" in legend and "'Poly-1 + eps1'" in legend
     records = [
-        (extended / f"results/mini/digits/resnet18/{run}/seed0/run.json") for run in ("poly1", "poly1+eps1")
+        (extended / f"results/mini/digits/resnet20/{run}/seed0/run.json") for run in ("poly1", "poly1+eps1")
     ]
     assert [yaml.safe_load(r.read_text())["settings"]["regime"]["epsilon"] for r in records] == [2.0, 1.0]
 
 
 def legend_of_curves(checkout, *runs):
     """What stands in the learning curves of these runs, drawn by the checkout's own code."""
-    folders = [str(checkout / f"results/mini/digits/resnet18/{run}/seed0") for run in runs]
+    folders = [str(checkout / f"results/mini/digits/resnet20/{run}/seed0") for run in runs]
     code = (
         "import sys; from calibench import figures;"
         "f = figures.draw_curves(figures.parser().parse_args(['curves', '--out', 'x.png', *sys.argv[1:]]));"

@@ -24,7 +24,7 @@ def changed(**changes):
         ({"regimes": {"oils": {}}}, "unknown regime 'oils'"),
         ({"name": "a/b"}, "config: name"),
         ({"variants": {"x": {"train": {"lrr": 1}}}, "runs": ["hard+x"]}, "unknown key 'lrr'"),
-        ({"by_backbone": {"resnet18": {"train": {"lr": -1}}}}, "train: lr"),
+        ({"by_backbone": {"resnet20": {"train": {"lr": -1}}}}, "train: lr"),
         ({"datasets": {"digits": {"store": {"size": "32"}}}}, "store: size"),
     ],
 )
@@ -48,16 +48,16 @@ def test_runs_expand_in_order():
 def test_layers_of_settings():
     full = changed(
         regimes={"ols": {"alpha": 0.4}},
-        by_backbone={"resnet18": {"regimes": {"ols": {"alpha": 0.3}}, "train": {"lr": 0.5}}},
+        by_backbone={"resnet20": {"regimes": {"ols": {"alpha": 0.3}}, "train": {"lr": 0.5}}},
         variants={"a2": {"regime": {"alpha": 0.2}, "train": {"epochs": 9}}},
     )
-    settings = runs.settings_of(full, "ols+a2", "digits", "resnet18", 3)
+    settings = runs.settings_of(full, "ols+a2", "digits", "resnet20", 3)
     assert settings["regime"]["alpha"] == 0.2
     assert settings["train"]["lr"] == 0.5 and settings["train"]["epochs"] == 9
     assert settings["run"] == {
-        "dataset": "digits", "backbone": "resnet18", "regime": "ols", "variant": "+a2", "seed": 3,
+        "dataset": "digits", "backbone": "resnet20", "regime": "ols", "variant": "+a2", "seed": 3,
     }  # fmt: skip
-    assert runs.settings_of(full, "ols", "digits", "resnet18", 3)["regime"]["alpha"] == 0.3
+    assert runs.settings_of(full, "ols", "digits", "resnet20", 3)["regime"]["alpha"] == 0.3
     assert runs.settings_of(full, "ols", "digits", "resnet34", 3)["regime"]["alpha"] == 0.4
 
 

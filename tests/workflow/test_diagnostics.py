@@ -22,7 +22,7 @@ def test_sweep_and_extra_figures(finished, tmp_path):
     assert plan["train_hard"] == plan["train_ols"] == 1  # the runs at factor 1 are those that are finished
     assert all(plan[f"figure_{kind}"] == 1 for kind in EXTRA)
     assert plan["gradient_norms"] == plan["confusions"] == plan["sweep"] == 1
-    names = [f"figures/{kind}-digits-resnet18.png" for kind in EXTRA] + [
+    names = [f"figures/{kind}-digits-resnet20.png" for kind in EXTRA] + [
         "sweep.csv",
         "gradients.csv",
         "confusions.csv",

@@ -39,10 +39,10 @@ def test_each_edge_without_asking_for_its_source(checkout):
     teachers = {"kd": {"teacher": "resnet34/ls"}, "pt_lspp": {"matrix_of": "resnet34/lspp"}}
     output = plan(checkout, runs=wanted, regimes=teachers)
     needs = {
-        "lsplus": "resnet18/hard", "tfkd_self": "resnet18/hard", "kd": "resnet34/ls", "pt_lspp": "resnet34/lspp",
-        "ls_matched": "resnet18/ols",
+        "lsplus": "resnet20/hard", "tfkd_self": "resnet20/hard", "kd": "resnet34/ls", "pt_lspp": "resnet34/lspp",
+        "ls_matched": "resnet20/ols",
     }  # fmt: skip
-    expected = {(f"resnet18/{run}", "0"): {(source, "0")} for run, source in needs.items()}
+    expected = {(f"resnet20/{run}", "0"): {(source, "0")} for run, source in needs.items()}
     expected |= {(source, "0"): set() for source in needs.values()}
     assert edges(output) == expected
     jobs = planned(output)
@@ -52,7 +52,7 @@ def test_each_edge_without_asking_for_its_source(checkout):
 
 def test_sources_follow_seed_variant_and_backbone(checkout):
     output = plan(
-        checkout, seeds=[0, 1], backbones=["resnet18", "resnet34"], runs=["lsplus", "lsplus+cutmix+own"],
+        checkout, seeds=[0, 1], backbones=["resnet20", "resnet34"], runs=["lsplus", "lsplus+cutmix+own"],
         variants={"cutmix": {"augment": {"cutmix": 1.0}}, "own": {"regime": {"prior": "{backbone}/hard+cutmix"}}},
     )  # fmt: skip
     for (run, seed), sources in edges(output).items():
@@ -69,8 +69,8 @@ def test_a_chain_of_three(checkout):
         variants={"second": {"regime": {"teacher": "{backbone}/kd"}}},
     )  # fmt: skip
     assert edges(output) == {
-        ("resnet18/kd+second", "0"): {("resnet18/kd", "0")},
-        ("resnet18/kd", "0"): {("resnet34/hard", "0")},
+        ("resnet20/kd+second", "0"): {("resnet20/kd", "0")},
+        ("resnet20/kd", "0"): {("resnet34/hard", "0")},
         ("resnet34/hard", "0"): set(),
     }
 
@@ -79,15 +79,15 @@ def test_a_chain_of_three(checkout):
     ("changes", "sentence"),
     [
         (
-            {"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet18/kd"}}},
-            "runs need each other in a circle: resnet18/kd → resnet18/kd; name another teacher",
+            {"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet20/kd"}}},
+            "runs need each other in a circle: resnet20/kd → resnet20/kd; name another teacher",
         ),
         (
             {
                 "runs": ["hard", "kd"], "regimes": {"kd": {"teacher": "resnet34/lsplus"}},
-                "by_backbone": {"resnet34": {"regimes": {"lsplus": {"prior": "resnet18/kd"}}}},
+                "by_backbone": {"resnet34": {"regimes": {"lsplus": {"prior": "resnet20/kd"}}}},
             },
-            "circle: resnet18/kd → resnet34/lsplus → resnet18/kd",
+            "circle: resnet20/kd → resnet34/lsplus → resnet20/kd",
         ),
         ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34"}}}, "'resnet34' is not of the form backbone/run"),
         ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34/hart"}}}, "unknown regime 'hart'"),
@@ -96,7 +96,7 @@ def test_a_chain_of_three(checkout):
         (
             {
                 "runs": ["lsplus+own"],
-                "variants": {"own": {"regime": {"prior": "resnet18/hard+own"}}},
+                "variants": {"own": {"regime": {"prior": "resnet20/hard+own"}}},
             },
             "variants: own: regime 'hard' has no setting 'prior'",
         ),

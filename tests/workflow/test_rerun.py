@@ -80,7 +80,7 @@ def test_an_edited_config_never_deletes_a_protected_run(finished):
     config = write_config(finished, "protected.yaml", protect=True, regimes={"ols": {"alpha": 0.3}})
     output = snakemake(finished, "results/mini/metrics.csv", "--configfile", config, check=False)
     assert "ols/seed0 is finished, with other settings (regime: alpha: 0.5 → 0.3)" in output
-    assert (finished / "results/mini/digits/resnet18/ols/seed0/run.json").exists()
+    assert (finished / "results/mini/digits/resnet20/ols/seed0/run.json").exists()
 
 
 @pytest.mark.parametrize("target", ["tables", "fig2", "figures"])

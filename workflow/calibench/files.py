@@ -1,9 +1,12 @@
 """Writing files so that a final name only ever shows a whole file (write beside, flush, rename)."""
 
+import contextlib
+import errno
+import fcntl
+import glob
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,31 @@ import pandas as pd
 from calibench.errors import UserError
 
 
-@contextmanager
+@contextlib.contextmanager
+def _held(part: Path) -> Iterator[None]:
+    """Hold a lock on a half-written file; the system releases it when the process ends, however it ends."""
+    with open(part, "ab") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+        yield
+
+
+def _remove_abandoned(final: Path) -> None:
+    """Remove half-written files of this name that no living process holds."""
+    for part in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
+        with contextlib.suppress(OSError), open(part, "rb+") as handle:  # held, or gone meanwhile
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+
+
+@contextlib.contextmanager
 def atomic_path(final: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside ``final``; rename it to ``final`` once the block has succeeded.
+
+    What an earlier process left half-written, killed meanwhile, is removed.
 
     Raises:
         UserError: when the file system is full or read-only; the temporary file is removed.
@@ -24,7 +49,9 @@ def atomic_path(final: str | os.PathLike) -> Iterator[Path]:
     beside = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
+        with _held(beside):
+            _remove_abandoned(final)
+            yield beside
         with open(beside, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(beside, final)

@@ -106,14 +106,16 @@ class CheckpointFolder:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
             found = state["settings"]
         except Exception as error:  # a broken or hostile file raises half a dozen types
-            raise UserError(
-                f"{self.state_file} is damaged or no checkpoint ({type(error).__name__}); nothing was unpickled; "
-                f"delete {self.folder} to train this run from its start"
-            ) from error
+            why = f"damaged or no checkpoint ({type(error).__name__}); nothing was unpickled"
+            raise self.unusable(why) from error
         if found != self.hash:
             self._move_aside(found)
             return None
         return state
+
+    def unusable(self, why: str) -> UserError:
+        """The error of a state that cannot be resumed; the file stays as it is."""
+        return UserError(f"{self.state_file}: {why}; delete {self.folder} to train this run from its start")
 
     def _move_aside(self, found: str) -> None:
         aside = self.folder.with_name(f"checkpoint-of-{found}")

@@ -221,13 +221,20 @@ def save_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
 
 
 def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
-    """Take up the last checkpoint of these settings, if there is one."""
+    """Take up the last checkpoint of these settings, if there is one.
+
+    Raises:
+        UserError: if its tensors have other names or shapes than this run's.
+    """
     state = job.folder.load()
     if state is None:
         return
-    job.model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    job.regime.load_state_dict(state["regime"])
+    try:
+        job.model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        job.regime.load_state_dict(state["regime"])
+    except (KeyError, RuntimeError, ValueError) as error:  # what torch makes of other names or shapes
+        raise job.folder.unusable("its tensors are not those of this run") from error
     job.progress, job.history = state["progress"], state["history"]
     log.info("resumed at epoch %d, step %d", job.progress["epoch"], job.progress["step"])
 
