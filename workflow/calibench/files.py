@@ -21,8 +21,8 @@ def _held(part: Path) -> Iterator[None]:
     """Hold a lock on a half-written file; the system releases it when the process ends, however it ends."""
     with open(part, "ab") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        except OSError as error:  # file systems without locks: then nothing abandoned is removed either
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
         yield

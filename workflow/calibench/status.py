@@ -18,7 +18,7 @@ from calibench.errors import UserError
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: ``state`` is done, running, stopped or waiting; times in seconds."""
+    """One run: ``state`` is done, running, failed, stopped or waiting; times in seconds."""
 
     name: str
     state: str
@@ -26,12 +26,24 @@ class RunStatus:
     epochs: int
     best_top1: float | None
     seconds_left: float | None
+    why: str = ""
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _error(log: Path) -> str:
+    """The sentence a run stopped with, if its log ends with one."""
+    if not log.exists():
+        return ""
+    with open(log, "rb") as stream:
+        stream.seek(max(0, log.stat().st_size - 4096))
+        lines = stream.read().decode("utf-8", errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return last.removeprefix("error: ") if last.startswith("error: ") else ""
 
 
 def _is_locked(path: Path) -> bool:
@@ -64,10 +76,12 @@ def run_status(folder: Path, name: str, epochs: int) -> RunStatus:
         return RunStatus(name, "done", epochs, epochs, best, 0.0)
     if not checkpoint.exists():
         return RunStatus(name, "waiting", 0, epochs, None, None)
-    state = "running" if _alive(checkpoint, lines) else "stopped"
+    alive = _alive(checkpoint, lines)
+    why = "" if alive else _error(folder / "train.log")
+    state = "running" if alive else "failed" if why else "stopped"
     recent = [line["seconds"] for line in lines[-3:]]
     left = (epochs - len(lines)) * sum(recent) / len(recent) if recent else None
-    return RunStatus(name, state, len(lines), epochs, best, left)
+    return RunStatus(name, state, len(lines), epochs, best, left, why)
 
 
 def experiment_status(settings: dict[str, Any], root: Path) -> list[RunStatus]:
@@ -97,18 +111,21 @@ def _duration(seconds: float | None) -> str:
 
 def render(found: list[RunStatus], everything: bool) -> str:
     """The table a user reads; runs that wait or are done are counted only, unless ``everything``."""
-    shown = found if everything else [s for s in found if s.state in ("running", "stopped")]
+    shown = found if everything else [s for s in found if s.state in ("running", "failed", "stopped")]
     width = max((len(s.name) for s in shown), default=0)
     rows = [
         f"{s.name:<{width}}  {s.state:<8} epoch {s.epoch:>3}/{s.epochs:<3} "
         f"best validation Top-1 {'  –  ' if s.best_top1 is None else f'{s.best_top1:.3f}'}  "
-        f"left {_duration(s.seconds_left)}"
+        f"left {_duration(s.seconds_left)}" + (f"\n    {s.why}" if s.why else "")
         for s in shown
     ]
     counts = {
-        state: sum(s.state == state for s in found) for state in ("done", "running", "stopped", "waiting")
+        state: sum(s.state == state for s in found)
+        for state in ("done", "running", "failed", "stopped", "waiting")
     }
     rows.append(f"{len(found)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    if counts["failed"]:
+        rows.append("failed runs: mend what the sentence says, then start the same snakemake command again")
     if counts["stopped"]:
         rows.append("stopped runs go on from their checkpoint: start the same snakemake command again")
     return "\n".join(rows)

@@ -12,9 +12,10 @@ import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
@@ -73,14 +74,12 @@ class CheckpointFolder:
             UserError: if another process trains in this folder.
         """
         with open(self.folder / "lock", "a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not _locks(handle):
                 handle.seek(0)
                 raise UserError(
                     f"{self.folder.parent}: another process ({handle.read().strip() or 'unknown'}) trains this run; "
                     "wait for it or stop it, then start again"
-                ) from error
+                )
             handle.truncate(0)
             handle.write(f"process {os.getpid()} on {socket.gethostname()}")
             handle.flush()
@@ -171,6 +170,18 @@ class CheckpointFolder:
         _link_tree(self.finished, self.folder.parent)
         log.info("this run had finished already; its outputs are restored")
         return True
+
+
+def _locks(handle: IO, tries: int = 20) -> bool:
+    """Take the lock; again for a second, since `calibench.status` holds it for an instant to look."""
+    for _ in range(tries):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _link_tree(source: Path, target: Path) -> None:

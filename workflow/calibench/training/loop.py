@@ -346,8 +346,9 @@ def fit(job: Job, report: Any = None) -> None:
 def describe(job: Job) -> str:
     """One line on what is trained, for the log."""
     where = "on the device" if job.train.images.resident else "from the memory map"
-    pad = padding(job.settings["augment"], job.size)
+    wanted = job.settings["augment"]
+    crop = f"crop padding {padding(wanted, job.size)} px" if wanted["crop"] else "no crop"
     return (
-        f"{len(job.train.images)} training images {where}, {job.size} px, crop padding {pad} px, {job.steps} steps per "
+        f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {job.steps} steps per "
         f"epoch, {job.settings['train']['epochs']} epochs on {job.device}"
     )

@@ -1,0 +1,60 @@
+"""Snakemake killed, and started twice in one folder: what it says, and that the way out is the one documented."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import clean_environment
+from tests.workflow.conftest import snakemake, write_config
+
+LONG = {"runs": ["hard+long"], "variants": {"long": {"train": {"epochs": 60}}}}
+RUN = "results/mini/digits/resnet20/hard+long/seed0"
+
+
+@pytest.fixture
+def training(finished, tmp_path):
+    """(checkout, config, Snakemake's process), while its one training job is at work."""
+    checkout = Path(shutil.copytree(finished, tmp_path / "calibench"))
+    config = write_config(checkout, "long.yaml", **LONG)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", f"{RUN}/run.json", "--configfile", config]
+    process = subprocess.Popen(
+        command, cwd=checkout, env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 120
+    while not (checkout / RUN / "checkpoint/state.pt").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    yield checkout, config, process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_snakemake_is_refused(training):
+    checkout, config, first = training
+    said = snakemake(checkout, f"{RUN}/run.json", "--configfile", config, check=False)
+    assert "cannot be locked" in said and "--unlock" in said
+    assert first.poll() is None
+    assert first.wait(timeout=120) == 0 and (checkout / RUN / "run.json").exists()
+
+
+def test_killed_snakemake_leaves_a_lock_and_the_way_out(training):
+    checkout, config, process = training
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    options = (f"{RUN}/run.json", "--configfile", config)
+    assert "cannot be locked" in snakemake(checkout, *options, check=False)
+    snakemake(checkout, "--unlock", *options)
+    end = time.monotonic() + 120
+    while (said := snakemake(checkout, *options, check=False)) and "trains this run" in said:
+        assert time.monotonic() < end, said  # the killed one's job was still at work, as the sentence says
+        time.sleep(1)
+    assert (checkout / RUN / "run.json").exists(), said
+    history = (checkout / RUN / "history.jsonl").read_text().splitlines()
+    assert len(history) == 60
+    log = (checkout / RUN / "train.log").read_text()
+    assert "epoch 1/60" not in log, "what was checkpointed is not trained again"
