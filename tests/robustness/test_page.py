@@ -9,7 +9,11 @@ REFERENCES = re.findall(r"`([./\w]+\.py)::(\w+)(?:\[([\w-]+)\])?`", PAGE)
 
 
 def test_every_row_names_tests():
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not re.match(r"\| (input|event) \|", line)]
+    rows = [
+        line
+        for line in PAGE.splitlines()
+        if line.startswith("| ") and not re.match(r"\| (input|event) \|", line)
+    ]
     assert len(rows) > 40
     assert not [row for row in rows if "::test_" not in row]
 
