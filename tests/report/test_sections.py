@@ -202,3 +202,12 @@ def test_answer_names_what_can_and_what_cannot_be_told_apart(tmp_path):
     wanted = "ECE of OLS against Hard labels, then temperature: lower on ResNet-50; "
     wanted += "cannot be told apart on VGG-19."
     assert wanted in html
+
+
+def test_a_temperature_at_its_bound_is_not_left_uncommented():
+    def notes(*temperatures):
+        frame = pd.DataFrame({"metric": "temperature", "value": temperatures})
+        return reporting.inference._bound_note(frame)
+
+    assert notes(0.5, 1.7) == []
+    assert "lower bound 0.01" in notes(0.01, 1.2)[0] and "upper bound 100" in notes(100.0)[0]

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from calibench.catalog import label
+from calibench.metrics.posthoc import TEMPERATURES
 from calibench.plots.cells import METRICS, backbone_label
 from calibench.reporting.experiment import Experiment
 from calibench.reporting.html import Html, bullets, details, heading, join, number, paragraph, table
@@ -196,6 +197,25 @@ def intervals(experiment: Experiment) -> Html:
     return join([heading("Uncertainty of the numbers", "intervals"), _folded(rows, "Intervals", body)])
 
 
+def _bound_note(frame: pd.DataFrame) -> list[str]:
+    """What to think of temperatures that ended at a bound of their range."""
+    fitted = frame.loc[frame["metric"] == "temperature", "value"]
+    low, high = TEMPERATURES
+    at_low, at_high = int((fitted < 1.01 * low).sum()), int((fitted > 0.99 * high).sum())
+    notes = []
+    if at_low:
+        notes.append(
+            f"{at_low} fitted temperature(s) stand at the lower bound {low:g}: the network makes no mistake on the "
+            "calibration half, which then cannot tell how sure it may be; take more images there."
+        )
+    if at_high:
+        notes.append(
+            f"{at_high} fitted temperature(s) stand at the upper bound {high:g}: on the calibration half the logits "
+            "say no more than chance."
+        )
+    return notes
+
+
 def posthoc(experiment: Experiment) -> Html:
     """posthoc.csv: ECE and NLL before and after calibrators fitted on the calibration half of validation."""
     frame = _read(experiment, "posthoc.csv")
@@ -228,6 +248,7 @@ def posthoc(experiment: Experiment) -> Html:
         stub=2,
         breaks=breaks,
         caption="Test ECE (fraction) and NLL (nats) before and after calibration, mean over seeds",
+        notes=_bound_note(frame),
     )
     return join([heading("After post-hoc calibration", "posthoc"), paragraph(text), body])
 
