@@ -1,10 +1,15 @@
 """Mistakes in a config: one clear sentence each, before anything runs."""
 
+import re
+from pathlib import Path
+
 import pytest
 from calibench import config, runs
 from calibench.errors import UserError
 
 from tests.workflow.conftest import MINI
+
+ROOT = Path(__file__).parents[2]
 
 
 def changed(**changes):
@@ -78,3 +83,12 @@ def test_the_readme_explains_every_key():
     assert config.explain().strip() in text, (
         "run: python -m calibench.config, and paste it into config/README.md"
     )
+
+
+def test_every_caption_of_snakemakes_report_is_used():
+    folder = ROOT / "workflow"
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in [*folder.glob("rules/*.smk"), folder / "Snakefile"]
+    )
+    named = set(re.findall(r"report/(\w+\.rst)", sources))
+    assert named == {path.name for path in (folder / "report").iterdir()}

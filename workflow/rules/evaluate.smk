@@ -26,7 +26,12 @@ rule metrics:
     input:
         lambda w: with_runs("metrics.csv"),
     output:
-        "<experiment>/metrics.csv",
+        report(
+            "<experiment>/metrics.csv",
+            caption="../report/metrics.rst",
+            category="Tables",
+            labels={"table": "all numbers", "shows": "every measure of every run"},
+        ),
     log:
         "<experiment>/metrics.log",
     conda:
@@ -44,9 +49,24 @@ rule tables:
         contrasts="<experiment>/contrasts.csv",
         published=published_files(),
     output:
-        table1="<experiment>/tables/table1.csv",
-        table2="<experiment>/tables/table2.csv",
-        table3="<experiment>/tables/table3.csv",
+        table1=report(
+            "<experiment>/tables/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"table": "1", "shows": "Top-1 and Top-5 error"},
+        ),
+        table2=report(
+            "<experiment>/tables/table2.csv",
+            caption="../report/table2.rst",
+            category="Tables",
+            labels={"table": "2", "shows": "ECE and average confidence"},
+        ),
+        table3=report(
+            "<experiment>/tables/table3.csv",
+            caption="../report/table3.rst",
+            category="Tables",
+            labels={"table": "3", "shows": "ten measures"},
+        ),
         others=expand("<experiment>/tables/table{n}.{ext}", n=[1, 2, 3], ext=["md", "tex"]),
     log:
         "<experiment>/tables/tables.log",

@@ -99,7 +99,12 @@ rule contrasts:
         records=lambda w: with_runs("run.json"),
         logits=lambda w: with_runs(f"predictions/{config['tables']['checkpoint']}/test.npy"),
     output:
-        "<experiment>/contrasts.csv",
+        report(
+            "<experiment>/contrasts.csv",
+            caption="../report/contrasts.rst",
+            category="Tables",
+            labels={"table": "comparisons", "shows": "paired differences with tests"},
+        ),
     log:
         "<experiment>/contrasts.log",
     conda:
