@@ -1,6 +1,5 @@
 """Section 5: the printed numbers held against what any set of predictions must satisfy."""
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,46 +8,25 @@ import pandas as pd
 from calibench import published_audit
 from calibench.catalog import label
 from calibench.files import read_json
+from calibench.metrics.identities import Cells, ece_gap, error_of
 from calibench.plots.cells import backbone_label
 from calibench.reporting.experiment import Experiment
 from calibench.reporting.html import Html, absent, heading, join, paragraph, table
 
 
-def _half(value: Decimal) -> Decimal:
-    """Half a unit of the last printed digit."""
-    return Decimal(5).scaleb(int(value.as_tuple().exponent) - 1)
-
-
-def read(path: Any) -> pd.DataFrame:
-    """Rows of a published table with ``exact``, the printed value as a fraction (or in its own unit)."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    percent = frame["unit"] == "%"
-    exact = [Decimal(v) / (100 if p else 1) for v, p in zip(frame["value"], percent, strict=True)]
-    return frame.assign(exact=pd.Series(exact, index=frame.index, dtype=object))
-
-
 def identities(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """ECE ≥ |mean confidence − accuracy| (triangle inequality), each side with its rounding.
+    """Rows of a published table that have error (or accuracy), confidence and ECE, and whether they are possible.
 
-    Returns:
-        One row per cell with error (or accuracy), confidence and ECE: ``gap``, ``ece``, ``slack`` allowed by
-        rounding, ``holds``.
+    Args:
+        frame: as :func:`calibench.published_audit.read_printed` gives it.
     """
     rows = []
-    for (dataset, backbone, regime), group in frame.groupby(["dataset", "backbone", "regime"], sort=False):
-        cells = dict(zip(group["metric"], group["exact"], strict=True))
-        accuracy = cells.get("accuracy", 1 - cells["top1_error"] if "top1_error" in cells else None)
-        if accuracy is None or not {"ece", "avg_confidence"} <= set(cells):
-            continue
-        gap, ece = abs(cells["avg_confidence"] - accuracy), cells["ece"]
-        slack = sum(map(_half, (accuracy, cells["avg_confidence"], ece)), Decimal(0))
-        rows.append(
-            {
-                "dataset": dataset, "backbone": backbone, "regime": regime, "accuracy": accuracy,
-                "confidence": cells["avg_confidence"], "gap": gap, "ece": ece, "slack": slack,
-                "holds": ece + slack >= gap,
-            }
-        )  # fmt: skip
+    for (_, backbone, regime), group in frame.groupby(["dataset", "backbone", "regime"], sort=False):
+        cells: Cells = {cell.metric: (cell.number, cell.slack) for cell in group.itertuples()}
+        if found := ece_gap(cells):
+            row = {"accuracy": 1 - error_of(cells)[0], "confidence": cells["avg_confidence"][0]}
+            row |= {"gap": found.right, "ece": found.left, "holds": found.holds}
+            rows.append({"backbone": backbone, "regime": regime, **row})
     return rows
 
 
@@ -60,8 +38,8 @@ def check(experiment: Experiment) -> Html:
         return join(
             [head, absent("The config names no published numbers (tables: published), so none are checked.")]
         )
-    frame = read(path)
-    return join([head, _identity_table(frame), _claim_table(path)])
+    frame = published_audit.read_printed([path])
+    return join([head, _identity_table(frame), _claim_table(path, frame)])
 
 
 def _identity_table(frame: pd.DataFrame) -> Html:
@@ -103,14 +81,14 @@ def _identity_table(frame: pd.DataFrame) -> Html:
     return join([paragraph(rule), body])
 
 
-def _claim_table(path: Path) -> Html:
+def _claim_table(path: Path, frame: pd.DataFrame) -> Html:
     """Claims of the paper's text, tested on its own cells (config/published/claims.json beside the table)."""
     file = path.parent / "claims.json"
     wanted = [claim for claim in read_json(file) if claim["file"] == path.stem] if file.is_file() else []
     if not wanted:
         return absent("No claims of this paper's text have been written down as tests.")
     rows = []
-    for found in published_audit.claims(published_audit.read_printed([path]), wanted):
+    for found in published_audit.claims(frame, wanted):
         holds = (
             found["holds"] if found["holds"] == "yes" else Html("<strong>{}</strong>").format(found["holds"])
         )
