@@ -192,14 +192,34 @@ def test_answer_names_what_can_and_what_cannot_be_told_apart(tmp_path):
     )
     frame.to_csv(tmp_path / "contrasts.csv", index=False)
     html = str(reporting.inference.answer(reporting.open_experiment(tmp_path, {"config": config})))
-    wanted = "ECE of OLS against Hard labels, then temperature: lower on ResNet-50; "
-    wanted += "cannot be told apart on VGG-19."
+    wanted = (
+        "OLS against Hard labels, then temperature: lower ECE (ResNet-50); the rest cannot be told apart."
+    )
     assert wanted in html
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "wanted"),
+    [
+        (["not told apart", "not told apart"], "cannot be told apart in NLL and ECE"),
+        (["higher", "not told apart"], "higher NLL; the rest cannot be told apart"),
+        (["higher", "lower"], "lower ECE; higher NLL"),
+        (["lower", "no test"], "lower NLL; untested in ECE"),
+    ],
+)
+def test_every_verdict_is_in_the_answer(tmp_path, verdicts, wanted):
+    frame = pd.DataFrame(
+        {"family": "planned", "dataset": DATASET, "backbone": "resnet50", "metric": ["nll", "ece"]}
+        | {"run": "ols", "reference": "hard", "verdict": verdicts}
+    )
+    frame.to_csv(tmp_path / "contrasts.csv", index=False)
+    x = reporting.open_experiment(tmp_path, {"config": completed(backbones=["resnet50"])})
+    assert f"OLS against Hard labels: {wanted}." in str(reporting.inference.answer(x))
 
 
 def test_a_temperature_at_its_bound_is_not_left_uncommented():
     def notes(*temperatures):
-        frame = pd.DataFrame({"metric": "temperature", "value": temperatures})
+        frame = pd.DataFrame({"metric": "temperature", "calibrator": "temperature", "value": temperatures})
         return reporting.inference._bound_note(frame)
 
     assert notes(0.5, 1.7) == []

@@ -92,6 +92,9 @@ def table1(numbers: Numbers) -> Grid:
     groups = [(label(run), 2) for run in settings["runs"]]
     columns = [METRICS[m][0] for m in names] * len(settings["runs"])
     grid = _layout(numbers, rows, ["Backbone"], groups, columns)
+    five = [numbers.ours(*key) for _, _, keys in rows for key in keys if key[3] == "top5_error"]
+    if any(map(len, five)) and not any(values.any() for values in five):
+        grid.notes.append("Top-5 error is 0 for data of five classes or fewer, whatever the network.")
     return _titled(grid, 1, "Classification error", settings, "error")
 
 
@@ -117,6 +120,8 @@ def table2(numbers: Numbers) -> Grid:
     grid.notes.insert(0, "ECE: top label, 15 equal-width bins (Guo et al. 2017).")
     if numbers.rescaled:
         grid.notes.insert(1, "Temperature: fitted on the calibration half of validation, never on test.")
+        if numbers.bold:
+            grid.notes.append("Bold compares the trained regimes; temperature scaling takes no part in it.")
     return _titled(grid, 2, "Calibration", settings, "calibration")
 
 

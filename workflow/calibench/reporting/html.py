@@ -217,6 +217,11 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
 def number(value: Any, places: int = 4) -> str:
     """A number for reading: whole numbers with thousands separators, others with at most ``places``
     decimals.
@@ -231,4 +236,5 @@ def number(value: Any, places: int = 4) -> str:
         return f"{int(value):,}".replace("-", "−")
     if abs(value) < 10.0**-places or abs(value) >= 1e6:
         return f"{value:.2e}".replace("-", "−")
+    places = min(places, 1) if abs(value) >= 100 else places
     return f"{value:,.{places}f}".replace("-", "−")

@@ -11,7 +11,7 @@ from calibench.catalog import label
 from calibench.metrics.posthoc import TEMPERATURES
 from calibench.plots.cells import METRICS, backbone_label
 from calibench.reporting.experiment import Experiment
-from calibench.reporting.html import Html, bullets, details, heading, join, number, paragraph, table
+from calibench.reporting.html import Html, bullets, details, heading, join, listed, number, paragraph, table
 
 NAMES = {name: head for name, (head, _, _) in METRICS.items()} | {"nll": "NLL (nats)", "brier": "Brier score"}
 NAMES |= {"gap": "Confidence − accuracy", "ece_debiased": "ECE, debiased"}
@@ -124,32 +124,35 @@ def contrasts(experiment: Experiment) -> Html:
 def answer(experiment: Experiment) -> Html:
     """The outcome of the planned comparisons in a sentence for each; nothing without contrasts.csv."""
     frame = _read(experiment, "contrasts.csv")
-    frame = (
-        None
-        if frame is None
-        else frame[(frame["family"] == "planned") & frame["metric"].isin(["top1_error", "ece", "nll"])]
-    )
+    frame = None if frame is None else frame[frame["family"] == "planned"]
     if frame is None or frame.empty or set(frame["verdict"]) == {"one seed"}:
         return Html()  # the limits say what one seed cannot show
-    texts = []
-    for (run, reference, metric), part in frame.groupby(["run", "reference", "metric"], sort=False):
-        outcomes: dict[str, list[str]] = {}
-        for row in part.to_dict("records"):
-            outcomes.setdefault(row["verdict"], []).append(_place(experiment, row))
-        said = "; ".join(f"{VERDICTS.get(v, v)} on {', '.join(places)}" for v, places in outcomes.items())
-        texts.append(
-            f"{NAMES[metric].partition(' (')[0]} of {run_label(run)} against {run_label(reference)}: {said}."
-        )
-    return join([paragraph("The comparisons named beforehand:"), bullets(texts)])
+    texts = [
+        f"{run_label(run)} against {run_label(reference)}: {_outcome(experiment, part)}."
+        for (run, reference), part in frame.groupby(["run", "reference"], sort=False)
+    ]
+    return join(
+        [paragraph("The comparisons named beforehand (lower is better in each measure):"), bullets(texts)]
+    )
 
 
-VERDICTS = {
-    "lower": "lower",
-    "higher": "higher",
-    "not told apart": "cannot be told apart",
-    "one seed": "untested (one seed)",
-    "no test": "untested",
-}
+def _outcome(experiment: Experiment, part: pd.DataFrame) -> str:
+    """What the tests of one comparison say: ``lower NLL (ResNet-50); the rest cannot be told apart``."""
+    found: dict[str, dict[str, list[str]]] = {}  # verdict → measure → places
+    for row in part.to_dict("records"):
+        measure = NAMES.get(row["metric"], row["metric"]).partition(" (")[0]
+        found.setdefault(row["verdict"], {}).setdefault(measure, []).append(_place(experiment, row))
+    several = len(part[["dataset", "backbone"]].drop_duplicates()) > 1
+    said = []
+    for verdict in ("lower", "higher"):
+        measures = found.get(verdict, {})
+        named = [f"{m} ({', '.join(places)})" if several else m for m, places in measures.items()]
+        said += [f"{verdict} {listed(named)}"] if named else []
+    if same := found.get("not told apart"):
+        said.append("the rest cannot be told apart" if said else f"cannot be told apart in {listed([*same])}")
+    untested = [*found.get("one seed", {}), *found.get("no test", {})]
+    said += [f"untested in {listed(list(dict.fromkeys(untested)))}"] if untested else []
+    return "; ".join(said)
 
 
 def intervals(experiment: Experiment) -> Html:
@@ -197,9 +200,22 @@ def intervals(experiment: Experiment) -> Html:
     return join([heading("Uncertainty of the numbers", "intervals"), _folded(rows, "Intervals", body)])
 
 
+def _fitted(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of temperature scaling's own parameter (the ensemble has the same one)."""
+    return frame[(frame["calibrator"] == "temperature") & (frame["metric"] == "temperature")]
+
+
+def _temperatures(frame: pd.DataFrame, key: tuple[str, str, str]) -> str:
+    """``1.31``, or ``1.24 – 1.52`` over seeds."""
+    mine = (_fitted(frame)[["dataset", "backbone", "run"]] == list(key)).all(axis=1)
+    values = _fitted(frame).loc[mine, "value"]
+    low, high = number(values.min(), 2), number(values.max(), 2)
+    return low if low == high else f"{low} – {high}"
+
+
 def _bound_note(frame: pd.DataFrame) -> list[str]:
     """What to think of temperatures that ended at a bound of their range."""
-    fitted = frame.loc[frame["metric"] == "temperature", "value"]
+    fitted = _fitted(frame)["value"]
     low, high = TEMPERATURES
     at_low, at_high = int((fitted < 1.01 * low).sum()), int((fitted > 0.99 * high).sum())
     notes = []
@@ -231,8 +247,7 @@ def posthoc(experiment: Experiment) -> Html:
     for row in places:
         key = (row["dataset"], row["backbone"], row["run"])
         cells = [shown(m, means.get((*key, "test", c, m))) for c in calibrators for m in ("ece", "nll")]
-        temperature = number(means.get((*key, "calibrate", "temperature", "temperature")), 2)
-        rows.append([_place(experiment, row), label(row["run"]), temperature, *cells])
+        rows.append([_place(experiment, row), label(row["run"]), _temperatures(frame, key), *cells])
     breaks = [i for i in range(1, len(rows)) if rows[i][0] != rows[i - 1][0]]
     heads = {"none": "As trained", "temperature": "Temperature"}
     text = (

@@ -8,17 +8,13 @@ import numpy as np
 from calibench.catalog import label
 from calibench.plots.cells import METRICS, backbone_label, show
 from calibench.reporting.experiment import Experiment
-from calibench.reporting.html import Html, absent, bullets, join, paragraph, plural, table
+from calibench.reporting.html import Html, absent, bullets, join, listed, paragraph, plural, table
 
 CHECKPOINTS = {
     "top1": "the epoch with the best Top-1 accuracy on the selection half of validation",
     "nll": "the epoch with the best NLL on the selection half of validation",
     "last": "the last epoch",
 }
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _size(experiment: Experiment, dataset: str) -> str:
@@ -43,8 +39,8 @@ def title(experiment: Experiment) -> Html:
     about += [f"last run finished {dates[-1][:10]}"] if dates else []
     names = [label(run) for run in experiment.run_names]
     lead = Html("{} trained with {} on {}; {} per cell.").format(
-        f"{plural(len(names), 'training regime')} ({_listed(names)})",
-        _listed([backbone_label(b) for b in experiment.backbones]),
+        f"{plural(len(names), 'training regime')} ({listed(names)})",
+        listed([backbone_label(b) for b in experiment.backbones]),
         "; ".join(_size(experiment, dataset) for dataset in experiment.datasets),
         plural(len(config["seeds"]), "seed"),
     )
