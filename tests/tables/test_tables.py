@@ -61,6 +61,13 @@ def build(tmp_path, config, frame):
     return tmp_path / "t"
 
 
+def test_a_top5_error_that_cannot_be_but_0_is_explained(tmp_path):
+    few = metrics(settings(), value=lambda d, b, r, s, m: 0.0 if m == "top5_error" else 0.25)
+    for frame, explained in ((few, True), (metrics(settings()), False)):
+        text = (build(tmp_path, settings(), frame) / "table1.md").read_text()
+        assert ("five classes or fewer" in text) == explained
+
+
 def test_table1_has_the_papers_layout_and_its_numbers_beside_ours(tmp_path):
     out = build(tmp_path, settings(), metrics(settings()))
     table = pd.read_csv(out / "table1.csv", dtype=str).set_index(["Backbone", "Source"])
