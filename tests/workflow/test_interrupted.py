@@ -1,5 +1,7 @@
 """Snakemake killed, and started twice in one folder: what it says, and that the way out is the one documented."""
 
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -12,7 +14,8 @@ import pytest
 from tests.conftest import clean_environment
 from tests.workflow.conftest import snakemake, write_config
 
-LONG = {"runs": ["hard+long"], "variants": {"long": {"train": {"epochs": 60}}}}
+EPOCHS = 120  # long enough for a second Snakemake to start meanwhile
+LONG = {"runs": ["hard+long"], "variants": {"long": {"train": {"epochs": EPOCHS}}}}
 RUN = "results/mini/digits/resnet20/hard+long/seed0"
 
 
@@ -23,14 +26,20 @@ def training(finished, tmp_path):
     config = write_config(checkout, "long.yaml", **LONG)
     command = [sys.executable, "-m", "snakemake", "--cores", "1", f"{RUN}/run.json", "--configfile", config]
     process = subprocess.Popen(
-        command, cwd=checkout, env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=checkout,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     end = time.monotonic() + 120
     while not (checkout / RUN / "checkpoint/state.pt").exists():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
     yield checkout, config, process
-    process.kill()
+    with contextlib.suppress(ProcessLookupError):  # all of it has ended
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
@@ -38,8 +47,7 @@ def test_a_second_snakemake_is_refused(training):
     checkout, config, first = training
     said = snakemake(checkout, f"{RUN}/run.json", "--configfile", config, check=False)
     assert "cannot be locked" in said and "--unlock" in said
-    assert first.poll() is None
-    assert first.wait(timeout=120) == 0 and (checkout / RUN / "run.json").exists()
+    assert first.poll() is None, "and the first goes on"
 
 
 def test_killed_snakemake_leaves_a_lock_and_the_way_out(training):
@@ -55,6 +63,6 @@ def test_killed_snakemake_leaves_a_lock_and_the_way_out(training):
         time.sleep(1)
     assert (checkout / RUN / "run.json").exists(), said
     history = (checkout / RUN / "history.jsonl").read_text().splitlines()
-    assert len(history) == 60
+    assert len(history) == EPOCHS
     log = (checkout / RUN / "train.log").read_text()
-    assert "epoch 1/60" not in log, "what was checkpointed is not trained again"
+    assert f"epoch 1/{EPOCHS} " not in log, "what was checkpointed is not trained again"
