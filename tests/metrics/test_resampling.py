@@ -128,7 +128,22 @@ def test_paired_difference_by_hand():
     assert found.difference == 3
     assert found.se_seeds == pytest.approx(np.sqrt(2 / 2))
     assert found.se_images == pytest.approx(np.sqrt(((2 - 3) ** 2 + (4 - 3) ** 2) * 2 / 4))
-    assert found.df == pytest.approx((1 + 1) ** 2 / (1 / 1 + 1 / 1))
+    # t at 97.5 % with one degree of freedom, for both parts, whose variances are 1
+    assert found.high - 3 == 3 - found.low == pytest.approx(12.7062047 * np.sqrt(2))
+    assert paired_difference(values, np.array([0, 1]), 1 - found.p).low == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_few_seeds_that_agree_by_chance_are_no_proof(rng, seeds):
+    """Training varies ten times as much as the draw of images: 5 % are rejected, and none at 1 in 10,000."""
+    codes = np.repeat(np.arange(50), 2)
+
+    def draw():
+        shift = rng.normal(0, 0.3 * np.sqrt(10 * seeds / 100), (seeds, 1))
+        return shift + rng.normal(0, 0.3, 100) + np.zeros((seeds, 1))
+
+    p = np.array([paired_difference(draw(), codes).p for _ in range(1500)])
+    assert 0.02 <= (p < 0.05).mean() <= 0.06 and p.min() > 1e-5
 
 
 def test_one_seed_concludes_nothing_and_equal_predictions_do_not_differ():

@@ -45,7 +45,6 @@ COLUMNS = [
     "groups",
     "se_seeds",
     "se_images",
-    "df",
     "verdict",
 ]
 
