@@ -12,6 +12,7 @@ from PIL import Image
 
 from calibench.plots.grid import EMPTY, Grid
 
+DENSE = 7  # tables of so many columns are set smaller
 SHOWN = 0.55  # figures have 200 dots per inch: about their printed size, a little larger
 
 
@@ -165,9 +166,10 @@ def table(
         join(body),
     )
     foot = Html('<div class="notes">{}</div>').format(join(paragraph(n) for n in notes)) if notes else ""
+    kind = "stack" if stack else "dense" if len(columns) >= DENSE else "plain"
     return Html(
-        '<div class="scroll" role="region" tabindex="0" aria-label="{}"><table{}>{}</table></div>{}'
-    ).format(label, Html(' class="stack"') if stack else "", inner, foot)
+        '<div class="scroll" role="region" tabindex="0" aria-label="{}"><table class="{}">{}</table></div>{}'
+    ).format(label, kind, inner, foot)
 
 
 def from_grid(grid: Grid) -> Html:

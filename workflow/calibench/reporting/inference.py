@@ -18,6 +18,10 @@ NAMES |= {"gap": "Confidence − accuracy", "ece_debiased": "ECE, debiased"}
 PERCENT = {"top1_error", "top5_error"}
 SHOWN_INTERVALS = ["top1_error", "nll", "brier", "gap"]
 SHOWN_STRATA = ["top1_error", "ece", "gap"]
+ISOTONIC = (
+    "Isotonic regression can give the true class a probability of 0, which NLL counts as 1e-308: its NLL says how often "
+    "that happens."
+)
 OPEN_ROWS = 40  # longer tables are folded
 
 
@@ -263,7 +267,7 @@ def posthoc(experiment: Experiment) -> Html:
         stub=2,
         breaks=breaks,
         caption="Test ECE (fraction) and NLL (nats) before and after calibration, mean over seeds",
-        notes=_bound_note(frame),
+        notes=[*_bound_note(frame), *([ISOTONIC] if "isotonic" in calibrators else [])],
     )
     return join([heading("After post-hoc calibration", "posthoc"), paragraph(text), body])
 
