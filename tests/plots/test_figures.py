@@ -111,3 +111,15 @@ def test_the_null_band_of_a_bin_is_binomial():
     low, high = null_band(bins)
     assert low[1] == pytest.approx(0.7) and high[1] == 1.0
     assert 0.87 < low[2] < 0.885 and 0.915 < high[2] < 0.93
+
+
+def test_a_network_that_died_has_a_panel_without_a_map():
+    alive, dead = np.random.default_rng(0).normal(size=(40, 4)), np.ones((40, 4))
+    targets = np.arange(40) % 2
+    maps = {name: embedding.tsne(f, seed=0) for name, f in (("alive", alive), ("dead", dead))}
+    scores = {"alive": cluster_scores(alive, targets), "dead": cluster_scores(dead, targets)}
+    assert np.isnan(maps["dead"]).all() and np.isnan(list(scores["dead"].values())).all()
+    figure = embedding.draw(maps, targets.astype(str), scores, "title")
+    said = [text.get_text() for text in figure.axes[1].texts]
+    assert said == [embedding.DEAD] and not figure.axes[0].texts
+    assert "silhouette –" in figure.axes[1].get_xlabel()

@@ -11,7 +11,8 @@ def cluster_scores(features: np.ndarray, targets: np.ndarray, neighbours: int = 
     (mean fraction of the nearest other samples that share the class, ``neighbours`` of them or N-1 if fewer).
 
     Returns:
-        The four values, NaN where fewer than two classes or no more samples than classes are left.
+        The four values, NaN where fewer than two classes or no more samples than classes are left, or where all
+        features are equal (a network that died in training).
     """
     from sklearn.metrics import davies_bouldin_score, silhouette_score
     from sklearn.neighbors import NearestNeighbors
@@ -22,7 +23,7 @@ def cluster_scores(features: np.ndarray, targets: np.ndarray, neighbours: int = 
     features, targets = features[keep], targets[keep]
     classes = np.unique(targets)
     names = ["silhouette", "davies_bouldin", "knn_hit", "within_between"]
-    if len(classes) < 2 or len(targets) <= len(classes):
+    if len(classes) < 2 or len(targets) <= len(classes) or not np.ptp(features, axis=0).any():
         return dict.fromkeys(names, float("nan"))
     k = min(neighbours, len(targets) - 1)
     near = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)

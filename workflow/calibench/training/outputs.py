@@ -86,7 +86,8 @@ def write_features(
         if len(chosen) == 0:
             continue
         features = kept[split] if split in kept else _predict(model, images, settings, chosen)[0].numpy()
-        files.save_npy(run_dir / "features" / f"{split}.npy", features.astype(np.float16))
+        limit = np.finfo(np.float16).max  # one network out of bounds must not cost the others their figure
+        files.save_npy(run_dir / "features" / f"{split}.npy", features.clip(-limit, limit).astype(np.float16))
         rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
         files.write_csv(rows, run_dir / "features" / f"{split}.csv")
 
