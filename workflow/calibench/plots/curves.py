@@ -11,7 +11,7 @@ PANELS = {  # column of the history: axis label
     "train_top1": "training Top-1 error (%)",
     "val_top1": "validation Top-1 error (%)",
     "val_nll": "validation NLL (nats)",
-    "matrix_entropy": "entropy of the OLS matrix (nats)",
+    "matrix_entropy": "entropy of the label matrix (nats)",
 }
 ACCURACIES = {"train_top1", "val_top1"}
 
@@ -42,7 +42,7 @@ def draw(history: pd.DataFrame, title: str) -> Figure:
 
 def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> None:
     colour = style.PALETTE[i % len(style.PALETTE)]
-    dashes = ["-", "--", ":"][i // len(style.PALETTE) % 3]
+    dashes = style.DASHES[i // len(style.PALETTE) % len(style.DASHES)]
     table = history.pivot_table(index="epoch", columns="seed", values=column)
     if column in ACCURACIES:
         table = 100 * (1 - table)

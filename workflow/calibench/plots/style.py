@@ -17,7 +17,8 @@ from calibench.files import atomic_path
 
 # Okabe and Ito (2008): told apart with every common colour blindness; yellow is left out (too light on white)
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7A5195"]
-MARKERS = ["o", "^", "s"]
+MARKERS = ["o", "^", "s", "D"]
+DASHES = ["-", "--", ":", "-."]
 REST = "#C8C8C8"
 RIGHT, WRONG = "#0072B2", "#D55E00"
 DPI = 200
@@ -46,7 +47,7 @@ matplotlib.rcParams.update(
 
 
 def look(i: int) -> tuple[str, str]:
-    """Colour and marker of the i-th class or regime; 24 pairs before one repeats."""
+    """Colour and marker of the i-th class or regime; 32 pairs before one repeats."""
     return PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE) % len(MARKERS)]
 
 
