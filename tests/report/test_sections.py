@@ -224,3 +224,16 @@ def test_a_temperature_at_its_bound_is_not_left_uncommented():
 
     assert notes(0.5, 1.7) == []
     assert "lower bound 0.01" in notes(0.01, 1.2)[0] and "upper bound 100" in notes(100.0)[0]
+
+
+def test_runs_that_did_not_learn_are_named(small, tmp_path):
+    folder = shutil.copytree(small[0], tmp_path / "small")
+    x = reporting.open_experiment(folder, small[1], [small[2]])
+    assert "Not learned" not in str(reporting.summary.limits(x))
+    frame = pd.read_csv(folder / "metrics.csv", keep_default_na=False)
+    hard = (frame["regime"] == "hard") & (frame["metric"] == "top1_error") & (frame["split"] == "test")
+    frame.loc[hard, "value"] = 0.9  # ten classes, equally frequent in test
+    frame.to_csv(folder / "metrics.csv", index=False)
+    x = reporting.open_experiment(folder, small[1], [small[2]])
+    said = str(reporting.summary.limits(x))
+    assert f"Not learned on {DATASET}: Hard labels with ResNet-50 (seed 0, 1)." in said and "90.0 %" in said

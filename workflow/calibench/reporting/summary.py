@@ -122,6 +122,33 @@ def _sampling(experiment: Experiment) -> list[str]:
     return texts
 
 
+def _not_learned(experiment: Experiment) -> list[str]:
+    """Runs whose test error is that of always naming the most frequent class."""
+    rows = experiment.metrics
+    rows = rows[(rows["split"] == "test") & (rows["metric"] == "top1_error")]
+    rows = rows[rows["checkpoint"] == experiment.table_settings["checkpoint"]]
+    texts = []
+    for dataset in experiment.datasets:
+        counts = experiment.store_json(dataset, "sample.json").get("priors", {}).get("after", {}).get("test")
+        if not counts:
+            continue
+        chance = 1 - max(counts) / sum(counts)
+        failed = rows[(rows["dataset"] == dataset) & (rows["value"] >= chance - 1e-9)]
+        names = [
+            f"{label(regime + variant)} with {backbone_label(backbone)} (seed {', '.join(map(str, part['seed']))})"
+            for (regime, variant, backbone), part in failed.groupby(
+                ["regime", "variant", "backbone"], sort=False
+            )
+        ]
+        if names:
+            texts.append(
+                f"Not learned on {dataset}: {'; '.join(names)}. The Top-1 error is at least the {100 * chance:.1f} % of "
+                "always naming the most frequent class, so the other numbers of these runs mean nothing. Gradient norms "
+                "may show why: a regime with a larger loss needs a smaller learning rate."
+            )
+    return texts
+
+
 def limits(experiment: Experiment) -> Html:
     """What these numbers cannot show."""
     seeds = len(experiment.config["seeds"])
@@ -139,7 +166,7 @@ def limits(experiment: Experiment) -> Html:
             f"fall below p = {2.0 ** (1 - seeds):.3g}; see the comparisons below for what can be said."
         )
     if experiment.metrics is not None:
-        texts += _sampling(experiment)
+        texts += _not_learned(experiment) + _sampling(experiment)
     if experiment.missing:
         texts.append(
             "Runs are missing; a cell over fewer seeds than its neighbours is not comparable to them."
