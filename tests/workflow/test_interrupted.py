@@ -50,6 +50,7 @@ def test_a_second_snakemake_is_refused(training):
     assert first.poll() is None, "and the first goes on"
 
 
+@pytest.mark.slow
 def test_killed_snakemake_leaves_a_lock_and_the_way_out(training):
     checkout, config, process = training
     process.send_signal(signal.SIGKILL)
