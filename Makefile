@@ -5,7 +5,8 @@
 
 SHELL := /bin/bash
 ENV ?= .venv
-CORES ?= $(shell nproc 2> /dev/null || echo 2)
+# nproc would answer OMP_NUM_THREADS where that is set, as it is on many clusters
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2> /dev/null || echo 2)
 # tests run in parallel, so torch must not start a thread per core in each
 TESTS := OMP_NUM_THREADS=1 python -m pytest
 export ENV TORCH PYTHON

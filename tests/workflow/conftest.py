@@ -1,5 +1,7 @@
 """One small experiment, run for real once, whose copies the tests edit and plan again."""
 
+import fcntl
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,11 +61,17 @@ def write_config(checkout: Path, file: str = "mini.yaml", /, **changes) -> str:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A checkout in which the small experiment has run as far as metrics.csv."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("finished") / "calibench")
-    snakemake(checkout, "results/mini/metrics.csv", "--configfile", write_config(checkout))
-    return checkout
+def finished(tmp_path_factory, worker_id) -> Path:
+    """A checkout in which the small experiment has run as far as metrics.csv: run once, copied per worker."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "finished"
+    with open(f"{shared}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            running = copy_checkout(tmp_path_factory.mktemp("running") / "calibench")
+            snakemake(running, "results/mini/metrics.csv", "--configfile", write_config(running))
+            running.rename(shared)
+    return Path(shutil.copytree(shared, tmp_path_factory.mktemp("finished") / "calibench", symlinks=True))
 
 
 @pytest.fixture

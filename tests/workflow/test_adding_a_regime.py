@@ -1,6 +1,7 @@
 """docs/adding-a-regime.md, done: one class file, one rule, one word; nothing else is edited."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.checkout import copy_checkout
 from tests.conftest import clean_environment
-from tests.workflow.conftest import MINI, snakemake
+from tests.workflow.conftest import MINI, planned, snakemake
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding-a-regime.md").read_text(encoding="utf-8")
@@ -23,9 +23,9 @@ def block(language):
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory):
-    """A checkout with the page's regime, and a config that names it."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("adding") / "calibench")
+def extended(finished, tmp_path_factory):
+    """A checkout with finished runs, the page's regime, and a config that names it."""
+    checkout = Path(shutil.copytree(finished, tmp_path_factory.mktemp("adding") / "calibench"))
     (checkout / "workflow/calibench/regimes/poly1.py").write_text(block("python"))
     with open(checkout / "workflow/rules/regimes.smk", "a") as rules:
         rules.write("\n\n" + block("snakemake"))
@@ -35,6 +35,8 @@ def extended(tmp_path_factory):
 
 def test_it_is_in_tables_and_figures(extended):
     targets = ["results/mini/tables/table1.csv", "results/mini/figures/curves-digits-resnet20.png"]
+    plan = planned(snakemake(extended, "-n", *targets, "--configfile", "config/mine.yaml"))
+    assert {rule: n for rule, n in plan.items() if rule.startswith("train")} == {"train_poly1": 2}
     snakemake(extended, *targets, "--configfile", "config/mine.yaml")
     metrics = pd.read_csv(extended / "results/mini/metrics.csv", keep_default_na=False)
     poly = metrics[(metrics["regime"] == "poly1") & (metrics["metric"] == "top1_error")]
