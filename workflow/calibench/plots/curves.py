@@ -1,5 +1,6 @@
 """Learning curves: one colour per regime, thin lines for single seeds, a thick one for their mean."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -28,8 +29,11 @@ def draw(history: pd.DataFrame, title: str) -> Figure:
     figure, axes = style.panels(len(shown), 3.1, 2.9, columns=3)
     runs = list(dict.fromkeys(history["run"]))
     for axis, column in zip(axes, shown, strict=True):
-        for i, run in enumerate(runs):
-            _lines(axis, history[history["run"] == run], column, i, run)
+        means = {
+            style.short(run, 32): _lines(axis, history[history["run"] == run], column, i, run)
+            for i, run in enumerate(runs)
+        }
+        style.focus(axis, {name: mean for name, mean in means.items() if np.isfinite(mean).any()})
         axis.set(xlabel="epoch", ylabel=PANELS[column])
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
@@ -40,7 +44,8 @@ def draw(history: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> None:
+def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> np.ndarray:
+    """Draw one run; its mean over the seeds, per epoch."""
     colour = style.PALETTE[i % len(style.PALETTE)]
     dashes = style.DASHES[i // len(style.PALETTE) % len(style.DASHES)]
     table = history.pivot_table(index="epoch", columns="seed", values=column)
@@ -60,3 +65,4 @@ def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> None:
         markersize=3,
         label=style.short(run, 32),
     )
+    return mean.to_numpy(dtype=float)

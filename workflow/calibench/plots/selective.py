@@ -17,14 +17,16 @@ def draw_retention(runs: dict[str, Run], title: str) -> Figure:
     the normalised area: 1 = all errors have the lowest confidences, 0 = confidence says nothing.
     """
     figure, (axis,) = style.panels(1, 5.2, 3.6)
-    handles, labels = [], []
+    handles, labels, curves = [], [], {}
     for i, (head, (confidence, correct)) in enumerate(runs.items()):
         curve = retention_curve(confidence, correct)
         at = np.unique(np.linspace(0, len(confidence), POINTS).astype(int))
-        colour, dashes = style.PALETTE[i % len(style.PALETTE)], ["-", "--", ":"][i // len(style.PALETTE) % 3]
+        colour = style.PALETTE[i % len(style.PALETTE)]
+        dashes = style.DASHES[i // len(style.PALETTE) % len(style.DASHES)]
         (line,) = axis.plot(
             100 * at / len(confidence), 100 * curve[at], color=colour, linestyle=dashes, linewidth=1.4
         )
+        curves[style.short(head, 28)] = 100 * curve[at]
         area = retention(confidence, correct)
         handles.append(line)
         labels.append(
@@ -37,6 +39,7 @@ def draw_retention(runs: dict[str, Run], title: str) -> Figure:
             handles.append(random)
             labels.append(f"{style.short(head, 28)}, kept at random")
     axis.set(xlabel="predictions kept, most confident first (%)", ylabel="accuracy (%)", xlim=(0, 100))
+    style.focus(axis, curves)
     axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
     style.legend_below(figure, handles, labels)
     style.headline(figure, title)

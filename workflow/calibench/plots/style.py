@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")  # stages run without a screen
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -80,6 +81,34 @@ def log_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def focus(axis: plt.Axes, curves: dict[str, np.ndarray]) -> None:
+    """Limit the y-axis to the curves that belong together, and name above it those that end outside.
+
+    A run that failed would flatten all others. Far out is a last value more than three interquartile ranges
+    beyond the quartiles (Tukey 1977), which no curve can be where fewer than five are drawn.
+
+    Args:
+        axis: where the curves are drawn already.
+        curves: name → values along the x-axis, each of at least one finite number.
+    """
+    curves = {name: values[np.isfinite(values)] for name, values in curves.items()}
+    last = np.array([values[-1] for values in curves.values()])
+    low, high = np.percentile(last, [25, 75])
+    near = (last >= low - 3 * (high - low)) & (last <= high + 3 * (high - low))
+    if near.all():
+        return
+    shown = np.concatenate([v for v, inside in zip(curves.values(), near, strict=True) if inside])
+    margin = 0.05 * (shown.max() - shown.min()) or 0.05 * abs(shown.max()) or 1.0
+    bottom, top = shown.min() - margin, shown.max() + margin
+    outside = [name for name, end in zip(curves, last, strict=True) if not bottom <= end <= top]
+    if outside:
+        axis.set_ylim(bottom, top)
+        width = int(20 * axis.get_position().width * axis.figure.get_figwidth())
+        names = ", ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in outside)
+        text = textwrap.wrap(f"off the scale: {names}", max(20, width), break_on_hyphens=False)
+        axis.set_title("\n".join(text), fontsize=7, color="#555555")
 
 
 def panels(
