@@ -18,27 +18,6 @@ class OLSFlat(OLS):
     shows_matrix = True
     source = "ours, a control"
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        alpha: float = 0.5,
-        weights: str = "mix",
-        start: str = "uniform",
-        fallback: str = "uniform",
-        freeze: float | None = None,
-        update_every: int | None = None,
-    ) -> None:
-        super().__init__(
-            num_classes,
-            alpha=alpha,
-            weights=weights,
-            start=start,
-            fallback=fallback,
-            freeze=freeze,
-            update_every=update_every,
-        )
-
     def rows_of_means(self, means: Tensor) -> Tensor:
         diagonal = means.diagonal()
         rest = (means.sum(dim=1) - diagonal) / (self.num_classes - 1)
