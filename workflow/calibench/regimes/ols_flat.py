@@ -15,7 +15,6 @@ class OLSFlat(OLS):
 
     name = "ols_flat"
     label = "OLS flat"
-    shows_matrix = True
     source = "ours, a control"
 
     def rows_of_means(self, means: Tensor) -> Tensor:

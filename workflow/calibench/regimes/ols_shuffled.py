@@ -19,7 +19,6 @@ class OLSShuffled(OLS):
 
     name = "ols_shuffled"
     label = "OLS shuffled"
-    shows_matrix = True
     source = "ours, a control"
 
     def __init__(
