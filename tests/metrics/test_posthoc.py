@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import posthoc
+from calibench import posthoc, runs
 from calibench.errors import UserError
 from calibench.metrics import posthoc as fits
 from calibench.metrics.calibration import ece
@@ -156,6 +156,8 @@ def test_no_calibrate_part_is_a_clear_error(tmp_path):
     index.to_csv(folder / "predictions/val.csv", index=False)
     with pytest.raises(UserError, match="set the data set's `calibrate` above 0"):
         posthoc.calibrate_fold(folder, "top1")
+    table = posthoc.posthoc_run(folder, "top1", None)  # the stage goes on without: training is not lost
+    assert set(table["calibrator"]) == {"none"} and set(table["split"]) == {"test"} and len(table) > 5
 
 
 def test_unchanged_frequencies_need_no_prior(tmp_path):
@@ -164,3 +166,7 @@ def test_unchanged_frequencies_need_no_prior(tmp_path):
     assert posthoc.read_priors(path) is None and posthoc.read_priors(None) is None
     path.write_text('{"priors": {"before": {"train": [10, 20]}, "after": {"train": [10, 10]}}}')
     assert posthoc.read_priors(path) == [10, 10]
+
+
+def test_the_planner_knows_the_calibrators():
+    assert tuple(fits.FITS) == runs.CALIBRATORS

@@ -72,8 +72,28 @@ def test_runs_on_other_images_are_not_compared(tmp_path):
     first, second = write_run(tmp_path, "hard"), write_run(tmp_path, "ols")
     index = pd.read_csv(second / "predictions/test.csv")
     index.assign(row=index["row"] + 1).to_csv(second / "predictions/test.csv", index=False)
-    with pytest.raises(UserError, match="other test images"):
+    with pytest.raises(UserError, match="tested on other images or labels"):
         contrasts.compare([first, second], "top1", contrasts.check_settings("{}"))
+    index.assign(target=(index["target"] + (index.index == 3)) % 10).to_csv(
+        second / "predictions/test.csv", index=False
+    )
+    with pytest.raises(
+        UserError, match="tested on other images or labels"
+    ):  # the same rows, one label mended
+        contrasts.compare([first, second], "top1", contrasts.check_settings("{}"))
+
+
+def test_test_images_of_one_patient_have_no_intervals(tmp_path):
+    runs = [write_run(tmp_path, regime, seed=s) for regime in ("hard", "ols") for s in (0, 1)]
+    for folder in runs:
+        index = pd.read_csv(folder / "predictions/test.csv")
+        index.assign(group="one").to_csv(folder / "predictions/test.csv", index=False)
+    settings = resample.check_settings('{"resamples": 50}')
+    table = resample.resample_run(runs[0], "top1", settings)
+    interval = table[table["kind"] == "interval"]
+    assert interval["value"].notna().any() and interval[["low", "high", "se"]].isna().all(axis=None)
+    compared = contrasts.compare(runs, "top1", contrasts.check_settings("{}"))
+    assert set(compared["verdict"]) == {"no test"}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +130,19 @@ def test_strata_are_measured_and_the_worst_is_marked(folders, tmp_path):
     assert row["value"] == pytest.approx(measure(logits, index["target"].to_numpy()[mask])["brier"])
     errors = table[(table["metric"] == "nll") & (table["level"] == 1)].set_index("stratum")
     assert errors["worst"].sum() == 1 and errors["value"].idxmax() == errors["worst"].idxmax()
+    right = table[(table["metric"] == "balanced_accuracy") & (table["level"] == 1)].set_index("stratum")
+    assert right["worst"].sum() == 1 and right["value"].idxmin() == right["worst"].idxmax()
+    assert set(measure(logits, index["target"].to_numpy()[mask])) <= set(table["metric"])
+    band = table[(table["level"] == 1)].pivot(index="stratum", columns="metric", values="value")
+    assert (band["ece_null_low"] < band["ece_null_high"]).all()
+    assert (band["ece_null_high"] < 0.2).all()
+
+
+def test_anatomies_are_joined_over_modalities():
+    found = strata.levels(pd.Series(["CT/knee", "MR/knee", "MR/hip", ""]))
+    assert found[1].tolist() == ["CT", "MR", "MR", "unknown"] and found[2].iloc[3] == "unknown"
+    assert found[3].tolist() == ["*/knee", "*/knee", "*/hip", "*/unknown"]
+    assert 3 not in strata.levels(pd.Series(["CT/knee", "MR/hip"]))
 
 
 def test_one_stratum_gives_an_empty_table(tmp_path):

@@ -12,7 +12,7 @@ from calibench.files import write_json
 from calibench.reporting import options, published
 from calibench.reporting.html import number
 
-from tests.report.conftest import DATASET, NOTEBOOK, completed
+from tests.report.conftest import DATASET, NOTEBOOK, completed, write_png
 
 ALL = [
     "".join(c["source"]) for c in json.loads(NOTEBOOK.read_text())["cells"][2:] if c["cell_type"] == "code"
@@ -184,6 +184,34 @@ def test_statistics_are_shown_in_the_order_of_the_config(small, tmp_path):
     assert "<strong>" in reporting.inference.strata(x) and "CT/abd" in reporting.inference.strata(x)
 
 
+def test_the_page_shows_further_measures_and_every_figure_that_was_drawn(small, tmp_path):
+    folder = shutil.copytree(small[0], tmp_path / "small")
+    x = reporting.open_experiment(folder, {"config": completed()})
+    mine = x.metrics.query("split == 'test' and checkpoint == 'top1' and regime == 'hard'")
+    mean = mine.loc[mine["metric"] == "r_auc_normalised", "value"].mean()
+    selective = str(reporting.further.selective(x))
+    assert f"{mean:.4f} ± " in selective and "Coverage at 5 % error" in selective
+    assert "Smooth ECE" in str(reporting.further.measures(x))
+    assert "<img" not in selective and str(reporting.further.classes(x)) == ""
+    for kind in ("retention", "density", "entropy", "classmeans", "distances", "bars"):
+        write_png(folder / "figures" / f"{kind}-{DATASET}-resnet50.png")
+    assert str(reporting.further.selective(x)).count("<img") == 2
+    assert str(reporting.further.classes(x)).count("<img") == 4
+
+
+def test_without_a_calibration_half_the_page_says_so(small, tmp_path):
+    from calibench import posthoc
+
+    folder = shutil.copytree(small[0], tmp_path / "small")
+    for record in folder.glob("*/*/*/*/run.json"):
+        index = pd.read_csv(record.parent / "predictions/val.csv").assign(part="select")
+        index.to_csv(record.parent / "predictions/val.csv", index=False)
+        posthoc.main(["--run-dir", str(record.parent), "--out", str(record.parent / "posthoc.csv")])
+    x = reporting.open_experiment(folder, {"config": completed()})
+    assert "calibrate: 0" in reporting.inference.posthoc(x)
+    assert "temperature" not in str(reporting.results.table2(x))
+
+
 def test_answer_names_what_can_and_what_cannot_be_told_apart(tmp_path):
     config = completed(backbones=["resnet50", "vgg19"])
     frame = pd.DataFrame(
@@ -217,13 +245,14 @@ def test_every_verdict_is_in_the_answer(tmp_path, verdicts, wanted):
     assert f"OLS against Hard labels: {wanted}." in str(reporting.inference.answer(x))
 
 
-def test_a_temperature_at_its_bound_is_not_left_uncommented():
-    def notes(*temperatures):
-        frame = pd.DataFrame({"metric": "temperature", "calibrator": "temperature", "value": temperatures})
+def test_a_temperature_that_nothing_determines_is_not_left_uncommented():
+    def notes(temperature, errors):
+        rows = [["temperature", "temperature", temperature], ["errors", "none", errors]]
+        frame = pd.DataFrame(rows, columns=["metric", "calibrator", "value"]).assign(split="calibrate")
         return reporting.inference._bound_note(frame)
 
-    assert notes(0.5, 1.7) == []
-    assert "lower bound 0.01" in notes(0.01, 1.2)[0] and "upper bound 100" in notes(100.0)[0]
+    assert notes(0.5, 3) == notes(1.7, 1) == []
+    assert "1 network(s) make no mistake" in notes(0.2, 0)[0] and "upper bound 100" in notes(100.0, 3)[0]
 
 
 def test_runs_that_did_not_learn_are_named(small, tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from calibench import tables
 from calibench.errors import UserError
+from calibench.plots.cells import read_published
 from calibench.plots.grid import markdown, tex
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published"
@@ -249,10 +250,23 @@ def test_bold_is_what_cannot_be_told_from_the_best(tmp_path):
     config = settings(published=None, backbones=["resnet50", "vgg19"])
     frame = metrics(config)
     frame.to_csv(tmp_path / "m.csv", index=False)
-    names = ["family", "dataset", "backbone", "metric", "run", "reference", "verdict"]
-    rows = [["best", "radimagenet", "resnet50", "ece", "ls", "ols", "not told apart"]]
-    rows += [["best", "radimagenet", "resnet50", "ece", "hard", "ols", "higher"]]
-    rows += [["best", "radimagenet", "vgg19", "ece", "hard", "ols", "one seed"]]
+    names = [
+        "family",
+        "dataset",
+        "backbone",
+        "metric",
+        "run",
+        "reference",
+        "verdict",
+        "difference",
+        "low",
+        "high",
+    ]
+    place = ["best", "radimagenet", "resnet50", "ece"]
+    rows = [[*place, "ls", "ols", "not told apart", 0.01, -0.01, 0.03]]
+    rows += [[*place, "hard", "ols", "higher", 0.05, 0.03, 0.07]]
+    rows += [[*place, "tfkd_reg", "ols", "not told apart", 0.07, -0.9, 1.04]]  # its seeds say nothing at all
+    rows += [["best", "radimagenet", "vgg19", "ece", "hard", "ols", "one seed", 0.01, None, None]]
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "c.csv", index=False)
     options = [
         "--metrics",
@@ -266,6 +280,9 @@ def test_bold_is_what_cannot_be_told_from_the_best(tmp_path):
     text = (tmp_path / "table2.md").read_text().splitlines()
     bold = {line.split("|")[1].strip(): line.count("**") // 2 for line in text if line.startswith("| ")}
     assert bold["OLS"] == 1 and bold["LS"] == 1 and bold["Hard labels"] == 0
+    assert bold["Tf-KD (reg)"] == 0
+    assert any("in the widest column: ECE 0.0200;" in line for line in text)
+    assert not any("Bold" in line for line in (tmp_path / "table1.md").read_text().splitlines())
     assert r"\textbf{0.2500}" in (tmp_path / "table2.tex").read_text()
 
 
@@ -295,3 +312,32 @@ def test_table3_has_the_ten_measures_and_moves_the_papers_decimal_point(tmp_path
     ours = table.loc[("Hard labels", "ours")]
     assert ours["Accuracy (%)"] == "75.00" and ours["AUROC (%)"] == "–" and ours["NLL (nats)"] == "0.2500"
     assert "Missing" not in (out / "table3.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("cifar100", "CIFAR100"),
+        ("cifar10", "CIFAR10"),
+        ("cifar10_64px", "CIFAR10"),
+        ("CIFAR-10", "CIFAR10"),
+        ("cifar1000", None),
+        ("tiny_imagenet", None),
+    ],
+)
+def test_a_data_set_finds_its_namesake(ours, theirs):
+    assert read_published([PUBLISHED / "zhang2021.csv"], "zhang2021").dataset_for(ours) == theirs
+
+
+def test_a_paper_that_prints_accuracies_has_errors_too(tmp_path):
+    """LS++, Table 1: CIFAR-100, ResNet-18, LS++."""
+    config = settings(datasets=["cifar100"], backbones=["resnet18"], runs=["hard", "lspp"], published="lspp")
+    out = build(tmp_path, config, metrics(config))
+    table = pd.read_csv(out / "table1.csv", dtype=str).set_index("Source")
+    printed = read_published([PUBLISHED / "lspp.csv"], "lspp").cells[
+        "CIFAR100", "resnet18", "lspp", "accuracy"
+    ]
+    shown = table.loc["published (LS++ (Label Smoothing++))", "LS++, Top-1 error (%)"]
+    assert float(shown) == pytest.approx(100 - float(printed)) and len(shown.split(".")[1]) == 2
+    assert "on CIFAR100, accuracy and error as 100 − the other" in (out / "table1.md").read_text()
+    assert "prints none of these numbers" in (out / "table2.md").read_text()

@@ -57,6 +57,10 @@ def audit(
     seconds = time.monotonic() - begun
     told = [(names[row], why) for row, why in sorted(prints.why.items())]
     report_unreadable(told, policy["unreadable"], f"datasets.{name}.audit.unreadable")
+    if len(told) == len(names):
+        raise UserError(
+            f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
+        )
     found = findings.find(prints, policy["near_distance"])
     reason = findings.dropped(found, frame, prints.why, policy)
     table = auditreport.table(frame, found, prints, reason)

@@ -91,6 +91,7 @@ class Runs:
         self.folders, self.checkpoint, self.metrics = folders, checkpoint, metrics
         self.codes: np.ndarray | None = None
         self.rows: pd.Series | None = None
+        self.targets: np.ndarray | None = None
         self.cache: dict[tuple[str, int], dict[str, np.ndarray]] = {}
 
     def seeds(self, name: str) -> set[int]:
@@ -104,10 +105,10 @@ class Runs:
             folder = self.folders[run, seed]
             seen, codes, rows = read_test(folder, self.checkpoint)
             if self.rows is None:
-                self.rows, self.codes = rows, codes
-            if not rows.equals(self.rows):
+                self.rows, self.codes, self.targets = rows, codes, seen.targets
+            if not rows.equals(self.rows) or not np.array_equal(seen.targets, self.targets):
                 raise UserError(
-                    f"{folder} predicts other test images than the other runs; predict them again"
+                    f"{folder} was tested on other images or labels than the other runs; train those of one list only"
                 )
             if calibrator:
                 fitted = FITS[calibrator](calibrate_fold(folder, self.checkpoint))

@@ -2,7 +2,7 @@
 
 Writes a long table with a column `calibrator`: none, temperature, vector, isotonic, ensemble_temperature,
 and prior where the training set's class frequencies differ from those of validation (a capped, balanced
-training set).
+training set). A run whose data set keeps no validation images for it (``calibrate: 0``) has the rows `none` only.
 """
 
 import argparse
@@ -41,6 +41,10 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold:
     return CalibrateFold(logits[mask], rows["target"].to_numpy(), rows["part"], f"{run_dir} (calibrate)")
 
 
+def _keeps_some(run_dir: Path) -> bool:
+    return bool((read_index(run_dir / "predictions" / "val.csv")["part"] == "calibrate").any())
+
+
 def read_priors(path: Path | None) -> list[int] | None:
     """Training images per class after sampling, from ``sample.json``, if sampling changed the class
     frequencies.
@@ -64,10 +68,11 @@ def fit_all(fold: CalibrateFold, train_counts: Sequence[int] | None) -> list[Cal
 def posthoc_run(run_dir: Path, checkpoint: str, train_counts: Sequence[int] | None) -> pd.DataFrame:
     """The long table of one run, columns :data:`COLUMNS`, measures of :func:`calibench.metrics.core` on test.
 
-    Fitted parameters are rows of split ``calibrate`` (``temperature``, the ensemble's weights).
+    Fitted parameters are rows of split ``calibrate`` (``temperature``, the ensemble's weights), and ``errors``, the
+    number of wrong predictions there: with none, a temperature is not determined.
     """
     head = {**read_run(run_dir), "checkpoint": checkpoint}
-    fold = calibrate_fold(run_dir, checkpoint)
+    fold = calibrate_fold(run_dir, checkpoint) if _keeps_some(run_dir) else None
     index = read_index(run_dir / "predictions" / "test.csv")
     logits = read_logits(run_dir, checkpoint, "test", len(index))
     targets, where = index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})"
@@ -80,6 +85,11 @@ def posthoc_run(run_dir: Path, checkpoint: str, train_counts: Sequence[int] | No
             )
 
     add("none", "test", core(Predictions.of(logits, targets, where), where), len(index))
+    if fold is None:
+        log.warning("%s: calibrate is 0, so nothing can be fitted after training", run_dir)
+        return pd.DataFrame(rows, columns=COLUMNS)
+    errors = int((fold.logits.argmax(axis=1) != fold.targets).sum())
+    add("none", "calibrate", {"errors": errors}, len(fold.targets))
     for calibrator in fit_all(fold, train_counts):
         seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {calibrator.name}")
         add(calibrator.name, "test", core(seen, where), len(index))

@@ -60,13 +60,14 @@ def resample_run(run_dir: Path, checkpoint: str, settings: dict[str, Any]) -> pd
     seen, codes, _ = read_test(run_dir, checkpoint)
     n, groups = len(codes), len(np.unique(codes))
     if groups < 2:
-        raise UserError(f"{run_dir}: all test images are of one group; nothing can be resampled")
-    if groups < 30:
+        log.warning("%s: all test images are of one group; its numbers have no intervals", run_dir)
+    elif groups < 30:
         log.warning("%s: %d groups only; percentile intervals will be too narrow", run_dir, groups)
     tails = [(1 - settings["level"]) / 2, (1 + settings["level"]) / 2]
     head = {**read_run(run_dir), "split": "test", "checkpoint": checkpoint, "n": n, "groups": groups}
-    drawn = bootstrap(seen, codes, settings["resamples"], settings["seed"])
     point = _point(seen, codes)
+    nothing = {metric: np.full(2, np.nan) for metric in point}
+    drawn = bootstrap(seen, codes, settings["resamples"], settings["seed"]) if groups > 1 else nothing
     rows = []
     for metric, values in drawn.items():
         low, high = (np.nan, np.nan) if metric in NO_INTERVAL else np.quantile(values, tails)

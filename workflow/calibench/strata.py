@@ -1,4 +1,4 @@
-"""Stage: the core measures per stratum (modality, anatomy) of the test set, the worst stratum marked."""
+"""Stage: every measure per stratum (modality, anatomy) of the test set, the worst stratum marked."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,29 +10,36 @@ import pandas as pd
 from calibench.cli import run as run_stage
 from calibench.evaluate import KEYS, read_index, read_logits, read_run
 from calibench.files import write_csv
-from calibench.metrics import Predictions, core
+from calibench.metrics import Predictions, measure_all
+from calibench.metrics.debiased import null_distribution
 
 COLUMNS = [*KEYS, "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
 SMALLEST = 50  # fewer images than this cannot be the worst stratum: their ECE is mostly noise
-HIGH_IS_BAD = ["top1_error", "top5_error", "ece", "ece_debiased", "nll", "brier"]
+NULL_DRAWS, NULL_TAILS = 400, (0.025, 0.975)  # of the ECE of a calibrated network; seeded, so runs agree
+HIGH_IS_BAD = ["top1_error", "top5_error", "ece", "ece_debiased", "smooth_ece", "nll", "brier", "aurc"]
+LOW_IS_BAD = ["balanced_accuracy", "f1", "auroc_present", "r_auc_normalised", "coverage_at_5"]
 
 
 def levels(stratum: pd.Series) -> dict[int, pd.Series]:
-    """Level 1 = the first component (``CT``), level 2 = the whole (``CT/abd``) where it says more.
+    """Level 1 = the first component (``CT``), level 2 = the whole (``CT/abd``) where it says more, level 3 = the rest
+    whatever the first (``*/abd``) where several first components share one.
 
     Rows without a stratum are ``unknown``; a level with one stratum only is left out.
     """
     known = stratum.where(stratum != "", "unknown")
     first = known.str.split("/").str[0]
+    rest = "*/" + known.str.partition("/")[2].where(known.str.contains("/"), "unknown")
     found = {1: first} if (first == known).all() else {1: first, 2: known}
+    found |= {3: rest} if rest.nunique() < known.nunique() and len(found) == 2 else {}
     return {level: names for level, names in found.items() if names.nunique() > 1}
 
 
 def strata_run(run_dir: Path, checkpoint: str) -> pd.DataFrame:
     """The long table of one run, columns :data:`COLUMNS`; empty when the data have no strata.
 
-    ``worst`` marks, per level and measure where high is bad, the largest value among strata with at least
-    50 images (|value| for ``gap``).
+    Beside the measures of docs/metrics.md, ``ece_null_low`` and ``ece_null_high``: where the ECE of a calibrated
+    network with these confidences lies in 95 % of draws. ``worst`` marks, per level and measure that has a bad side,
+    the worst value among strata with at least 50 images (the largest |value| for ``gap``).
     """
     identity = read_run(run_dir)
     index = read_index(run_dir / "predictions" / "test.csv")
@@ -43,7 +50,8 @@ def strata_run(run_dir: Path, checkpoint: str) -> pd.DataFrame:
         for name in sorted(names.unique()):
             mask = (names == name).to_numpy()
             where = f"{run_dir} (test, stratum {name})"
-            values = core(Predictions.of(logits[mask], targets[mask], where), where)
+            seen = Predictions.of(logits[mask], targets[mask], where)
+            values = measure_all(seen, where) | null_band(seen)
             head = {
                 **identity,
                 "checkpoint": checkpoint,
@@ -56,8 +64,18 @@ def strata_run(run_dir: Path, checkpoint: str) -> pd.DataFrame:
     return frame.assign(worst=_worst(frame))
 
 
+def null_band(seen: Predictions) -> dict[str, float]:
+    """Where the ECE would lie if these confidences were calibrated: images drawn one by one."""
+    null = null_distribution(seen.confidence, NULL_DRAWS, 0)
+    low, high = np.quantile(null, NULL_TAILS)
+    return {"ece_null_low": float(low), "ece_null_high": float(high)}
+
+
 def _worst(frame: pd.DataFrame) -> np.ndarray:
-    bad = frame["value"].abs().where(frame["metric"].isin([*HIGH_IS_BAD, "gap"]) & (frame["n"] >= SMALLEST))
+    value = frame["value"].mask(frame["metric"] == "gap", frame["value"].abs())
+    bad = value.mask(frame["metric"].isin(LOW_IS_BAD), -value)
+    judged = frame["metric"].isin([*HIGH_IS_BAD, *LOW_IS_BAD, "gap"]) & (frame["n"] >= SMALLEST)
+    bad = bad.where(judged)
     worst = np.zeros(len(frame), dtype=int)
     for _, part in bad.groupby([frame["level"], frame["metric"]]):
         if part.notna().any():

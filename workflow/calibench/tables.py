@@ -18,6 +18,7 @@ from calibench.errors import UserError
 from calibench.files import write_text
 from calibench.plots.cells import (
     METRICS,
+    Best,
     Key,
     Numbers,
     backbone_label,
@@ -30,6 +31,7 @@ __all__ = ["METRICS", "backbone_label", "read_metrics"]
 
 SETTINGS = ["datasets", "backbones", "runs", "seeds", "checkpoint", "published"]
 TEN = ["accuracy", "auroc", "precision", "recall", "f1", "ece", "ace_top_label", "sce", "nll", "brier"]
+FAR = 3  # half-widths of a column's usual interval: further from the best than that is not near it
 RESCALED = "hard@temperature"  # what a reader would do instead of changing the training
 
 Row = tuple[str, str, list[Key]]  # data set, text in the stub, the cells' keys
@@ -55,11 +57,24 @@ def _layout(
     grid = Grid("", heads + columns, body, len(heads), rules=rules, bold=bold, notes=numbers.notes())
     if groups:
         grid.groups = [("", len(heads)), *groups]
-    if numbers.bold:
-        grid.notes.insert(
-            0, "Bold: cannot be told from the best of its column and backbone (paired test, Holm)."
-        )
+    if any(key in numbers.bold for _, _, keys in rows for key in keys):
+        grid.notes.insert(0, _bold_note(numbers.bold, {key[3] for _, _, keys in rows for key in keys}))
     return grid
+
+
+def _bold_note(best: Best, metrics: set[str]) -> str:
+    """What bold means, and how much it can mean: what the tests would have seen."""
+    seen = [
+        f"{METRICS[m][0].partition(' (')[0]} {best.half_widths[m] * METRICS[m][1]:.{METRICS[m][2]}f}"
+        + (" points" if METRICS[m][1] == 100 else "")
+        for m in METRICS
+        if m in metrics and m in best.half_widths
+    ]
+    return (
+        "Bold: cannot be told from the best of its column and backbone (paired test, Holm). Usual half-width of the "
+        f"tests' intervals, in the widest column: {', '.join(seen)}; a run {FAR} times as far from the best as is usual "
+        "in its column is not bold, however much its seeds disagree."
+    )
 
 
 def _titled(grid: Grid, number: int, what: str, settings: dict[str, Any], tag: str) -> Grid:
@@ -176,22 +191,27 @@ def read_metrics(path: Path) -> pd.DataFrame:
     return frame
 
 
-def best_cells(path: Path | None) -> set[Key]:
+def best_cells(path: Path | None) -> Best:
     """Keys of the cells that cannot be told from the best, from contrasts.csv; the best itself included.
 
-    A column without a test (one seed) has none: then nothing may be called best.
+    A column without a test (one seed) has none: then nothing may be called best. A run whose seeds disagree so much
+    that no test can tell it from anything is left out where it lies :data:`FAR` usual half-widths away.
     """
-    if path is None:
-        return set()
-    frame = pd.read_csv(path, keep_default_na=False)
-    frame = frame[frame["family"] == "best"]
     found: set[Key] = set()
-    for (dataset, backbone, metric), part in frame.groupby(["dataset", "backbone", "metric"]):
-        if set(part["verdict"]) & {"one seed", "no test"}:
-            continue
-        near = part.loc[part["verdict"] == "not told apart", "run"]
-        found |= {(dataset, backbone, run, metric) for run in [part["reference"].iloc[0], *near]}
-    return found
+    halves: dict[str, float] = {}
+    frame = pd.read_csv(path, keep_default_na=False) if path else pd.DataFrame(columns=["family", "metric"])
+    frame = frame[frame["family"] == "best"]
+    for metric, rows in frame.groupby("metric"):
+        for (dataset, backbone), part in rows.groupby(["dataset", "backbone"]):
+            if set(part["verdict"]) & {"one seed", "no test"}:
+                continue
+            number = part[["difference", "low", "high"]].astype(float)
+            half = float((number["high"] - number["low"]).median() / 2)
+            halves[metric] = max(half, halves.get(metric, 0.0))
+            near = (part["verdict"] == "not told apart") & (number["difference"].abs() <= FAR * half)
+            runs = [part["reference"].iloc[0], *part.loc[near, "run"]]
+            found |= {(dataset, backbone, run, metric) for run in runs}
+    return Best(frozenset(found), halves)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -58,8 +58,8 @@ def _nll_of_scale(scale: float, logits: np.ndarray, targets: np.ndarray) -> tupl
 def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """The temperature in [0.01, 100] with the lowest NLL: Newton in 1/T, bisecting where a step leaves it.
 
-    NLL is convex in 1/T, so the minimum is unique; it nears a bound when the fold is perfectly separated (0)
-    or the logits say less than nothing (100).
+    NLL is convex in 1/T, so the minimum is unique; it nears the upper bound when the logits say less than nothing. On
+    a fold without a mistake NLL falls towards T = 0: the search stops where its slope is 0 in float64.
     """
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     scale = 1.0

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ BACKBONES = {
     "shufflenet_v2_x1_0": "ShuffleNetV2",
     "efficientnet_b7": "EfficientNet-B7",
 }
-PUBLISHED_AS = {"vgg19_bn": "vgg19"}  # the paper does not say with or without batch norm
+# the papers do not say with or without batch norm, nor which ShuffleNet
+PUBLISHED_AS = {"vgg19_bn": "vgg19", "shufflenet_v2_x1_0": "shufflenet"}
+OPPOSITE = {"accuracy": "top1_error", "top1_error": "accuracy"}  # printed either way, in per cent
 METRICS = {  # header, factor, decimals
     "top1_error": ("Top-1 error (%)", 100, 2),
     "top5_error": ("Top-5 error (%)", 100, 2),
@@ -59,14 +61,27 @@ def backbone_label(name: str) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """Printed numbers of one paper: ``cells`` maps (dataset, backbone, regime, metric) to printed text."""
+    """Printed numbers of one paper: ``cells`` maps (dataset, backbone, regime, metric) to printed text.
+
+    ``derived`` are those of them that are 100 - the number printed: a paper gives the accuracy or the error.
+    """
 
     paper: str
     cells: dict[tuple[str, str, str, str], str]
+    derived: frozenset[tuple[str, str, str, str]] = frozenset()
 
     def datasets(self) -> list[str]:
         """The paper's data sets."""
         return sorted({key[0] for key in self.cells})
+
+    def dataset_for(self, name: str) -> str | None:
+        """The paper's data set that ours is called after: ``radimagenet_64px`` is RadImageNet, ``cifar100`` is not
+        CIFAR10. The longest name that fits; None if none does.
+        """
+        ends = [*(found.start() for found in re.finditer(r"[^A-Za-z0-9]", name)), len(name)]
+        starts = {_plain(name[:end]) for end in ends}
+        fits = [theirs for theirs in self.datasets() if _plain(theirs) in starts]
+        return max(fits, key=len, default=None)
 
 
 def read_published(paths: Sequence[Path], name: str | None) -> Published | None:
@@ -92,7 +107,10 @@ def read_published(paths: Sequence[Path], name: str | None) -> Published | None:
         key = (row["dataset"], row["backbone"], row["regime"], row["metric"])
         if row["metric"] in METRICS and "copied" not in row["note"]:
             cells.setdefault(key, _in_our_unit(row["value"], row["unit"], row["metric"]))
-    return Published(frame["paper"].iloc[0], cells)
+    printed = [(key, text) for key, text in cells.items() if key[3] in OPPOSITE]
+    derived = {(*key[:3], OPPOSITE[key[3]]): str(100 - Decimal(text)) for key, text in printed}
+    derived = {key: text for key, text in derived.items() if key not in cells}
+    return Published(frame["paper"].iloc[0], cells | derived, frozenset(derived))
 
 
 def _in_our_unit(printed: str, unit: str, metric: str) -> str:
@@ -106,6 +124,20 @@ def _plain(name: str) -> str:
 
 
 Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
+
+
+@dataclass(frozen=True)
+class Best:
+    """Cells to print bold, and the usual half-width of the intervals of the tests behind, by measure."""
+
+    cells: frozenset[Key] = frozenset()
+    half_widths: dict[str, float] = field(default_factory=dict)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.cells
+
+    def __bool__(self) -> bool:
+        return bool(self.cells)
 
 
 class Numbers:
@@ -128,14 +160,16 @@ class Numbers:
         settings: dict[str, Any],
         published: Published | None,
         posthoc: pd.DataFrame | None = None,
-        bold: frozenset[Key] | set[Key] = frozenset(),
+        bold: Best | None = None,
     ) -> None:
-        self.settings, self.published, self.bold = settings, published, bold
+        self.settings, self.published, self.bold = settings, published, bold or Best()
+        self.shown: set[Key] = set()  # published cells that were asked for and are there
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.values = self._cells(metrics, "")
-        self.rescaled = posthoc is not None
-        if posthoc is not None:
-            self.values |= self._cells(posthoc[posthoc["calibrator"] == "temperature"], "@temperature")
+        fitted = None if posthoc is None else posthoc[posthoc["calibrator"] == "temperature"]
+        self.rescaled = fitted is not None and len(fitted) > 0
+        if self.rescaled:
+            self.values |= self._cells(fitted, "@temperature")
         for dataset, backbone, run, metric in list(self.values):
             if metric == "top1_error":
                 self.values[dataset, backbone, run, "accuracy"] = (
@@ -162,13 +196,14 @@ class Numbers:
 
     def theirs(self, dataset: str, backbone: str, run: str, metric: str) -> str | None:
         """The printed text, if the paper has this cell for a data set of this name."""
-        if self.published is None:
+        name = self.published.dataset_for(dataset) if self.published else None
+        if name is None:
             return None
-        for name in self.published.datasets():
-            if _plain(dataset).startswith(_plain(name)):
-                key = (name, PUBLISHED_AS.get(backbone, backbone), run, metric)
-                return self.published.cells.get(key)
-        return None
+        key = (name, PUBLISHED_AS.get(backbone, backbone), run, metric)
+        if key not in self.published.cells:
+            return None
+        self.shown.add(key)
+        return self.published.cells[key]
 
     def notes(self) -> list[str]:
         """What is missing or must be known to read the table."""
@@ -183,18 +218,27 @@ class Numbers:
         for (dataset, backbone), names in missing.items():
             notes.append(f"Missing: {dataset}, {backbone_label(backbone)}: {', '.join(names)}.")
         if self.published is not None:
-            names = self.published.datasets()
-            if any(_plain(d).startswith(_plain(n)) for d in self.settings["datasets"] for n in names):
-                notes.append(
-                    f"Published: {self.published.paper} on {', '.join(names)}, as printed; "
-                    "difference = ours − published; meaningful only on the same data, split and sampling."
-                )
-            else:
-                notes.append(
-                    f"Published numbers of {self.published.paper} are for {', '.join(names)}; "
-                    "no data set of this experiment has that name, so none are shown."
-                )
+            notes.append(self._published_note(self.published))
         return notes
+
+    def _published_note(self, published: Published) -> str:
+        if self.shown:
+            names = ", ".join(sorted({key[0] for key in self.shown}))
+            how = (
+                "as printed"
+                if not self.shown & published.derived
+                else "accuracy and error as 100 − the other"
+            )
+            return (
+                f"Published: {published.paper} on {names}, {how}; difference = ours − published; meaningful only on "
+                "the same data, split and sampling."
+            )
+        if any(published.dataset_for(name) for name in self.settings["datasets"]):
+            return f"{published.paper} prints none of these numbers for these backbones and regimes."
+        return (
+            f"Published numbers of {published.paper} are for {', '.join(published.datasets())}; "
+            "no data set of this experiment has that name, so none are shown."
+        )
 
 
 def show(values: np.ndarray, metric: str) -> str:

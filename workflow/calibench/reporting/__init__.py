@@ -3,6 +3,7 @@
 from calibench.reporting import (
     choices,
     cost,
+    further,
     inference,
     later,
     provenance,
@@ -19,6 +20,7 @@ __all__ = [
     "choices",
     "cost",
     "data_audit",
+    "further",
     "inference",
     "later",
     "open_experiment",

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.reporting.experiment import Experiment
-from calibench.reporting.html import Html, details, heading, image, join, paragraph, slug, table
+from calibench.reporting.html import Html, details, heading, image, join, paragraph, plural, slug, table
 from calibench.reporting.options import show
 
 
@@ -66,9 +66,18 @@ def _dataset(experiment: Experiment, dataset: str) -> Html:
             + "."
         ],
     )
-    return join(
-        [heading(f"Audit of {dataset}", slug("audit", dataset)), body, _examples(experiment, dataset, found)]
+    head = heading(f"Audit of {dataset}", slug("audit", dataset))
+    return join([head, body, _unreadable(found["unreadable"]), _examples(experiment, dataset, found)])
+
+
+def _unreadable(lost: list[dict[str, str]]) -> Html:
+    """The files that could not be read, and why; the first 200."""
+    if not lost:
+        return Html()
+    body = table(
+        ["File", "Why"], [[u["filename"], u["why"]] for u in lost[:200]], label="Unreadable", text_columns=[1]
     )
+    return details(plural(len(lost), "unreadable file"), body)
 
 
 def _examples(experiment: Experiment, dataset: str, found: dict[str, Any]) -> Html:

@@ -14,10 +14,15 @@ from calibench.reporting.experiment import Experiment
 from calibench.reporting.html import Html, bullets, details, heading, join, listed, number, paragraph, table
 
 NAMES = {name: head for name, (head, _, _) in METRICS.items()} | {"nll": "NLL (nats)", "brier": "Brier score"}
-NAMES |= {"gap": "Confidence − accuracy", "ece_debiased": "ECE, debiased"}
+NAMES |= {
+    "gap": "Confidence − accuracy",
+    "ece_debiased": "ECE, debiased",
+    "r_auc_normalised": "R-AUC, normalised",
+}
 PERCENT = {"top1_error", "top5_error"}
 SHOWN_INTERVALS = ["top1_error", "nll", "brier", "gap"]
-SHOWN_STRATA = ["top1_error", "ece", "gap"]
+BAND = ["ece_null_low", "ece_null_high"]
+SHOWN_STRATA = ["top1_error", "ece", "gap", "nll", "r_auc_normalised"]
 ISOTONIC = (
     "Isotonic regression can give the true class a probability of 0, which NLL counts as 1e-308: its NLL says how often "
     "that happens."
@@ -218,15 +223,17 @@ def _temperatures(frame: pd.DataFrame, key: tuple[str, str, str]) -> str:
 
 
 def _bound_note(frame: pd.DataFrame) -> list[str]:
-    """What to think of temperatures that ended at a bound of their range."""
+    """What to think of temperatures that the calibration half does not determine."""
     fitted = _fitted(frame)["value"]
-    low, high = TEMPERATURES
-    at_low, at_high = int((fitted < 1.01 * low).sum()), int((fitted > 0.99 * high).sum())
+    high = TEMPERATURES[1]
+    at_high = int((fitted > 0.99 * high).sum())
+    errors = frame.loc[(frame["split"] == "calibrate") & (frame["metric"] == "errors"), "value"]
+    flawless = int((errors == 0).sum())
     notes = []
-    if at_low:
+    if flawless:
         notes.append(
-            f"{at_low} fitted temperature(s) stand at the lower bound {low:g}: the network makes no mistake on the "
-            "calibration half, which then cannot tell how sure it may be; take more images there."
+            f"{flawless} network(s) make no mistake on the calibration half, which then cannot tell how sure they may "
+            "be: their fitted T is where more confidence stops to change the NLL in float64; take more images there."
         )
     if at_high:
         notes.append(
@@ -241,6 +248,11 @@ def posthoc(experiment: Experiment) -> Html:
     frame = _read(experiment, "posthoc.csv")
     if frame is None:
         return Html()
+    if set(frame["calibrator"]) == {"none"}:
+        return paragraph(
+            "No validation images were kept for fitting after training (calibrate: 0), so there is no post-hoc "
+            "calibration here."
+        )
     frame["run"] = frame["regime"] + frame["variant"]
     calibrators = list(dict.fromkeys(frame["calibrator"]))
     means = frame.groupby(["dataset", "backbone", "run", "split", "calibrator", "metric"], sort=False)[
@@ -278,7 +290,7 @@ def strata(experiment: Experiment) -> Html:
     if frame is None:
         return Html()
     frame["run"] = frame["regime"] + frame["variant"]
-    frame = frame[frame["metric"].isin(SHOWN_STRATA)]
+    frame = frame[frame["metric"].isin([*SHOWN_STRATA, *BAND])]
     keys = ["dataset", "backbone", "run", "level", "stratum"]
     rows, bold, last, breaks = [], set(), None, []
     for (dataset, backbone, run, _, stratum), part in frame.groupby(keys, sort=False):
@@ -291,9 +303,10 @@ def strata(experiment: Experiment) -> Html:
             if metric in means.index and means.at[metric, "worst"] > 0.5:
                 bold.add((len(rows), 4 + j))
         cells = [shown(m, means["value"].get(m), m == "gap") for m in SHOWN_STRATA]
-        rows.append([*place, stratum, number(int(part["n"].iloc[0])), *cells])
+        band = " to ".join(shown("ece", means["value"].get(m)) for m in BAND)
+        rows.append([*place, stratum, number(int(part["n"].iloc[0])), *cells, band])
     body = table(
-        ["Backbone", "Regime", "Stratum", "Images", *(NAMES[m] for m in SHOWN_STRATA)],
+        ["Backbone", "Regime", "Stratum", "Images", *(NAMES[m] for m in SHOWN_STRATA), "ECE if calibrated"],
         rows,
         label="Strata",
         stub=2,
@@ -301,5 +314,6 @@ def strata(experiment: Experiment) -> Html:
         bold=bold,
         text_columns=[2],
         caption="Test set by stratum, mean over seeds; bold = worst (of those with 50 images or more)",
+        notes=["strata.csv has every measure. An ECE inside its band is no evidence of miscalibration."],
     )
     return join([heading("By stratum", "strata"), _folded(rows, "Strata", body)])

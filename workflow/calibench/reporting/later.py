@@ -78,7 +78,8 @@ def gradients(experiment: Experiment) -> Html:
 
 def sweep(experiment: Experiment) -> Html:
     """sweep.csv: learning rates tried for each regime and the one validation prefers."""
-    text = "Each run at several learning rates; the choice is by NLL on the selection half of validation."
+    by = {"val_nll": "NLL", "val_top1": "Top-1 accuracy"}[experiment.config["sweep"]["by"]]
+    text = f"Each run at several learning rates; the choice is by {by} on the selection half of validation."
     return _csv(experiment, "sweep.csv", "Learning-rate sweep", text)
 
 

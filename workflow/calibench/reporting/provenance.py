@@ -1,11 +1,11 @@
 """Sections 7 and 8: where the numbers come from, and how to cite."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from calibench.files import sha256_of
 from calibench.reporting.experiment import ROOT, Experiment
 from calibench.reporting.html import Html, absent, bullets, code, details, heading, join, paragraph, table
 
@@ -21,11 +21,6 @@ TARGET = """@article{choudhury2025improving,
   doi     = {10.1051/bioconf/202520401019},
   note    = {arXiv:2510.20011}
 }"""
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def machine(experiment: Experiment) -> Html:
@@ -66,7 +61,11 @@ def stores(experiment: Experiment) -> Html:
         for name in ("classes.csv", "index.csv"):
             if (folder / name).is_file():
                 rows.append(
-                    [dataset, f"{folder.name}/{name}", Html("<code>{}</code>").format(_sha256(folder / name))]
+                    [
+                        dataset,
+                        f"{folder.name}/{name}",
+                        Html("<code>{}</code>").format(sha256_of(folder / name)),
+                    ]
                 )
     if not rows:
         return absent("No decoded store was given, so there are no checksums.")

@@ -53,12 +53,44 @@ KINDS = {
     ),
     "matrix": (
         "Soft labels.",
-        "Soft labels learnt by online label smoothing, row = true class. Bright cells off the diagonal "
-        "are the classes "
-        "the network itself takes for each other.",
+        "Label matrices learnt in training (by OLS, its controls, LS++), row = true class. Bright cells off the "
+        "diagonal are the classes the network itself takes for each other.",
+    ),
+    "retention": (
+        "Retention curves.",
+        "Accuracy when the most confident share of predictions is kept and the others are replaced by the truth. A "
+        "higher curve ranks its errors better.",
+    ),
+    "density": (
+        "Confidence of right and wrong predictions.",
+        "The less the two overlap, the more a confidence tells.",
+    ),
+    "entropy": (
+        "Entropy of the learned labels.",
+        "By epoch. Towards zero the soft labels become hard ones; at the dashed line they are uniform.",
+    ),
+    "classmeans": (
+        "Mean output probabilities by class.",
+        "Row = true class of the test images, diagonal masked. Even rows: the other classes are all alike to the "
+        "network.",
+    ),
+    "distances": (
+        "Distances between class centres.",
+        "Cosine distances in the penultimate features, each row divided by its sum. An even map: the regime has put "
+        "all classes equally far apart.",
+    ),
+    "bars": (
+        "Training target of one class.",
+        "What an image of the class is trained towards after the last epoch, log scale. Regimes that have no label of "
+        "a class are left out.",
     ),
 }
-SCORES = {"silhouette": "Silhouette ↑", "davies_bouldin": "Davies–Bouldin ↓", "knn_hit": "kNN hit (%) ↑"}
+SCORES = {  # header, factor, decimals
+    "silhouette": ("Silhouette ↑", 1, 3),
+    "davies_bouldin": ("Davies–Bouldin ↓", 1, 2),
+    "knn_hit": ("kNN hit (%) ↑", 100, 1),
+    "within_between": ("Within / between ↓", 1, 3),
+}
 
 
 def _printed(experiment: Experiment, name: str) -> Html:
@@ -100,7 +132,8 @@ def _panels(experiment: Experiment, kind: str) -> list[tuple[str, str, Path]]:
     return [place for place in places if place[2].is_file()]
 
 
-def _draw(experiment: Experiment, kind: str) -> list[Html]:
+def draw(experiment: Experiment, kind: str) -> list[Html]:
+    """The figures of one kind that exist; only the first explains how to read them."""
     title, text = KINDS[kind]
     drawn = []
     for dataset, backbone, path in _panels(experiment, kind):
@@ -113,7 +146,7 @@ def _draw(experiment: Experiment, kind: str) -> list[Html]:
 def tsne(experiment: Experiment) -> Html:
     """Figure 2 and the cluster scores under it."""
     head = heading("Features: Figure 2", "tsne")
-    drawn = _draw(experiment, "tsne")
+    drawn = draw(experiment, "tsne")
     if not drawn:
         return join([head, absent("No t-SNE figure was drawn, so Figure 2 is left out.")])
     return join([head, *drawn, cluster_scores(experiment)])
@@ -143,26 +176,26 @@ def cluster_scores(experiment: Experiment) -> Html:
         if (dataset, backbone) != last:
             breaks.append(len(rows))
             last = (dataset, backbone)
-        hit = values.get("knn_hit")
-        cells = [values.get("silhouette"), values.get("davies_bouldin"), None if hit is None else 100 * hit]
-        shown = [number(v, places) for v, places in zip(cells, (3, 2, 1), strict=True)]
+        found = [(values.get(name), factor, places) for name, (_, factor, places) in SCORES.items()]
+        shown = [None if v is None else number(v * factor, places) for v, factor, places in found]
         head = f"{backbone_label(backbone)}, {dataset}" if several else backbone_label(backbone)
         rows.append([head, label(regime + variant), str(seed), *shown, number(int(group["n"].iloc[0]))])
     return table(
-        ["Backbone", "Regime", "Seed", *SCORES.values(), "Images"],
+        ["Backbone", "Regime", "Seed", *(head for head, _, _ in SCORES.values()), "Images"],
         rows,
         label="Cluster scores",
         stub=2,
         breaks=breaks,
         caption="How tight the classes lie, measured on the features",
         notes=[
-            "↑ higher is tighter, ↓ lower is tighter. Features of different backbones are not comparable."
+            "↑ higher is tighter, ↓ lower is tighter. kNN hit: share of the nearest images that are of the same class. "
+            "Within / between: mean distance to the own class centre over that between centres. Features of different backbones are not comparable."
         ],
     )
 
 
 def _section(experiment: Experiment, kind: str, title: str, missing: str) -> Html:
-    drawn = _draw(experiment, kind)
+    drawn = draw(experiment, kind)
     return join([heading(title, slug(kind)), *(drawn or [absent(missing)])])
 
 

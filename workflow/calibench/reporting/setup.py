@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from calibench import runs as naming
 from calibench.catalog import label
@@ -54,12 +55,12 @@ def _dataset(experiment: Experiment, dataset: str) -> Html:
     sample = experiment.store_json(dataset, "sample.json")
     if not sample:
         return join([head, absent(f"No decoded store of {dataset} was given, so its sizes are not shown.")])
-    parts = [head, _sizes(sample), _facts(experiment, dataset, sample)]
+    parts = [head, _sizes(sample, experiment.classes(dataset)), _facts(experiment, dataset, sample)]
     parts += [_profile(sample["priors"]), _classes(experiment, dataset, sample)]
     return join(parts)
 
 
-def _sizes(sample: dict[str, Any]) -> Html:
+def _sizes(sample: dict[str, Any], classes: pd.DataFrame | None) -> Html:
     before, after = sample["priors"]["before"], sample["priors"]["after"]
     came_from = {"train": "train", "select": "val", "calibrate": "val", "test": "test"}
     purpose = {
@@ -71,14 +72,16 @@ def _sizes(sample: dict[str, Any]) -> Html:
     rows = []
     for part, name in PARTS.items():
         counts = np.array(after[part])
-        listed = f"{sum(before[came_from[part]]):,} ({came_from[part]})"
-        rows.append(
-            [name, listed, f"{counts.sum():,}", _range(counts), int((counts == 0).sum()), purpose[part]]
-        )
+        split = came_from[part]
+        listed = None if classes is None else f"{classes[split].sum():,} ({split})"
+        audited = f"{sum(before[split]):,}"
+        empty = int((counts == 0).sum())
+        rows.append([name, listed, audited, f"{counts.sum():,}", _range(counts), empty, purpose[part]])
     return table(
         [
             "Part",
             "Listed (split)",
+            "After the audit",
             "Used",
             "Images per class: min – median – max",
             "Empty classes",
@@ -87,8 +90,8 @@ def _sizes(sample: dict[str, Any]) -> Html:
         rows,
         label="Images per part",
         stack=True,
-        text_columns=[5],
-        caption="Images per part, before and after sampling",
+        text_columns=[6],
+        caption="Images per part, as listed, after the audit and after sampling",
     )
 
 

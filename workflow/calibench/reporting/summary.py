@@ -149,6 +149,19 @@ def _not_learned(experiment: Experiment) -> list[str]:
     return texts
 
 
+def _detectable(experiment: Experiment) -> str:
+    """How large a difference the planned tests could see: the usual half-width of their intervals."""
+    frame = experiment.frame("contrasts.csv")
+    if frame is None:
+        return ""
+    frame = frame[(frame["family"] == "planned") & (frame["metric"] == "top1_error")]
+    half = ((frame["high"] - frame["low"]) / 2).median()
+    return (
+        f", and half of the planned comparisons could not see a difference below {100 * half:.1f} points of Top-1 error"
+        * (half == half)
+    )
+
+
 def limits(experiment: Experiment) -> Html:
     """What these numbers cannot show."""
     seeds = len(experiment.config["seeds"])
@@ -161,9 +174,9 @@ def limits(experiment: Experiment) -> Html:
         )
     elif seeds < 6:
         texts.append(
-            f"{seeds} seeds per cell: the standard deviations are rough, and a signed-rank test over them "
-            f"cannot "
-            f"fall below p = {2.0 ** (1 - seeds):.3g}; see the comparisons below for what can be said."
+            f"{seeds} seeds per cell: the standard deviations are rough"
+            + _detectable(experiment)
+            + "; see the comparisons below for what can be said."
         )
     if experiment.metrics is not None:
         texts += _not_learned(experiment) + _sampling(experiment)
