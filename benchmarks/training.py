@@ -232,6 +232,7 @@ def _with_regime(job: loop.Job, config: dict[str, Any], name: str) -> loop.Job:
         "val_logits": torch.randn(200, count, generator=draw),
         "val_targets": torch.arange(200) % count,
         "matrix": torch.rand(count, count, generator=draw).softmax(1),
+        "other_settings": {"alpha": 0.5, "weights": "mix"},
         "train_size": len(job.train.images),
     }
     if regime.inputs:

@@ -29,6 +29,7 @@ def ready(name, classes=CLASSES):
             val_logits=torch.randn(30, classes, generator=generator),
             val_targets=torch.arange(30) % classes,
             matrix=matrix / matrix.sum(1, keepdim=True),
+            other_settings={"alpha": 0.5, "weights": "mix"},
             train_size=TRAIN_SIZE,
         )
     return regime

@@ -21,6 +21,8 @@ from regime_cases import (
     soft_cross_entropy,
 )
 
+OLS = {"alpha": 0.5, "weights": "mix"}
+
 
 def validation(k, n=40, seed=5, missing=None):
     generator = torch.Generator().manual_seed(seed)
@@ -76,7 +78,7 @@ def test_an_unprepared_regime_says_so_and_a_resumed_one_is_prepared():
     for name, inputs in {
         "lsplus": {"val_logits": logits, "val_targets": targets},
         "pt_lspp": {"matrix": torch.eye(5)},
-        "ls_matched": {"matrix": torch.eye(5)},
+        "ls_matched": {"matrix": torch.eye(5), "other_settings": OLS},
     }.items():
         with pytest.raises(UserError, match=f"'{name}' needs .*prepare"):
             build(name, 5)(logits, targets)
@@ -93,7 +95,7 @@ def test_an_unprepared_regime_says_so_and_a_resumed_one_is_prepared():
 @pytest.mark.parametrize("matrix", [np.eye(4), -np.eye(5), np.ones((5, 5)), np.full((5, 5), np.nan)])
 def test_a_matrix_that_does_not_fit_is_refused(name, matrix):
     with pytest.raises(UserError, match=f"{name}: .*other run's matrix"):
-        build(name, 5).prepare(matrix=matrix)
+        build(name, 5).prepare(matrix=matrix, other_settings=OLS)
 
 
 def test_lsplus_refuses_predictions_of_other_classes():
@@ -129,16 +131,29 @@ def test_ls_matched(case):
     wrong = sum(1 - matrix[i][i].item() for i in range(k)) / k
     eps = min(0.5 * wrong * k / (k - 1), 1)
     regime = build("ls_matched", k)
-    regime.prepare(matrix=matrix)
+    regime.prepare(matrix=matrix, other_settings=OLS)
     check(regime, lambda z, y, still: soft_cross_entropy(z, smoothed(y, k, eps)), case)
     assert regime.close_epoch()["equivalent_eps"] == pytest.approx(eps, rel=1e-5)
 
 
-def test_ls_matched_gives_the_wrong_classes_what_ols_gives_them():
-    regime = build("ls_matched", 4, alpha=0.3)
-    regime.prepare(matrix=random_matrix(4))
-    ols = 0.7 * (1 - random_matrix(4).diagonal()).mean()
-    assert regime.eps.item() * 3 / 4 == pytest.approx(ols.item(), rel=1e-5)
+@pytest.mark.parametrize(
+    ("own", "ols", "soft"),
+    [
+        (None, {"alpha": 0.3, "weights": "mix"}, 0.7),
+        (None, {"alpha": 0.3, "weights": "sum"}, 0.5),
+        (0.1, OLS, 0.9),
+    ],
+)
+def test_ls_matched_gives_the_wrong_classes_what_ols_gives_them(own, ols, soft):
+    regime = build("ls_matched", 4, alpha=own)
+    regime.prepare(matrix=random_matrix(4), other_settings=ols)
+    wrong = soft * (1 - random_matrix(4).diagonal()).mean()
+    assert regime.eps.item() * 3 / 4 == pytest.approx(wrong.item(), rel=1e-5)
+
+
+def test_ls_matched_asks_for_alpha_where_the_other_run_has_none():
+    with pytest.raises(UserError, match="have no alpha; set ls_matched: alpha"):
+        build("ls_matched", 5).prepare(matrix=torch.eye(5), other_settings={})
 
 
 @each_case

@@ -1,6 +1,7 @@
 """Regimes that need another run: Snakemake plans it first, asked for or not; what cannot be planned is told at once."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -62,6 +63,75 @@ def test_sources_follow_seed_variant_and_backbone(checkout):
     assert planned(output)["train_hard"] == planned(output)["train_lsplus"] == 8
 
 
+def test_sources_are_trained_on_the_same_labels(checkout):
+    """Under label noise a prior from clean labels would leak; a variant that says what its source is, is obeyed."""
+    variants = {
+        "noise": {"data": {"label_noise": 0.4}},
+        "clean": {"data": {}},
+        "knowing": {"regime": {"prior": "{backbone}/hard+clean"}},
+        "cutout": {"augment": {"cutout": 0.25}},
+    }
+    named = ["lsplus+noise", "tfkd_self+cutout+noise", "ls_matched+noise", "lsplus+noise+knowing"]
+    found = edges(plan(checkout, runs=named, variants=variants))
+    needs = dict(zip(named, ["hard+noise", "hard+noise", "ols+noise", "hard+clean"], strict=True))
+    for run, source in needs.items():
+        assert found[f"resnet20/{run}", "0"] == {(f"resnet20/{source}", "0")}
+
+
+def test_a_variant_may_start_from_pretrained_weights(checkout):
+    variants = {"pre": {"model": {"weights": "imagenet"}}}
+    teachers = {"kd": {"teacher": "resnet18/hard+pre"}}
+    output = plan(
+        checkout, backbones=["resnet34"], runs=["hard+pre", "hard", "kd"], variants=variants, regimes=teachers
+    )
+    weights = re.findall(r"    output: results/weights/(\w+)-imagenet\.pth", output)
+    assert sorted(weights) == ["resnet18", "resnet34"]
+    blocks = re.findall(r"rule train_hard:\n(?:    .*\n)+", output)
+    assert sorted("imagenet.pth" in b.split("input:")[1].split("\n")[0] for b in blocks) == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_braces_in_a_config_are_not_wildcards(checkout):
+    """The default target, report and all: the config's text goes through Snakemake unread."""
+    changes = {
+        "runs": ["{hard,lsplus}+cutmix"],
+        "regimes": {"lsplus": {"prior": "{backbone}/hard"}},
+        "variants": {"cutmix": {"augment": {"cutmix": 1.0}}},
+        "title": "a {title}",
+        "figures": {"extra": ["bars"], "class": "{3}"},
+    }
+    (checkout / "config/braces.yaml").write_text(yaml.safe_dump(MINI | {"name": "braces"} | changes))
+    output = snakemake(checkout, "-n", "--configfile", "config/braces.yaml")
+    assert planned(output)["report"] == 1 and planned(output)["train_lsplus"] == 1
+
+
+SHIPPED = sorted(
+    p.name for p in (Path(__file__).parents[2] / "config").glob("*.yaml") if p.stem != "controls"
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_config_can_be_planned(checkout, name):
+    """With a root that is there; what is in it is for the stages to read."""
+    config = yaml.safe_load((checkout / "config" / name).read_text())
+    datasets = {}
+    for dataset, settings in config["datasets"].items():
+        root = checkout / "data" / name / dataset
+        root.mkdir(parents=True, exist_ok=True)
+        datasets[dataset] = {"root": str(root)}
+        for file in (settings.get("files") or {}).values():
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).touch()
+        for split in ("train", "val", "test"):
+            (root / f"RadiologyAI_{split}.csv").touch()
+    (checkout / "config/here.yaml").write_text(yaml.safe_dump({"datasets": datasets}))
+    output = snakemake(checkout, "-n", "--configfile", f"config/{name}", "config/here.yaml")
+    assert planned(output)["report"] == 1
+
+
 def test_a_chain_of_three(checkout):
     """Born again: kd learns from another kd, which learns from hard."""
     output = plan(
@@ -100,6 +170,33 @@ def test_a_chain_of_three(checkout):
             },
             "variants: own: regime 'hard' has no setting 'prior'",
         ),
+        (
+            {"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet5O/hard"}}},
+            "regimes: kd: teacher: there is no backbone 'resnet5O'; did you mean",
+        ),
+        (
+            {
+                "runs": ["hard", "ols"], "statistics": {"contrasts": [["ols", "hard@temperature"]]},
+                "datasets": {"digits": MINI["datasets"]["digits"] | {"calibrate": 0}},
+            },
+            "set datasets: digits: calibrate above 0, or leave the contrast out",
+        ),
+        (
+            {"runs": ["hard"], "by_backbone": {"mobilenetv2": {"train": {"lr": 0.05}}}},
+            "by_backbone: there is no backbone 'mobilenetv2'; did you mean mobilenet_v2",
+        ),
+        (
+            {"runs": ["ols"], "by_backbone": {"resnet20": {"regimes": {"olss": {"alpha": 0.9}}}}},
+            "by_backbone: resnet20: regimes: unknown regime 'olss'",
+        ),
+        (
+            {"runs": ["ols", "hard"], "statistics": {"contrasts": [["ols", "hard@platt"]]}},
+            "'hard@platt': no calibrator 'platt'; there are: temperature,",
+        ),
+        ({"runs": ["ols"], "statistics": {"contrasts": [["ols", "ols"]]}}, "'ols' is compared with itself"),
+        ({"runs": ["ols"], "statistics": {"metrics": ["accuracy"]}}, "'accuracy'"),
+        ({"runs": ["ols"], "tables": {"published": "foo"}}, "there is no 'foo'; there are: lsplus"),
+        ({"runs": ["ols"], "seeds": [0, 0]}, "seeds"),
         ({"runs": ["old"]}, "unknown regime 'old'"),
         ({"runs": ["ols"], "regimes": {"ols": {"alpah": 0.5}}}, "regime 'ols' has no setting 'alpah'"),
     ],

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.workflow.conftest import MINI
+from tests.workflow.conftest import MINI, planned
 
 PACKAGE = "workflow/calibench"
 
@@ -102,3 +102,33 @@ def test_another_sample_is_another_run(finished):
     config = write_config(finished, "resampled.yaml", protect=True, datasets={"digits": digits})
     output = snakemake(finished, "results/mini/metrics.csv", "--configfile", config, check=False)
     assert "is finished, with other settings (store: digits-" in output
+
+
+def test_a_figures_code_trains_nothing(finished):
+    """Figures are no target here, so their plan is asked for: only they are drawn again."""
+    from tests.workflow.conftest import snakemake, write_config
+
+    target = ["-n", "curves-digits-resnet20.png", "--configfile", write_config(finished)]
+    target[1] = f"results/mini/figures/{target[1]}"
+    with edited(finished, f"{PACKAGE}/plots/curves.py", '"""', 'x_of_a_test = 1\n"""'):
+        assert planned(snakemake(finished, *target)) == {"figure_curves": 1}
+
+
+def test_runs_on_an_edited_list_are_never_mixed(finished):
+    """A label mended, a seed added: seed 0 saw other labels, so nothing is planned until the user says what to do."""
+    from tests.workflow.conftest import snakemake, write_config
+
+    new = ["-n", "results/mini/metrics.csv", "--configfile"]
+    config = write_config(finished, "protected.yaml", protect=True, seeds=[0, 1])
+    files = finished / "results/data/digits/train.csv", next(finished.glob("results/store/*/index.csv"))
+    (finished / files[0]).touch()  # only the time: the same list
+    assert "WorkflowError" not in snakemake(finished, *new, config)
+    with edited(finished, files[0], "digit-4", "digit-5"):
+        output = snakemake(finished, *new, config, check=False)
+        assert "train.csv' has changed since 3 finished runs were trained on it" in output
+        assert "Traceback" not in output
+        free = snakemake(finished, *new, write_config(finished, "free.yaml", seeds=[0, 1]))
+        assert planned(free)["list"] == 1 and planned(free)["train_hard"] == 2
+    with edited(finished, files[1], "digit-4", "digit-5"):
+        output = snakemake(finished, *new, config, check=False)
+        assert "was trained on other images or labels than" in output and "`protect: false`" in output

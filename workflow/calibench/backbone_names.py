@@ -33,12 +33,12 @@ def known() -> frozenset[str]:
     return frozenset(OWN).union(*(REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources))
 
 
-def check_backbone(name: str) -> None:
-    """Check that a backbone exists.
+def check_backbone(name: str, where: str = "backbones") -> None:
+    """Check that a backbone exists; ``where`` is the key of the config that names it.
 
     Raises:
         UserError: with the closest names.
     """
     if known() and name not in known():
         close = difflib.get_close_matches(name, known()) or ["resnet50", "mobilenet_v2", "vgg19"]
-        raise UserError(f"config: backbones: there is no backbone '{name}'; did you mean {', '.join(close)}?")
+        raise UserError(f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}?")

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import glob
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -104,3 +105,9 @@ def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
     """Write an array as ``.npy`` atomically."""
     with atomic_path(path) as part, open(part, "wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,5 +1,6 @@
 """From a completed configuration to runs: names, settings, and the stores they read. No Snakemake in here."""
 
+import functools
 import hashlib
 import re
 from pathlib import Path
@@ -9,9 +10,12 @@ from calibench import config as configuration
 from calibench.backbone_names import check_backbone
 from calibench.catalog import catalog
 from calibench.errors import UserError
-from calibench.files import canonical, read_json
+from calibench.files import canonical, read_json, sha256_of
 
 PARTS = ("model", "train", "augment", "data")
+# those of calibench.metrics.posthoc.FITS, which imports SciPy; a test holds the two together
+CALIBRATORS = ("temperature", "vector", "isotonic", "ensemble_temperature")
+PUBLISHED = Path(__file__).parents[2] / "config" / "published"
 DATA_KEYS = ("root", "format", "files", "labels", "split", "sample", "calibrate", "audit", "store")
 
 
@@ -65,16 +69,21 @@ def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant:
     return settings
 
 
+def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> dict[str, Any]:
+    """``model``, ``train``, ``augment`` or ``data`` of a run: the config's, the backbone's, then the variants'."""
+    value = configuration.merge(config[part], config["by_backbone"].get(backbone, {}).get(part, {}))
+    for token in variant.split("+")[1:]:
+        value = configuration.merge(value, config["variants"][token].get(part, {}))
+    return value
+
+
 def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, seed: int) -> dict[str, Any]:
     """All that one training run reads, as plain JSON data."""
     regime, variant = split_name(run)
     settings: dict[str, Any] = {}
     for part in PARTS:
-        value = configuration.merge(config[part], config["by_backbone"].get(backbone, {}).get(part, {}))
-        for token in variant.split("+")[1:]:
-            value = configuration.merge(value, config["variants"][token].get(part, {}))
-        configuration.check(value, part, where=f"config: run '{run}' on {backbone}: {part}")
-        settings[part] = value
+        settings[part] = part_of(config, part, backbone, variant)
+        configuration.check(settings[part], part, where=f"config: run '{run}' on {backbone}: {part}")
     settings["train"] = dict(settings["train"])
     settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run knows its learning rate only
     settings["regime"] = regime_settings(config, regime, backbone, variant)
@@ -88,11 +97,19 @@ def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, s
     return settings
 
 
+def _of_data(config: dict[str, Any], variant: str) -> list[str]:
+    """The variants among ``+a+b`` that change what data a run is trained on."""
+    return [token for token in variant.split("+")[1:] if "data" in config["variants"].get(token, {})]
+
+
 def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tuple[str, str]:
     """The (backbone, run) that setting ``key`` of this run names, as in ``{backbone}/hard``.
 
+    It is trained on the same data: variants of this run that set ``data`` (label noise) are its as well, unless the
+    setting names such a variant itself. Clean labels would otherwise leak into a comparison under noise.
+
     Raises:
-        UserError: if it is not of the form backbone/run or names an unknown run.
+        UserError: if it is not of the form backbone/run or names an unknown run or backbone.
     """
     regime, variant = split_name(run)
     text = str(regime_settings(config, regime, backbone, variant)[key])
@@ -103,7 +120,23 @@ def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tupl
             f"config: regime '{regime}': {key}: '{text}' is not of the form backbone/run, as resnet50/hard"
         )
     check_run(config, other, f"regime '{regime}': {key}")
+    check_backbone(other_backbone, f"regimes: {regime}: {key}")
+    if not _of_data(config, split_name(other)[1]):
+        other += "".join(f"+{token}" for token in _of_data(config, variant))
     return other_backbone, other
+
+
+def needed_runs(config: dict[str, Any]) -> set[tuple[str, str]]:
+    """(backbone, run) of all runs of the experiment and of those they are built on."""
+    found: set[tuple[str, str]] = set()
+    todo = [(backbone, run) for backbone in config["backbones"] for run in run_names(config)]
+    while todo:
+        backbone, run = here = todo.pop()
+        if here not in found:
+            found.add(here)
+            keys = catalog()[split_name(run)[0]].other_runs
+            todo += [other_run(config, run, backbone, key) for key in keys]
+    return found
 
 
 def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
@@ -145,21 +178,51 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
         check_no_cycle(config, other, other_backbone, (*trail, here))
 
 
+def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
+    for regime in settings:
+        if regime not in catalog():
+            raise UserError(f"config: {where}: unknown regime '{regime}'; there are: {', '.join(catalog())}")
+
+
+def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
+    """Both names are runs of the experiment, differ, and what follows an @ is a calibrator that can be fitted."""
+    where = "config: statistics: contrasts"
+    if contrast[0] == contrast[1]:
+        raise UserError(f"{where}: '{contrast[0]}' is compared with itself; name two runs")
+    for run, at, calibrator in (name.partition("@") for name in contrast):
+        if run not in run_names(config):
+            raise UserError(f"{where}: '{run}' is not among runs; add it there or leave it out")
+        if at and calibrator not in CALIBRATORS:
+            raise UserError(
+                f"{where}: '{run}@{calibrator}': no calibrator '{calibrator}'; there are: {', '.join(CALIBRATORS)}"
+            )
+        unfit = [name for name, data in config["datasets"].items() if data["calibrate"] == 0]
+        if at and unfit:
+            raise UserError(
+                f"{where}: '{run}@{calibrator}' is fitted on the calibration half of validation; set datasets: "
+                f"{unfit[0]}: calibrate above 0, or leave the contrast out"
+            )
+
+
+def _check_published(name: str | None) -> None:
+    known = sorted(path.stem for path in PUBLISHED.glob("*.csv"))
+    if name is not None and known and name not in known:
+        raise UserError(f"config: tables: published: there is no '{name}'; there are: {', '.join(known)}")
+
+
 def check_all(config: dict[str, Any]) -> None:
     """Check every run of the experiment before anything is planned.
 
     Raises:
         UserError: for the first mistake found.
     """
-    for regime in {**config["regimes"]}:
-        if regime not in catalog():
-            raise UserError(f"config: regimes: unknown regime '{regime}'; there are: {', '.join(catalog())}")
+    _check_regimes_named(config["regimes"], "regimes")
+    for backbone, changes in config["by_backbone"].items():
+        check_backbone(backbone, "by_backbone")
+        _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
     for contrast in config["statistics"]["contrasts"]:
-        for run in (name.partition("@")[0] for name in contrast):
-            if run not in run_names(config):
-                raise UserError(
-                    f"config: statistics: contrasts: '{run}' is not among runs; add it there or leave it out"
-                )
+        _check_contrast(config, contrast)
+    _check_published(config["tables"]["published"])
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):
@@ -191,7 +254,7 @@ def list_inputs(config: dict[str, Any], dataset: str) -> list[str]:
         raise UserError(
             f"config: datasets: {dataset}: files is missing; name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}"
         )
-    return [str(Path(settings["root"]) / name) for name in files.values()]
+    return [str(Path(settings["root"]).expanduser() / name) for name in files.values()]
 
 
 def check_root(config: dict[str, Any], dataset: str) -> None:
@@ -200,7 +263,7 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
     Raises:
         UserError: naming key and path, and how to get access.
     """
-    root = Path(config["datasets"][dataset]["root"])
+    root = Path(config["datasets"][dataset]["root"]).expanduser()
     if root.parts[:2] == ("results", "data"):
         return
     key = f"config: datasets: {dataset}: root"
@@ -215,6 +278,54 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
     missing = [p for p in list_inputs(config, dataset) if not Path(p).exists()]
     if missing:
         raise UserError(f"{key}: list file '{missing[0]}' does not exist; correct root or files")
+
+
+def check_list_unchanged(config: dict[str, Any], dataset: str, store: Path, finished: int) -> None:
+    """Check that a data set's list files are those its store was made from: runs on two lists are no comparison.
+
+    Args:
+        config: the completed configuration.
+        dataset: its name there.
+        store: folder of its store; without ``inputs.json`` there is nothing to compare.
+        finished: number of finished runs that were trained on it.
+
+    Raises:
+        UserError: naming the file that changed and the ways on.
+    """
+    record = store / "inputs.json"
+    if not finished or not record.exists():
+        return
+    for path, before in read_json(record).items():
+        if Path(path).is_file() and sha256_of(path) != before:
+            raise UserError(
+                f"config: datasets: {dataset}: '{path}' has changed since {finished} finished runs were trained on it: "
+                "restore it, or give the experiment another `name` to train on the new list, or delete those runs "
+                "(`protect: false` does it)"
+            )
+
+
+@functools.cache
+def _digest(path: Path, mtime_ns: int) -> str:
+    """SHA-256 of a file that many runs are compared with, read once for each time it was written."""
+    return sha256_of(path)
+
+
+def check_same_data(record: Path, index: Path) -> None:
+    """Check that a finished run was trained on the images and labels that its store holds now.
+
+    Args:
+        record: ``run.json`` of the run.
+        index: ``index.csv`` of the store, which need not exist.
+
+    Raises:
+        UserError: naming the run and the ways on.
+    """
+    found = read_json(record).get("data", {}).get("index")
+    if found and index.exists() and found != _digest(index, index.stat().st_mtime_ns):
+        raise UserError(
+            f"{record.parent} was trained on other images or labels than {index} has now: give the experiment another "
+            "`name`, or delete that folder, or set `protect: false` to let it be trained anew"
+        )
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -98,6 +98,7 @@ def prepare_regime(
             arrays |= _other_predictions(others[key])
         elif kind == "regime":
             arrays |= load_file(others[key] / "regime.safetensors")
+            arrays["other_settings"] = files.read_json(others[key] / "run.json")["settings"]["regime"]
         else:
             teacher = load_run(others[key], num_classes).to(device)
     wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
@@ -160,7 +161,12 @@ def _reporter(epochs: int):
 
 
 def finish(
-    job: loop.Job, splits: dict[str, Images], index: pd.DataFrame, run_dir: Path, started: float
+    job: loop.Job,
+    splits: dict[str, Images],
+    index: pd.DataFrame,
+    run_dir: Path,
+    store_dir: Path,
+    started: float,
 ) -> None:
     """Write all outputs of a trained run, ``run.json`` last."""
     best = job.progress["best"]
@@ -180,6 +186,7 @@ def finish(
     record = {
         "run": job.settings["run"],
         "settings": job.settings,
+        "data": {"index": files.sha256_of(store_dir / "index.csv")},
         "epochs": epochs,
         "features_checkpoint": job.settings["train"]["features_checkpoint"],
         "provenance": outputs.provenance(job.device)
@@ -209,7 +216,7 @@ def train_run(
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
             log.info(loop.describe(job))
             loop.fit(job, _reporter(settings["train"]["epochs"]))
-            finish(job, splits, index, run_dir, started)
+            finish(job, splits, index, run_dir, store_dir, started)
 
 
 def _pairs(items: list[str]) -> dict[str, Path]:

@@ -34,12 +34,8 @@ STORE_OF = {dataset: store for store, dataset in STORES.items()}
 PRETRAINED = sorted(
     {
         f"results/weights/{backbone}-imagenet.pth"
-        for backbone in config["backbones"]
-        if "imagenet"
-        in (
-            config["model"]["weights"],
-            config["by_backbone"].get(backbone, {}).get("model", {}).get("weights"),
-        )
+        for backbone, run in runs.needed_runs(config)
+        if runs.part_of(config, "model", backbone, runs.split_name(run)[1])["weights"] == "imagenet"
     }
 )
 
@@ -111,7 +107,7 @@ def other_options(wildcards, input):
 
 def pretrained(w):
     """The weights file a run starts from, if it has one: an input, so that it is there first."""
-    model = configuration.merge(config["model"], config["by_backbone"].get(w.backbone, {}).get("model", {}))
+    model = runs.part_of(config, "model", w.backbone, w.variant)
     if model["weights"] == "none":
         return []
     return (
@@ -265,14 +261,18 @@ def check_rules():
 
 def check_finished_runs():
     """An edited config or a newer version of the code never deletes a finished run without being asked."""
-    older = 0
+    older, trained_on = 0, dict.fromkeys(STORE_OF, 0)
     for dataset, backbone, run, seed in all_runs():
         record = Path(run_dir(dataset, backbone, run, seed)) / "run.json"
         if record.exists():
+            trained_on[dataset] += 1
+            clear(runs.check_same_data, record, Path(f"results/store/{STORE_OF[dataset]}/index.csv"))
             wanted = run_settings(*runs.split_name(run), dataset, backbone, seed)
             clear(runs.check_unchanged, record, wanted)
             regime_module = f"calibench.regimes.{catalog()[runs.split_name(run)[0]].file.stem}"
             older += wanted["code"] != code.of_modules("calibench.train", regime_module)
+    for dataset, store in STORE_OF.items():
+        clear(runs.check_list_unchanged, config, dataset, Path(f"results/store/{store}"), trained_on[dataset])
     if older:
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "

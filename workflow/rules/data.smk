@@ -37,6 +37,7 @@ rule list:
     output:
         list="results/store/{store}/list.csv",
         classes="results/store/{store}/classes.csv",
+        inputs="results/store/{store}/inputs.json",
     log:
         "results/store/{store}/list.log",
     conda:
@@ -45,7 +46,7 @@ rule list:
         settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.list"),
     shell:
         "stage {log} calibench.list --settings {params.settings:q} --out-list {output.list}"
-        " --out-classes {output.classes}"
+        " --out-classes {output.classes} --inputs {input:q} --out-inputs {output.inputs}"
 
 
 rule audit:

@@ -49,7 +49,7 @@ rule sweep:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=settings_json(
+        settings=lambda w: settings_json(
             {
                 "runs": runs.sweep_runs(config),
                 "by": config["sweep"]["by"],
@@ -106,7 +106,7 @@ use rule figure_classmeans as figure_bars with:
         "<experiment>/figures/bars-{dataset}-{backbone}.log",
     params:
         kind="bars",
-        options=bars_options(),
+        options=lambda w: bars_options(),
         code=figure_code("bars"),
 
 

@@ -73,7 +73,7 @@ rule tables:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=canonical(table_settings()),
+        settings=lambda w: canonical(table_settings()),
         code=clear(code.of_modules, "calibench.tables"),
     shell:
         "stage {log} calibench.tables --metrics {input.metrics} --settings {params.settings:q}"

@@ -30,7 +30,8 @@ rule report:
     conda:
         "../../envs/report.yaml"
     params:
-        settings=settings_json({"config": dict(config)}, "calibench.report"),
+        # a function, here and elsewhere: Snakemake would read the braces of a plain string as wildcards
+        settings=lambda w: settings_json({"config": dict(config)}, "calibench.report"),
         stores=[f"results/store/{store}" for store in STORES],
     shell:
         "stage {log} calibench.report --experiment-dir $(dirname {output.html}) --settings {params.settings:q}"

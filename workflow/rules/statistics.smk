@@ -73,7 +73,7 @@ rule resample:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 120 * attempt,
     params:
-        settings=canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
+        settings=lambda w: canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
         checkpoint=config["tables"]["checkpoint"],
         code=clear(code.of_modules, "calibench.resample"),
     shell:
@@ -113,7 +113,7 @@ rule contrasts:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
-        settings=canonical({k: config["statistics"][k] for k in ("contrasts", "level", "metrics")}),
+        settings=lambda w: canonical({k: config["statistics"][k] for k in ("contrasts", "level", "metrics")}),
         checkpoint=config["tables"]["checkpoint"],
         code=clear(code.of_modules, "calibench.contrasts"),
     shell:

@@ -28,9 +28,9 @@ class Regime(nn.Module):
 
     ``inputs`` names the arrays :meth:`prepare` wants once before training: ``val_logits`` (N, K) and
     ``val_targets`` (N,) of the run it depends on (part select), ``matrix`` (K, K) of another run, row = true
-    class; ``train_size`` int. ``other_runs`` maps a setting whose value is the path of another run
+    class, and ``other_settings``, the settings of that run's regime (a mapping); ``train_size`` int. ``other_runs`` maps a setting whose value is the path of another run
     (``{backbone}/hard``) to what is wanted from it: "predictions" (validation logits), "weights" or "regime"
-    (``matrix`` of its state).
+    (``matrix`` of its state, ``other_settings``).
 
     Args:
         num_classes: number of classes K.

@@ -1,10 +1,27 @@
 """A control for OLS: plain label smoothing of the strength OLS ended with."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from calibench.errors import UserError
 from calibench.regimes.base import Regime
 from calibench.regimes.functional import check_range, class_matrix, log_probs, nll
+
+
+def hard_weight(ols: Mapping[str, Any]) -> float:
+    """Share of the hard label in the target of an OLS run, from the settings of that run's regime.
+
+    Raises:
+        UserError: if they have no ``alpha``.
+    """
+    if "alpha" not in ols:
+        raise UserError(
+            "ls_matched: the settings of the run it is matched to have no alpha; set ls_matched: alpha"
+        )
+    return 0.5 if ols.get("weights") == "sum" else float(ols["alpha"])
 
 
 class LSMatched(Regime):
@@ -17,26 +34,30 @@ class LSMatched(Regime):
     ``eps``, a number.
 
     Args:
-        alpha: α of that OLS run (0.5 as well for its weights "sum").
+        alpha: α of that OLS run; ``None`` = what its settings say (0.5 for its weights "sum").
         matrix_of: the OLS run, ``backbone/regime``.
     """
 
     name = "ls_matched"
     label = "LS matched to OLS"
     source = "ours, a control"
-    inputs = ("matrix",)
+    inputs = ("matrix", "other_settings")
     other_runs = {"matrix_of": "regime"}
 
-    def __init__(self, num_classes: int, *, alpha: float = 0.5, matrix_of: str = "{backbone}/ols") -> None:
+    def __init__(
+        self, num_classes: int, *, alpha: float | None = None, matrix_of: str = "{backbone}/ols"
+    ) -> None:
         super().__init__(num_classes)
-        check_range("ls_matched: alpha", alpha, 0, 1)
+        if alpha is not None:
+            check_range("ls_matched: alpha", alpha, 0, 1)
         self.alpha, self.matrix_of = alpha, matrix_of
         self.register_buffer("eps", torch.zeros(()))
 
-    def take(self, matrix) -> None:
+    def take(self, matrix, other_settings: Mapping[str, Any]) -> None:
+        alpha = hard_weight(other_settings) if self.alpha is None else self.alpha
         matrix = class_matrix(self.name, matrix, self.num_classes).double()
         wrong = (matrix.sum(dim=1) - matrix.diagonal()).mean()
-        eps = (1 - self.alpha) * wrong * self.num_classes / (self.num_classes - 1)
+        eps = (1 - alpha) * wrong * self.num_classes / (self.num_classes - 1)
         self.eps.copy_(eps.clamp(max=1))
 
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
