@@ -92,12 +92,13 @@ def _claim_table(path: Path, frame: pd.DataFrame) -> Html:
         holds = (
             found["holds"] if found["holds"] == "yes" else Html("<strong>{}</strong>").format(found["holds"])
         )
-        rows.append([found["rule"].removeprefix("text: "), holds, found["statement"]])
+        origin, _, claim = found["rule"].partition(": ")
+        rows.append([claim, "its text" if origin == "text" else "ours", holds, found["statement"]])
     return table(
-        ["In the text", "Holds in its tables", "Printed numbers"],
+        ["Statement", "Expectation of", "Holds in its tables", "Printed numbers"],
         rows,
         label="Claims of the text against the tables",
         stack=True,
-        text_columns=[1, 2],
-        caption="Claims of the text held against the paper's own cells",
+        text_columns=[1, 2, 3],
+        caption="Claims of the text, and what a reader may expect of it, held against the paper's own cells",
     )
