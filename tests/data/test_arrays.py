@@ -59,9 +59,10 @@ def test_npz_as_root_colour_and_names(tmp_path):
 
 def test_fortran_order(tmp_path):
     images = np.asfortranarray(RNG.integers(0, 256, (12, 4, 6), dtype=np.uint8))
-    npz(tmp_path, train_images=images)
-    part = arrays.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}), tmp_path)["train"]
-    assert (part.images == images).all()
+    none = np.asfortranarray(RNG.integers(0, 256, (0, 4, 6), dtype=np.uint8))
+    npz(tmp_path, train_images=images, val_images=none, val_labels=np.zeros(0, int))
+    parts = arrays.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}), tmp_path)
+    assert (parts["train"].images == images).all() and parts["val"].images.shape == (0, 4, 6)
 
 
 BAD_NPZ = {
@@ -70,6 +71,18 @@ BAD_NPZ = {
     "objects": ({"train_labels": np.array([[0], "x"] * 6, dtype=object)}, "never unpickled"),
     "counts": ({"train_labels": np.zeros(11, int)}, "12 images and 11 labels"),
     "floats": ({"train_labels": np.zeros(12)}, "whole numbers"),
+    "strings": ({"train_images": np.full((12, 8, 8), "x")}, "'train_images' holds values of type <U1"),
+    "complex": ({"train_images": np.zeros((12, 8, 8), complex)}, "holds values of type complex128"),
+    "dates": ({"train_labels": np.zeros(12, "M8[s]")}, "'train_labels' holds values of type datetime64"),
+    "no-height": (
+        {"train_images": np.zeros((12, 0, 8), np.uint8)},
+        r"shape \(12, 0, 8\) with a side below 1",
+    ),
+    "no-width-fortran": (
+        {"train_images": np.zeros((12, 8, 0), np.uint8, order="F")},
+        r"shape \(12, 8, 0\) with a side below 1",
+    ),
+    "no-width": ({"train_images": np.zeros((12, 8, 0), np.uint8)}, r"shape \(12, 8, 0\) with a side below 1"),
 }
 
 
@@ -97,17 +110,119 @@ def test_damaged_npz(tmp_path):
         listing.load(settings(tmp_path, "npz", files={"npz": "none.npz"}))
 
 
-def test_npz_whose_header_promises_more(tmp_path):
-    npz(tmp_path)
+def npy(shape=(12, 8, 8), content=b"", descr="|u1"):
+    """A member whose header says ``shape``, whatever follows."""
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": "|u1", "fortran_order": False, "shape": (12, 900, 900)}
-    )
-    with zipfile.ZipFile(tmp_path / "toy.npz") as old, zipfile.ZipFile(tmp_path / "new.npz", "w") as new:
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + content
+
+
+def with_member(folder, member, data):
+    """toy.npz as new.npz, one member of which is other bytes; the settings that name it."""
+    npz(folder)
+    zipped = zipfile.ZipFile(folder / "new.npz", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(folder / "toy.npz") as old, zipped as new:
         for name in old.namelist():
-            new.writestr(name, stream.getvalue() if name == "train_images.npy" else old.read(name))
-    with pytest.raises(UserError, match="truncated"):
-        listing.load(settings(tmp_path, "npz", files={"npz": "new.npz"}))
+            new.writestr(name, data if name == f"{member}.npy" else old.read(name))
+    return settings(folder, "npz", files={"npz": "new.npz"})
+
+
+WHOLE = npy(content=bytes(12 * 64))
+MEMBERS = {
+    "promises-more": (npy((12, 900, 900)), r"truncated: fewer bytes than its shape \(12, 900, 900\) needs"),
+    "promises-less": (WHOLE + b"\0", r"more bytes than its shape \(12, 8, 8\) needs"),
+    "negative-side": (npy((-12, 8, 8)), r"shape \(-12, 8, 8\) with a side below 1"),
+    "two-negative-sides": (npy((12, -8, -8), bytes(12 * 64)), "with a side below 1"),
+    "product-beyond-64-bits": (npy((12, 2**31, 2**31)), "truncated: fewer bytes"),
+    "no-images-but-large": (npy((0, 2**62, 8)), "cannot be read"),
+    "broken-header": (WHOLE.replace(b"'shape': (", b"'shape': [(("), "damaged header"),
+    "deep-header": (WHOLE.replace(b"(12, 8, 8)", b"(" * 40), "damaged header"),
+    "endless-header": (b"\x93NUMPY\2\0\xff\xff\xff\x7f" + bytes(1 << 20), "damaged header"),
+    "unknown-version": (b"\x93NUMPY\x09\0" + WHOLE[8:], "damaged header"),
+    "no-npy": (b"nothing", "'train_images'"),
+    "empty": (b"", "'train_images'"),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), MEMBERS.values(), ids=MEMBERS)
+def test_damaged_member(tmp_path, data, message):
+    given = with_member(tmp_path, "train_images", data)
+    with pytest.raises(UserError, match=message) as error:
+        listing.load(given)
+    assert "datasets.toy.root" in str(error.value) and len(str(error.value)) < 1000
+
+
+def _entry(data, at, value):
+    """Write two bytes into the first member's local header and into its entry in the directory."""
+    for magic, offset in ((b"PK\3\4", at), (b"PK\1\2", at + 2)):
+        start = data.index(magic) + offset
+        data[start : start + 2] = value.to_bytes(2, "little")
+
+
+# Deflate64 is method 9: zip tools write it, Python does not read it.
+ENTRIES = {
+    "encrypted": (6, 1, "encrypted"),
+    "deflate64": (8, 9, "compression"),
+    "lzma": (8, 14, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("at", "value", "message"), ENTRIES.values(), ids=ENTRIES)
+def test_members_that_python_cannot_unpack(tmp_path, at, value, message):
+    npz(tmp_path)
+    data = bytearray((tmp_path / "toy.npz").read_bytes())
+    _entry(data, at, value)
+    (tmp_path / "toy.npz").write_bytes(data)
+    with pytest.raises(UserError, match=rf"datasets\.toy\.root .*{message}"):
+        listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
+
+
+class Counting(io.BytesIO):
+    """Stands for the temporary file; how much was written to it."""
+
+    written = 0
+
+    def write(self, data):
+        Counting.written += len(data)
+        return super().write(data)
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+def test_a_bomb_is_unpacked_no_further_than_its_header_says(tmp_path, kind, monkeypatch):
+    """30 MB of zeros in 30 kB; a header that asks for 768 bytes."""
+    if kind == "npz":
+        given = with_member(tmp_path, "train_images", WHOLE + bytes(30_000_000))
+    else:
+        given = settings(tmp_path, "idx")
+        for name in arrays.IDX_FILES.values():
+            data = idx(np.zeros((12, 8, 8), np.uint8)) + bytes(30_000_000)
+            (tmp_path / (name + ".gz")).write_bytes(gzip.compress(data))
+    monkeypatch.setattr(arrays.tempfile, "TemporaryFile", Counting)
+    monkeypatch.setattr(Counting, "written", 0)
+    with pytest.raises(UserError, match="more bytes than its shape"):
+        listing.load(given)
+    assert Counting.written <= 12 * 64 + 1
+
+
+def test_images_beyond_the_limit_of_pixels(tmp_path, monkeypatch):
+    npz(tmp_path)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "80")
+    with pytest.raises(UserError, match=r"toy\.npz, train: images of 81 pixels, more than the limit of 80"):
+        listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", ">u2", "<i8", "f2", ">f4", "f8"])
+def test_types_of_pixels(tmp_path, kind):
+    images = RNG.integers(0, 2, (12, 9, 9)).astype(kind)
+    npz(tmp_path, train_images=images)
+    part = arrays.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}), tmp_path)["train"]
+    assert part.images.dtype == np.dtype(kind) and (part.images == images).all()
+
+
+def test_an_empty_split_is_as_if_not_there(tmp_path):
+    npz(tmp_path, val_images=np.zeros((0, 9, 9), np.uint8), val_labels=np.zeros(0, int))
+    frame, _ = listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}, split={"val": 0.25}))
+    assert frame["split"].value_counts().to_dict() == {"train": 9, "val": 3, "test": 7}
 
 
 def idx(array):
@@ -143,7 +258,7 @@ def test_damaged_idx(tmp_path):
     with pytest.raises(UserError, match="truncated"):
         listing.load(settings(tmp_path, "idx"))
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\x1f\x8b\x08\x00 no idx")
-    with pytest.raises(UserError, match="no idx file"):
+    with pytest.raises(UserError, match="is no idx file"):
         listing.load(settings(tmp_path, "idx"))
     (tmp_path / "train-images-idx3-ubyte").unlink()
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing \(nor is it there as \.gz\)"):

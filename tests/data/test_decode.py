@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from calibench.data import headers
 from calibench.data.decode import MAX_PIXELS, Unreadable, decode, resize, to_colour, to_stored, to_uint8
+from calibench.errors import UserError
 from PIL import Image
 
 RNG = np.random.default_rng(0)
@@ -133,6 +134,17 @@ def test_bomb_is_not_decoded():
     data[16:24] = (50_000).to_bytes(4, "big") * 2
     with pytest.raises(Unreadable, match=f"limit of {MAX_PIXELS}"):
         decode(bytes(data))
+
+
+def test_the_limit_can_be_moved(monkeypatch):
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1599")
+    with pytest.raises(Unreadable, match="1600 pixels, more than the limit of 1599"):
+        decode(encoded(GREY, ".png"))
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1600")
+    assert (decode(encoded(GREY, ".png")) == GREY).all()
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "100MB")
+    with pytest.raises(UserError, match="OPENCV_IO_MAX_IMAGE_PIXELS is '100MB'; write .* in digits"):
+        decode(encoded(GREY, ".png"))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,23 @@ def test_monochrome1_is_inverted():
     assert (decode(dicom(pixels, "MONOCHROME1")) == 4095 - pixels).all()
 
 
+HUGE = {"pixels": {"Rows": 20_000, "Columns": 20_000}, "frames": {"NumberOfFrames": 10**9}}
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [(HUGE["pixels"], "400000000 pixels, more than the limit of 134217728"), (HUGE["frames"], "frames")],
+    ids=HUGE,
+)
+def test_too_large_is_told_before_it_is_decoded(tags, why, monkeypatch):
+    def never(_dataset):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(never))
+    with pytest.raises(Unreadable, match=why):
+        decode(dicom(**tags))
+
+
 def test_frames_and_damage():
     with pytest.raises(Unreadable, match="2 frames"):
         decode(dicom(np.stack([PIXELS, PIXELS]), NumberOfFrames=2))

@@ -1,6 +1,8 @@
 """Trees of folders, with and without splits."""
 
+import errno
 import json
+import os
 
 import cv2
 import numpy as np
@@ -50,6 +52,26 @@ def test_flat_is_split_by_seed(tmp_path):
 def test_empty_tree(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(UserError, match="no images in folders"):
+        listing.load(settings(tmp_path))
+
+
+@pytest.mark.parametrize("closed", ["train", "train/c", "train/a/deep"])
+def test_folders_that_cannot_be_read_do_not_vanish(tmp_path, monkeypatch, closed):
+    """Any of the system's reasons; permissions do not bind root, so it is the system call that refuses here."""
+    tree(tmp_path, "train/a/1.png", "train/a/deep/2.png", "train/b/3.png", "train/c/4.png")
+    scandir, listdir = os.scandir, os.listdir
+
+    def refusing(call):
+        def called(path="."):
+            if os.fspath(path) == str(tmp_path / closed):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
+            return call(path)
+
+        return called
+
+    monkeypatch.setattr(os, "scandir", refusing(scandir))
+    monkeypatch.setattr(os, "listdir", refusing(listdir))
+    with pytest.raises(UserError, match=f"{closed}: Input/output error; make this folder readable"):
         listing.load(settings(tmp_path))
 
 

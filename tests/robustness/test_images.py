@@ -2,6 +2,7 @@
 
 import io
 import os
+import zipfile
 import zlib
 
 import cv2
@@ -76,6 +77,15 @@ def test_refused(dataset, data, why, caplog):
     images, unreadable = dataset.build(unreadable="drop")
     assert "odd.img" not in images and len(images) == 18
     assert unreadable["odd.img"].startswith(why)
+
+
+def test_a_name_in_the_log_of_the_store(dataset, caplog):
+    """What a terminal would obey is shown, not sent."""
+    dataset.add("odd\x9b2J\u2028error: forged.png", b"")
+    dataset.write_lists()
+    dataset.build(unreadable="drop")
+    (line,) = [r.getMessage() for r in caplog.records if "empty file" in r.getMessage()]
+    assert line == r"odd\x9b2J\u2028error: forged.png: empty file"
 
 
 def test_missing(dataset):
@@ -161,6 +171,24 @@ def test_unreadable_permissions(dataset, what):
     assert targets[what] in said
 
 
+@pytest.mark.parametrize("closed", ["train", "train/c", "train/a/deep"])
+def test_unreadable_class_folder(dataset, closed):
+    """A class that cannot be looked into must not be missing in silence."""
+    for name in ("train/a", "train/a/deep", "train/b", "train/c", "val/a", "test/a"):
+        (dataset.root / name).mkdir(parents=True)
+        (dataset.root / name / "1.png").write_bytes(PNG)
+    dataset.settings |= {"format": "imagefolder", "files": {}}
+    dataset.folder.chmod(0o777)
+    open_to_all(dataset.folder)
+    (dataset.root / closed).chmod(0)
+    said = as_nobody(lambda: dataset.list_images() and "went through")
+    (dataset.root / closed).chmod(0o755)
+    assert said == (
+        f"UserError: {dataset.root / closed}: Permission denied; make this folder readable or take it out of "
+        "the dataset, then start again"
+    )
+
+
 ACCEPTED = {
     "1-bit": (pil(Image.fromarray((GREY > 128).astype(np.uint8) * 255).convert("1")), (GREY > 128) * 255),
     "palette": (
@@ -228,6 +256,62 @@ def test_nan_in_a_float_npz(dataset):
         dataset.build(window=[0, 1])
     assert dataset.left_nothing()
     assert len(dataset.build(window=[0, 1], unreadable="drop")[0]) == 23
+
+
+def member(shape, content=b"", descr="|u1"):
+    """A member of an npz whose header says ``shape``, whatever follows."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + content
+
+
+def encrypted(data):
+    """The flag of a first member that is encrypted, in both places where a zip file keeps it."""
+    data = bytearray(data)
+    for magic, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(magic) + offset] |= 1
+    return bytes(data)
+
+
+def deflate64(data):
+    """Compression method 9, which Python cannot unpack."""
+    data = bytearray(data)
+    for magic, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        data[data.index(magic) + offset] = 9
+    return bytes(data)
+
+
+WHOLE = member((8, SIZE, SIZE), bytes(8 * SIZE * SIZE))
+DAMAGED = {
+    "npz-bomb": (WHOLE + bytes(30_000_000), "more bytes than its shape"),
+    "npz-truncated": (WHOLE[:-1], "truncated: fewer bytes than its shape"),
+    "npz-negative-side": (member((-8, SIZE, SIZE)), "with a side below 1"),
+    "npz-empty-side": (member((8, 0, SIZE)), "with a side below 1"),
+    "npz-broken-header": (WHOLE.replace(b"'shape': (", b"'shape': [(("), "damaged header"),
+    "npz-strings": (member((8, SIZE, SIZE), bytes(32 * SIZE * SIZE), "<U1"), "values of type <U1"),
+    "npz-encrypted": (encrypted, "encrypted"),
+    "npz-deflate64": (deflate64, "compression"),
+}
+
+
+@pytest.mark.parametrize(("damage", "why"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_npz(dataset, damage, why):
+    """Told by the stage list, and by the store if it happens in between."""
+    npz(dataset)
+    dataset.sample()
+    path = dataset.root / "toy.npz"
+    if callable(damage):
+        path.write_bytes(damage(path.read_bytes()))
+    else:
+        with zipfile.ZipFile(path) as old:
+            members = {name: old.read(name) for name in old.namelist()} | {"train_images.npy": damage}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name, data in members.items():
+                new.writestr(name, data)
+    for work in (dataset.list_images, lambda: store.main(dataset.arguments(window=[0, 255]))):
+        with pytest.raises(UserError, match=f"an array cannot be read .*{why}"):
+            work()
+    assert dataset.left_nothing()
 
 
 class Bomb:

@@ -33,6 +33,7 @@ def listed(dataset):
 
 
 TRAIN = "train0.png,a\ntrain1.png,b\n"
+FULL = "filename,label,group,stratum\ntrain0.png,a,,\ntrain1.png,b,,\n"
 REFUSED = {
     "escaping-path": (
         HEADER + TRAIN + "x/../../etc/passwd,a\n",
@@ -49,12 +50,31 @@ REFUSED = {
         HEADER + TRAIN + f"train2.png,{'x' * 10**7}\n",
         "line 4: a label of more than 4096 characters",
     ),
+    "10-mb-group": (
+        FULL + f"train2.png,a,{'x' * 10**7},\n",
+        "line 4: a group of more than 4096 characters",
+    ),
+    "10-mb-stratum": (
+        FULL + f"train2.png,a,,{'x' * 10**7}\n",
+        "line 4: a stratum of more than 4096 characters",
+    ),
     "10-mb-header": (f"filename,label,{'x' * 10**7}\ntrain0.png,a,\n", "line 1: no end within 1048576 bytes"),
     "long-filename": (
         HEADER + f"{'x' * 300}.png,a\n" + TRAIN,
         "cannot be read .File name too long.; set datasets",
     ),
-    "label-with-newline": (HEADER + TRAIN + 'train2.png,"a\nb"\n', "line 5: a control character; remove it"),
+    "label-with-newline": (
+        HEADER + TRAIN + 'train2.png,"a\nb"\n',
+        "line 5: a control character in the label",
+    ),
+    "group-with-newline": (
+        FULL + 'train2.png,a,"p\nerror: forged",\n',
+        r"line 5: a control character in the group; remove it .*\(.*group 'p\\nerror: forged'\)",
+    ),
+    "stratum-with-escape": (
+        FULL + "train2.png,a,,\x1b[2J\n",
+        "line 4: a control character in the stratum; remove it",
+    ),
     "open-quote": (HEADER + TRAIN + 'train2.png,"a\n', "a quote is opened and never closed"),
     "one-class": (HEADER + "train0.png,a\ntrain1.png,a\n", "train has the single class 'a'; two are needed"),
     "empty-list": ("", "train.csv is empty; it needs a header"),
@@ -69,6 +89,15 @@ def test_refused(listed, text, sentence):
     with pytest.raises(UserError, match=sentence) as error:
         listed(text)
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+
+
+def test_a_name_in_the_log_moves_no_cursor_and_forges_no_line(listed, dataset, caplog):
+    """C1 codes and line separators are no control characters of ASCII, yet some terminals obey them."""
+    patient = "p\x9b2J\u2028error: forged" + "x" * 4000
+    others = {s: f"filename,label,group\n{s}0.png,a,{patient}\n" for s in ("val", "test")}
+    listed(f"filename,label,group\ntrain0.png,a,{patient}\ntrain1.png,b,\n", **others)
+    (line,) = [r.getMessage() for r in caplog.records if "in more than one split" in r.getMessage()]
+    assert r"'p\x9b2J\u2028error: forged" in line and line.isprintable() and len(line) < 300
 
 
 LABELS = {
@@ -125,6 +154,13 @@ def test_empty_split(listed, dataset):
         UserError, match=r"no image is in split 'val'; add rows for it or raise datasets\.toy\.split\.val"
     ):
         listed(HEADER + "".join(f"train{i}.png,{'ab'[i % 2]}\n" for i in range(6)))
+
+
+def test_overlong_split(listed, dataset):
+    dataset.settings |= {"files": {"list": "train.csv"}}
+    with pytest.raises(UserError, match="line 3: split 'x+' is none of train, val, test") as error:
+        listed(f"filename,label,split\ntrain0.png,a,train\ntrain1.png,b,{'x' * 10**7}\n")
+    assert len(str(error.value)) < 1000
 
 
 def test_folder_instead_of_list(dataset):

@@ -5,18 +5,21 @@ Images stay on disk: compressed arrays are unpacked once into an unnamed tempora
 """
 
 import gzip
-import shutil
+import io
+import lzma
+import math
 import struct
 import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 
+from calibench.data.limits import VARIABLE, excess
 from calibench.errors import UserError
 
 FORMATS = ("npz", "idx", "cifar")
@@ -31,7 +34,15 @@ CIFAR_10 = {f"train_{i}": f"data_batch_{i}.bin" for i in range(1, 6)} | {"test":
 CIFAR_100 = {"train": "train.bin", "test": "test.bin"}
 CIFAR_NAMES = ("fine_label_names.txt", "batches.meta.txt")
 SIDE = 32
-DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, KeyError)
+LONGEST_HEADER = 10_000  # bytes of a .npy header: numpy writes about a hundred, and parses no more than this
+NPY_VERSIONS = (b"\1\0", b"\2\0", b"\3\0")
+NUMBERS = "biuf"  # kinds of numpy types: bool, int, uint, float
+SHOWN = 80  # characters of a shape or type in a message
+# RuntimeError is what zipfile has for encrypted members, NotImplementedError (one of them) for compressions.
+DAMAGED = (
+    OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, KeyError,
+    RuntimeError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,34 +56,88 @@ class Part:
     labels: list[str]
 
 
-def _unpacked(stream: IO[bytes]) -> IO[bytes]:
-    """Copy a compressed stream to a temporary file that vanishes with its last user."""
+@dataclass(frozen=True)
+class Header:
+    """What is known of an array before its values are read; ``what`` names it in messages."""
+
+    what: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    order: Literal["C", "F"] = "C"
+
+    def need(self) -> int:
+        """How many bytes the values take.
+
+        Raises:
+            ValueError: a type that is no number, a negative side, or a side of 0 (no images at all are allowed).
+        """
+        if self.dtype.hasobject:
+            raise ValueError(f"{self.what} holds Python objects, which are never unpickled")
+        if self.dtype.kind not in NUMBERS:
+            raise ValueError(f"{self.what} holds values of type {str(self.dtype)[:SHOWN]}, not numbers")
+        if min(self.shape, default=0) < 0 or 0 in self.shape[1:]:
+            raise ValueError(f"{self.what} has the shape {self.shown()} with a side below 1")
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    def shown(self) -> str:
+        """The shape for a message."""
+        return str(self.shape)[:SHOWN]
+
+    def check(self, size: int) -> None:
+        """Raise ValueError unless ``size`` is what the values take."""
+        need = self.need()
+        if size < need:
+            raise ValueError(f"{self.what} is truncated: fewer bytes than its shape {self.shown()} needs")
+        if size > need:
+            raise ValueError(f"{self.what} holds more bytes than its shape {self.shown()} needs")
+
+
+def _unpacked(stream: IO[bytes], need: int) -> IO[bytes]:
+    """Copy a compressed stream to a temporary file that vanishes with its last user.
+
+    At most one byte more than is needed, so that a bomb is noticed and not unpacked.
+    """
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - the memory map keeps it open
-    shutil.copyfileobj(stream, spool, 1 << 20)
+    while block := stream.read(min(1 << 20, need + 1 - spool.tell())):
+        spool.write(block)
     spool.flush()
     spool.seek(0)
     return spool
 
 
-def _map(stream: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _map(stream: IO[bytes], header: Header) -> np.ndarray:
+    """The rest of a file as an array; ValueError unless it is as long as the header says."""
     offset = stream.tell()
-    stream.seek(0, 2)
-    if stream.tell() - offset < dtype.itemsize * int(np.prod(shape)):
-        raise ValueError(f"truncated: fewer bytes than its shape {shape} needs")
-    return np.memmap(stream, dtype=dtype, mode="r", offset=offset, shape=shape)
+    header.check(stream.seek(0, 2) - offset)
+    if not header.need():  # an empty file cannot be mapped
+        return np.empty(header.shape, header.dtype)
+    return np.memmap(stream, header.dtype, mode="r", offset=offset, shape=header.shape, order=header.order)
+
+
+def _npy_header(stream: IO[bytes], what: str) -> Header:
+    """Read the header of a ``.npy``, of which nothing is believed; ValueError if it is none."""
+    magic = stream.read(npy.MAGIC_LEN)
+    width = 2 if magic[6:7] == b"\1" else 4
+    length = stream.read(width)
+    size = int.from_bytes(length, "little")
+    read = npy.read_array_header_1_0 if width == 2 else npy.read_array_header_2_0
+    if magic[:6] != npy.MAGIC_PREFIX or magic[6:] not in NPY_VERSIONS or size > LONGEST_HEADER:
+        raise ValueError(f"{what} has a damaged header")
+    data = length + stream.read(size)
+    try:
+        shape, fortran, dtype = read(io.BytesIO(data))
+    except Exception as error:  # numpy's parser raises nearly anything on damaged headers
+        raise ValueError(f"{what} has a damaged header") from error
+    return Header(what, dtype, shape, "F" if fortran else "C")
 
 
 def _npz_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """One array of an npz as a memory map."""
-    with archive.open(name + ".npy") as packed:
-        stream = _unpacked(packed)
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if dtype.hasobject:
-        raise ValueError(f"array '{name}' holds Python objects, which are never unpickled")
-    array = _map(stream, dtype, shape[::-1] if fortran else shape)
-    return array.T if fortran else array
+    member = archive.getinfo(name + ".npy")
+    with archive.open(member) as packed:
+        header = _npy_header(packed, f"{Path(str(archive.filename)).name}, array '{name}'")
+        header.check(member.file_size - packed.tell())  # zipfile gives no more than that
+        return _map(_unpacked(packed, header.need()), header)
 
 
 def _as_classes(labels: np.ndarray, where: str) -> np.ndarray:
@@ -98,6 +163,8 @@ def _part(images: np.ndarray, labels: np.ndarray, names: list[str], where: str) 
         raise UserError(
             f"{where}: images of shape {images.shape}; (N,H,W) or (N,H,W,3) is needed, volumes are not read"
         )
+    if problem := excess(images.shape[1] * images.shape[2]):
+        raise UserError(f"{where}: images of {problem}; store smaller ones or raise {VARIABLE}")
     if len(images) != len(classes):
         raise UserError(f"{where}: {len(images)} images and {len(classes)} labels; the file is damaged")
     if names and len(classes) and not 0 <= classes.min() <= classes.max() < len(names):
@@ -137,19 +204,22 @@ def _load_npz(root: Path, files: dict[str, str], names: list[str], key: str) -> 
         }
 
 
-def _idx(path: Path) -> np.ndarray:
-    """One idx array (LeCun's format: magic, sizes big-endian, values) as a memory map."""
-    raw = open(path, "rb")  # noqa: SIM115 - the memory map keeps it open
-    if path.suffix == ".gz":
-        with raw, gzip.GzipFile(fileobj=raw) as packed:
-            stream = _unpacked(packed)
-    else:
-        stream = raw
+def _idx_header(stream: IO[bytes], what: str) -> Header:
+    """Read the header of LeCun's format: magic, sizes big-endian."""
     zero, kind, dims = struct.unpack(">HBB", stream.read(4))
     if zero or kind not in IDX_TYPES or not 1 <= dims <= 4:
-        raise ValueError("no idx file")
-    shape = struct.unpack(f">{dims}I", stream.read(4 * dims))
-    return _map(stream, np.dtype(IDX_TYPES[kind]), shape)
+        raise ValueError(f"{what} is no idx file")
+    return Header(what, np.dtype(IDX_TYPES[kind]), struct.unpack(f">{dims}I", stream.read(4 * dims)))
+
+
+def _idx(path: Path) -> np.ndarray:
+    """One idx array as a memory map."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as packed:
+            header = _idx_header(packed, path.name)
+            return _map(_unpacked(packed, header.need()), header)
+    raw = open(path, "rb")  # noqa: SIM115 - the memory map keeps it open
+    return _map(raw, _idx_header(raw, path.name))
 
 
 def _load_idx(root: Path, files: dict[str, str], names: list[str], key: str) -> dict[str, Part]:

@@ -127,7 +127,9 @@ def read_table(
     if not head:
         raise UserError(f"{path} is empty; it needs a header ({','.join(required)}) and one row per image")
     if len(head) == 1 and len(data) > HEAD:
-        raise UserError(f"{path}, line 1: no end within {HEAD} bytes; is a quote left open, or the file no list?")
+        raise UserError(
+            f"{path}, line 1: no end within {HEAD} bytes; is a quote left open, or the file no list?"
+        )
     bare = headless and delimiter == ";" and "filename" not in head[0] and len(head[0]) == 2
     names = ["filename", "label"] if bare else _header(path, head, required)
     if len(head) + bare < 2:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-# Bounds what a decompression bomb can cost: 2**27 pixels are 11,585 x 11,585, beyond any radiograph.
-MAX_PIXELS = 1 << 27
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # OpenCV reads it once, on import
+from calibench.data.limits import MAX_PIXELS, VARIABLE, excess
+
+os.environ.setdefault(VARIABLE, str(MAX_PIXELS))  # OpenCV reads it once, on import
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # unreadable files get our line, not OpenCV's
 
 import cv2  # noqa: E402
@@ -33,16 +33,15 @@ def decode(data: bytes) -> np.ndarray:
 
     Raises:
         Unreadable: empty, truncated, too large, or no image that OpenCV knows.
+        UserError: if the environment's limit of pixels is no number.
     """
     if not data:
         raise Unreadable("empty file")
     if is_dicom(data):
         return decode_dicom(data)
     pixels, wrong = headers.inspect(data)
-    if pixels > MAX_PIXELS:
-        raise Unreadable(f"{pixels} pixels, more than the limit of {MAX_PIXELS}")
-    if wrong:
-        raise Unreadable(wrong)
+    if problem := excess(pixels) or wrong:
+        raise Unreadable(problem)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

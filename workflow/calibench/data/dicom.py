@@ -1,15 +1,27 @@
 """DICOM images, an optional extra (``pip install calibench[medical]``)."""
 
 import io
+from typing import Any
 
 import numpy as np
 
+from calibench.data.limits import excess
 from calibench.data.unreadable import Unreadable
+from calibench.errors import UserError
 
 
 def is_dicom(data: bytes) -> bool:
     """Whether the preamble of DICOM part 10 is there."""
     return data[128:132] == b"DICM"
+
+
+def _check_size(dataset: Any) -> None:
+    """Refuse several frames and too many pixels by what the tags say, before anything is decoded."""
+    frames = int(dataset.get("NumberOfFrames", 1) or 1)
+    if frames > 1:
+        raise Unreadable(f"DICOM with {frames} frames; list single frames")
+    if problem := excess(int(dataset.Rows) * int(dataset.Columns)):
+        raise Unreadable(problem)
 
 
 def decode_dicom(data: bytes) -> np.ndarray:
@@ -21,7 +33,7 @@ def decode_dicom(data: bytes) -> np.ndarray:
         (H, W) float32 in modality units, or (H, W, 3) uint8 BGR for colour.
 
     Raises:
-        Unreadable: no pydicom, several frames, or a compression that no installed plug-in knows.
+        Unreadable: no pydicom, several frames, too large, or a compression that no installed plug-in knows.
     """
     try:
         import pydicom
@@ -30,9 +42,8 @@ def decode_dicom(data: bytes) -> np.ndarray:
         raise Unreadable("DICOM needs pydicom: pip install pydicom") from error
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
+        _check_size(dataset)
         pixels = dataset.pixel_array
-        if int(dataset.get("NumberOfFrames", 1) or 1) > 1:
-            raise Unreadable(f"DICOM with {dataset.NumberOfFrames} frames; list single frames")
         if dataset.PhotometricInterpretation == "MONOCHROME1":
             low, high = (-(1 << dataset.BitsStored - 1), (1 << dataset.BitsStored - 1) - 1)
             if not dataset.PixelRepresentation:
@@ -41,7 +52,7 @@ def decode_dicom(data: bytes) -> np.ndarray:
         if pixels.ndim == 3:
             return np.ascontiguousarray(pixels[:, :, ::-1])
         return np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float32)
-    except Unreadable:
+    except (Unreadable, UserError):
         raise
     except Exception as error:  # pydicom and its plug-ins raise nearly anything on damaged files
         raise Unreadable(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
@@ -11,14 +12,25 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm",
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
+def _stop(error: OSError) -> NoReturn:
+    """A folder that cannot be looked into: its images must not be missing in silence."""
+    raise UserError(
+        f"{error.filename}: {error.strerror}; make this folder readable or take it out of the dataset, "
+        "then start again"
+    ) from error
+
+
 def _classes(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        _stop(error)
 
 
 def _images(folder: Path, root: Path) -> list[str]:
     """Images below a folder, sorted; links to folders are not followed."""
     found = []
-    for path, folders, files in os.walk(folder):
+    for path, folders, files in os.walk(folder, onerror=_stop):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         inside = os.path.relpath(path, root).replace(os.sep, "/")
         found += [f"{inside}/{f}" for f in files if f.lower().endswith(EXTENSIONS) and not f.startswith(".")]
@@ -35,7 +47,7 @@ def read_tree(root: Path) -> pd.DataFrame:
         Frame filename, label, split, group, stratum (strings).
 
     Raises:
-        UserError: no class folders, no images, or a name that is not UTF-8.
+        UserError: no class folders, no images, a folder that cannot be read, or a name that is not UTF-8.
     """
     top = _classes(root)
     listed = any(p.name == "train" for p in top)

@@ -22,7 +22,8 @@ LIST_COLUMNS = ["filename", "label", "target", "split", "group", "stratum"]
 SPLITS = ("train", "val", "test")
 ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 Where = Callable[[int], str]
-LONGEST = 4096  # characters of a filename (Linux's limit of a path) or a label
+TEXTS = ("filename", "label", "group", "stratum")  # columns of free text
+LONGEST = 4096  # characters of a filename (Linux's limit of a path) or another text
 SHOWN = 80  # characters of them in a message
 
 
@@ -125,7 +126,11 @@ def _first(mask: pd.Series) -> int | None:
 
 
 def check_text(frame: pd.DataFrame, where: Where) -> None:
-    """Refuse empty fields and paths that leave the dataset's folder, naming file and line."""
+    """Refuse empty, overlong and unprintable fields and paths that leave the dataset's folder.
+
+    Raises:
+        UserError: naming file, line and field.
+    """
     name, label = frame["filename"], frame["label"]
     rules = [
         (name.str.strip() == "", "the filename is empty; fill it in or remove the row"),
@@ -137,17 +142,19 @@ def check_text(frame: pd.DataFrame, where: Where) -> None:
             "'..' leaves the dataset's root; name files inside it",
         ),
         (name.str.endswith("/"), "a folder, not a file; name the image"),
-        (name.str.len() > LONGEST, f"a filename of more than {LONGEST} characters; is a quote left open?"),
-        (label.str.len() > LONGEST, f"a label of more than {LONGEST} characters; is a quote left open?"),
-        (
-            name.str.contains(r"[\x00-\x1f]", regex=True) | label.str.contains(r"[\x00-\x1f]", regex=True),
-            "a control character; remove it",
-        ),
     ]
+    for column in TEXTS:
+        text = frame[column]
+        long = f"a {column} of more than {LONGEST} characters; is a quote left open?"
+        rules.append((text.str.len() > LONGEST, long))
+        control = f"a control character in the {column}; remove it"
+        rules.append((text.str.contains(r"[\x00-\x1f]", regex=True), control))
     for mask, what in rules:
         row = _first(mask)
         if row is not None:
-            shown = f"filename {name[row][:SHOWN]!r}, label {label[row][:SHOWN]!r}"
+            shown = ", ".join(
+                f"{c} {frame[c][row][:SHOWN]!r}" for c in TEXTS if frame[c][row] or c in TEXTS[:2]
+            )
             raise UserError(f"{where(row)}: {what} ({shown})")
 
 
@@ -175,7 +182,7 @@ def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -
     if not (given == "").all():
         row = _first(~given.isin(SPLITS))
         if row is not None:
-            raise UserError(f"{where(row)}: split '{given[row]}' is none of train, val, test")
+            raise UserError(f"{where(row)}: split '{given[row][:SHOWN]}' is none of train, val, test")
     present = set(given.unique()) - {""}
     open_rows = given.isin(["", "train"]).to_numpy()
     shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}
@@ -241,7 +248,7 @@ def warn_of_leaks(frame: pd.DataFrame) -> None:
         log.warning(
             "%d group(s) are in more than one split, for example '%s': test numbers will be too good",
             len(spread),
-            spread.index[0],
+            UserError(spread.index[0][:SHOWN]),  # as text: control characters shown, not sent
         )
 
 

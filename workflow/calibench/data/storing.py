@@ -94,7 +94,7 @@ def report_unreadable(failed: list[tuple[str, str]], action: str, key: str) -> N
         UserError: in stop, if any file failed.
     """
     for filename, why in failed[:SHOWN]:
-        log.warning("%s: %s", filename, why)
+        log.warning("%s", UserError(f"{filename}: {why}"))  # as text: control characters shown, not sent
     if len(failed) > SHOWN:
         log.warning("… and %d more unreadable images", len(failed) - SHOWN)
     if failed and action == "stop":
