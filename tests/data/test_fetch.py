@@ -2,12 +2,15 @@
 
 import hashlib
 import http.server
+import socket
+import struct
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from calibench import fetch as stage
+from calibench import weights
 from calibench.data.downloads import DOWNLOADS
 from calibench.errors import UserError
 
@@ -93,3 +96,83 @@ def test_known_data_sets_are_well_formed():
             assert url.startswith("http")
             assert name in url
             assert not stage.matches(Path(__file__), checksum)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+# What a server sends before it resets or closes the connection.
+BROKEN = {
+    "reset": (HEAD + b"Content-Length: 6000\r\n\r\n" + b"x" * 600, True),
+    "cut": (HEAD + b"Content-Length: 6000\r\n\r\n" + b"x" * 600, False),
+    "cut-chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1000\r\nxxx", False),
+    "no-http": (b"\x00\xffnothing of the web\r\n\r\n", False),
+    "hung-up": (b"", False),
+    "no-number": (HEAD + b"Content-Length: many\r\n\r\nx", False),
+}
+
+
+@pytest.fixture
+def broken(request):
+    """Address of a server that breaks every connection in this way."""
+    answer, reset = BROKEN[request.param]
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                connection = server.accept()[0]
+            except OSError:
+                return
+            connection.recv(4096)
+            connection.sendall(answer)
+            time.sleep(0.2)
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/net-01234567.pth"
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+
+
+def said_of_the_network(error, url):
+    said = str(error.value)
+    assert url in said and "the network failed" in said and "by hand" in said.replace("elsewhere", "by hand")
+    assert "free space" not in said and "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize("broken", BROKEN, indirect=True)
+def test_broken_transfer(broken, tmp_path):
+    with pytest.raises(UserError) as error:
+        stage.fetch(broken, tmp_path / "x", SHA, timeout=5)
+    said_of_the_network(error, broken)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("broken", BROKEN, indirect=True)
+def test_broken_transfer_of_weights(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "imagenet_url", lambda _: broken)
+    with pytest.raises(UserError) as error:
+        weights.fetch("resnet18", tmp_path / "net.pth")
+    said = said_of_the_network(error, broken)
+    assert "snakemake weights" in said and str(tmp_path / "net.pth") in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_tls_with_a_server_that_has_none(address, tmp_path):
+    url = address.replace("http:", "https:") + "/file"
+    with pytest.raises(UserError) as error:
+        stage.fetch(url, tmp_path / "x", SHA, timeout=5)
+    said_of_the_network(error, url)
+
+
+def test_weights_are_checked(address, tmp_path, monkeypatch):
+    right = hashlib.sha256(CONTENT).hexdigest()[:8]
+    monkeypatch.setattr(weights, "imagenet_url", lambda _: f"{address}/net-{right}.pth")
+    weights.fetch("resnet18", tmp_path / "net.pth")
+    assert (tmp_path / "net.pth").read_bytes() == CONTENT
+    monkeypatch.setattr(weights, "imagenet_url", lambda _: f"{address}/net-00000000.pth")
+    with pytest.raises(UserError, match="checksum is wrong"):
+        weights.fetch("resnet18", tmp_path / "other.pth")
+    assert not (tmp_path / "other.pth").exists()

@@ -1,5 +1,7 @@
 """Damaged and hostile checkpoints, weights and settings files: nothing is unpickled, nothing is written over."""
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from calibench import config, models
+from calibench import config, files, models
 from calibench.errors import UserError
 from calibench.training.checkpoint import CheckpointFolder
 from hypothesis import example, given, settings
@@ -85,6 +87,93 @@ def test_resuming_from_a_bad_checkpoint(store, killed, tmp_path, damage):
     assert str(state) in said and f"delete {tmp_path / 'checkpoint'} to train this run from its start" in said
     assert state.read_bytes() == before
     assert not (tmp_path / "exploded").exists() and not (tmp_path / "run.json").exists()
+
+
+@pytest.fixture(scope="module")
+def one_epoch(store, tmp_path_factory):
+    """Folder of a run that was stopped after its first epoch; it has best weights."""
+    folder = tmp_path_factory.mktemp("one-epoch")
+    process = start(SETTINGS, store, folder)
+    while not (folder / "checkpoint/history.jsonl").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    process.communicate()
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["cut-in-half", "zero-bytes", "missing"])
+def test_resuming_with_bad_best_weights(store, one_epoch, tmp_path, damage):
+    """Told at the start, not after the last epoch."""
+    shutil.copytree(one_epoch, tmp_path, dirs_exist_ok=True)
+    (best,) = (tmp_path / "checkpoint").glob("best-top1-*.safetensors")
+    if damage == "missing":
+        best.unlink()
+    else:
+        os.truncate(best, best.stat().st_size // 2 if damage == "cut-in-half" else 0)
+    history = (tmp_path / "checkpoint/history.jsonl").read_bytes()
+    with pytest.raises(UserError) as error:
+        train(SETTINGS, store, tmp_path)
+    said = str(error.value)
+    assert f"{best}: missing or damaged" in said
+    assert f"delete {tmp_path / 'checkpoint'} to train this run from its start" in said
+    assert (tmp_path / "checkpoint/history.jsonl").read_bytes() == history
+
+
+@pytest.mark.parametrize("name", ["images.npy", "index.csv", "classes.csv"])
+@pytest.mark.parametrize("damage", ["cut", "zero-bytes", "missing"])
+def test_training_from_a_bad_store(store, tmp_path, name, damage):
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    if damage == "missing":
+        (copy / name).unlink()
+    else:  # cut within the last line: the number of lines stays right
+        os.truncate(copy / name, (copy / name).stat().st_size - 3 if damage == "cut" else 0)
+    with pytest.raises(UserError) as error:
+        train(SETTINGS, copy, tmp_path / "run")
+    said = str(error.value)
+    what = "missing" if damage == "missing" else "damaged"
+    assert f"{copy / name} is {what}; delete the folder {copy} and run again" in said
+
+
+@pytest.fixture
+def locks_asked(monkeypatch):
+    """Every lock asked for as (kind, whether its descriptor can be read and written); answers like NFSv4."""
+    asked, flock = [], fcntl.flock
+
+    def strict(handle, kind):
+        mode = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE
+        if kind & fcntl.LOCK_SH and mode == os.O_WRONLY or kind & fcntl.LOCK_EX and mode == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        asked.append(kind)
+        return flock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", strict)
+    return asked
+
+
+def test_locks_as_nfs_wants_them(locks_asked, tmp_path):
+    """NFSv4 locks shared only what can be read, alone only what can be written."""
+    (tmp_path / ".x.1.part").touch()
+    files.write_text(tmp_path / "x", "text")
+    with CheckpointFolder(tmp_path, SETTINGS).locked():
+        pass
+    assert (tmp_path / "x").read_text() == "text" and not (tmp_path / ".x.1.part").exists()
+    assert any(kind & fcntl.LOCK_SH for kind in locks_asked)
+    assert any(kind & fcntl.LOCK_EX for kind in locks_asked)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog, number):
+    """As Lustre mounted without -o flock."""
+
+    def no_locks(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with CheckpointFolder(tmp_path, SETTINGS).locked():
+        files.write_text(tmp_path / "x", "text")
+    assert caplog.text.count("two trainers in one run folder are not kept apart") == 1
+    assert (tmp_path / "x").read_text() == "text"
 
 
 def load(data: bytes):

@@ -1,11 +1,16 @@
 """Several runs on one machine: no two of them on one GPU, shown with made-up devices and real processes."""
 
+import os
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from calibench.errors import UserError
 from calibench.training import device
 
 from tests.conftest import clean_environment
@@ -16,7 +21,8 @@ HOLDER = """
 import pathlib, sys, time
 from calibench.training import device
 device.POLL_SECONDS = 0.05
-folder, gpus, hold = pathlib.Path(sys.argv[1]), sys.argv[2].split(","), float(sys.argv[3])
+folder = pathlib.Path(sys.argv[1]) if sys.argv[1] else None  # the machine's
+gpus, hold = sys.argv[2].split(","), float(sys.argv[3])
 with device.claim_gpu(gpus, folder) as index:
     begun = time.monotonic()
     print(gpus[index], begun, flush=True)
@@ -30,10 +36,10 @@ def hold(tmp_path):
     """``hold("a,b", seconds)`` starts a process that claims one of the devices."""
     started = []
 
-    def start(gpus, seconds):
-        command = [sys.executable, "-c", HOLDER, str(tmp_path), gpus, str(seconds)]
-        environment = clean_environment() | {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"}
-        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+    def start(gpus, seconds, folder=tmp_path, **environment):
+        command = [sys.executable, "-c", HOLDER, str(folder), gpus, str(seconds)]
+        base = clean_environment() | {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"}
+        started.append(subprocess.Popen(command, env=base | environment, stdout=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start
@@ -91,3 +97,79 @@ def test_jobs_that_number_their_gpus_alike_are_told_apart(tmp_path):
         device.claim_gpu(["GPU-2222"], tmp_path, wait=False) as second,
     ):
         assert (first, second) == (0, 0)
+
+
+@pytest.fixture
+def made_up():
+    """Name of a GPU that no other test has, locked where real ones are."""
+    name = f"test{os.getpid()}x{time.monotonic_ns()}"
+    yield name
+    (device.lock_folder() / f"calibench-gpu-{name}.lock").unlink(missing_ok=True)
+
+
+def test_jobs_with_other_temporary_folders_share_the_locks(hold, tmp_path, made_up):
+    """As Slurm's private TMPDIR or two users have them."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    first = hold(made_up, 600, folder="", TMPDIR=str(tmp_path / "one"))
+    assert claimed(first)[0] == made_up
+    second = hold(made_up, 0, folder="", TMPDIR=str(tmp_path / "two"))
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(5)
+    killed = time.monotonic()
+    first.kill()
+    assert claimed(second)[1] > killed
+
+
+def test_every_user_can_lock_the_file_of_another(tmp_path):
+    umask = os.umask(0o077)
+    try:
+        with device.claim_gpu(["a"], tmp_path, wait=False):
+            pass
+    finally:
+        os.umask(umask)
+    (lock,) = tmp_path.iterdir()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o666 and str(os.getuid()) not in lock.name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_two_users_one_gpu():
+    """In a folder that is open to all, another user opens the lock and finds it held, then free."""
+    with tempfile.TemporaryDirectory(
+        dir=device.lock_folder()
+    ) as name:  # pytest's folders are its user's alone
+        folder = Path(name)
+        folder.chmod(0o1777)
+        with device.claim_gpu(["a"], folder, wait=False):
+            assert as_nobody(folder) == "taken"
+        assert as_nobody(folder) == "free"
+
+
+def as_nobody(folder):
+    """What a claim of GPU "a" by another user comes to."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setuid(65534)
+        try:
+            with device.claim_gpu(["a"], folder, wait=False):
+                os.write(write, b"free")
+        except UserError as error:
+            os.write(write, b"taken" if "are taken" in str(error) else str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        return stream.read()
+
+
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
+    target = tmp_path / "target"
+    (tmp_path / "calibench-gpu-a.lock").symlink_to(target)
+    with (
+        pytest.raises(UserError, match=r"calibench-gpu-a\.lock: cannot lock a GPU"),
+        device.claim_gpu(["a"], tmp_path, wait=False),
+    ):
+        pass
+    assert not target.exists()

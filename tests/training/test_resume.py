@@ -3,13 +3,16 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import time
 
 import pytest
 import torch
+from calibench import train as stage
 from calibench.errors import UserError
+from calibench.training import outputs
 from calibench.training.checkpoint import CheckpointFolder
 
 from tests.training.conftest import contents, make_settings, start, train
@@ -111,6 +114,89 @@ def test_outputs_deleted_after_the_end_are_restored_not_trained_again(store, tmp
     assert contents(tmp_path) == undisturbed
     other = make_settings("ols", BACKBONE, train={"epochs": 1})
     assert "epoch 1/1" in train(other, store, tmp_path)
+
+
+def delete_outputs(folder):
+    """What Snakemake does to a job's declared outputs before it starts the job, and after it failed."""
+    for name in outputs.names(settings_of("ols")):
+        (folder / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("moment", ["before-the-record", "before-the-links", "among-the-links"])
+def test_outputs_deleted_while_they_are_written(store, tmp_path, undisturbed, monkeypatch, moment):
+    """A second Snakemake starts the job again while the first one's trainer finishes: nothing is lost."""
+    disturbed = []
+
+    def before(function):
+        def disturb(*arguments, **options):
+            if str(arguments[0]).endswith("run.json") or function is not os.link:
+                disturbed.append(delete_outputs(tmp_path))
+                shutil.rmtree(tmp_path / "weights", ignore_errors=True)
+            return function(*arguments, **options)
+
+        return disturb
+
+    place, name = {
+        "before-the-record": (outputs, "provenance"),
+        "before-the-links": (CheckpointFolder, "publish"),
+        "among-the-links": (os, "link"),
+    }[moment]
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, before(getattr(place, name)))
+        train(settings_of("ols"), store, tmp_path)
+    assert disturbed
+    delete_outputs(tmp_path)
+    train(settings_of("ols"), store, tmp_path)
+    assert contents(tmp_path) == undisturbed
+    assert all((tmp_path / name).is_file() for name in outputs.names(settings_of("ols")))
+
+
+def test_kept_outputs_that_lack_one_are_made_again(store, tmp_path, undisturbed):
+    train(settings_of("ols"), store, tmp_path)
+    delete_outputs(tmp_path)
+    (tmp_path / "checkpoint/finished/weights/nll.safetensors").unlink()
+    log = train(settings_of("ols"), store, tmp_path)
+    assert "weights/nll.safetensors is missing" in log and "had finished already" not in log
+    assert contents(tmp_path) == undisturbed
+
+
+def test_the_state_stays_until_all_outputs_are_kept(store, tmp_path, undisturbed, monkeypatch):
+    """An output that vanishes from the kept ones ends in one sentence, and the next start only finishes."""
+
+    def lose(_):
+        (tmp_path / "checkpoint/.finished/weights/nll.safetensors").unlink()
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outputs, "provenance", lose)
+        with pytest.raises(UserError, match="nll.safetensors was removed meanwhile; start again"):
+            train(settings_of("ols"), store, tmp_path)
+    assert (tmp_path / "checkpoint/state.pt").exists() and not (tmp_path / "run.json").exists()
+    log = train(settings_of("ols"), store, tmp_path)
+    assert "resumed at epoch 3" in log and "epoch 1/" not in log
+    assert contents(tmp_path) == undisturbed
+
+
+def test_back_to_earlier_settings_goes_on_from_their_checkpoint(store, tmp_path, undisturbed, monkeypatch):
+    """Settings A, killed; B, killed; A again."""
+    other = make_settings("ols", BACKBONE, train={"epochs": 2, "lr": 0.5, "checkpoint_minutes": 1e-9})
+
+    def stop_after_one_epoch(settings):
+        def stop(_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(stage, "_reporter", lambda epochs: stop)
+            with pytest.raises(KeyboardInterrupt):
+                train(settings, store, tmp_path)
+
+    stop_after_one_epoch(settings_of("ols"))
+    stop_after_one_epoch(other)
+    log = train(settings_of("ols"), store, tmp_path)
+    assert "taken back" in log and "resumed at epoch 2, step 0" in log
+    assert contents(tmp_path) == undisturbed
+    assert "resumed at epoch 2, step 0" in train(other, store, tmp_path), "and so do the others"
+    assert not list(tmp_path.glob("checkpoint-of-*"))
 
 
 def test_two_trainers_never_share_a_run(store, tmp_path):

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibench import models, predict
+from calibench import train as training_stage
+from calibench.errors import UserError
+from calibench.training import outputs
 from calibench.training.device import claim_gpu
 from safetensors.numpy import load_file
 
@@ -49,6 +52,17 @@ def test_outputs(finished, store):
     assert np.load(finished / "features/train.npy").shape == (7, 64)
     matrix = load_file(finished / "regime.safetensors")["matrix"]
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("features", [7, 0])
+def test_the_list_of_outputs_is_what_a_run_writes(finished, store, tmp_path, features):
+    folder = finished
+    settings = make_settings("ols", train={"epochs": 1, "features": features})
+    if not features:
+        folder = tmp_path
+        train(settings, store, folder)
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert {name for name in found if not name.startswith("checkpoint")} == set(outputs.names(settings))
 
 
 def test_it_learns(finished):
@@ -154,3 +168,14 @@ def test_radimagenet_headless_weights_load(tmp_path):
     with pytest.raises(Exception, match=r"layer 'conv1.weight' has shape"):
         small = models.build("resnet50", 4, FULL | {"input": "small"})
         models.load_pretrained(small, tmp_path / "ResNet50.pt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("xx", "is not JSON"), ("[]", "lacks 'augment'"), ('{"train": {}}', "lacks 'augment'")],
+)
+def test_settings_by_hand_are_checked(text, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        training_stage.main(
+            ["--settings", text, "--store", str(tmp_path), "--run-dir", str(tmp_path / "run")]
+        )

@@ -1,5 +1,6 @@
 """`python -m calibench.status`, from the files that real runs write."""
 
+import errno
 import fcntl
 import json
 import os
@@ -73,3 +74,16 @@ def test_a_fresh_checkpoint_of_another_node_counts_as_running(experiment, said):
     history(folder / "checkpoint", 1)
     (folder / "checkpoint/state.pt").touch()
     assert "1 running" in said()[-1]
+
+
+def test_a_file_system_without_locks_is_not_a_running_trainer(experiment, said, monkeypatch):
+    folder = experiment("hard")
+    history(folder / "checkpoint", 1)
+    old_state(folder)
+    (folder / "checkpoint/lock").touch()
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert "1 stopped" in " ".join(said())

@@ -2,12 +2,13 @@
 
 import argparse
 import hashlib
+import http.client
 import logging
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from calibench.cli import run
@@ -39,21 +40,55 @@ def matches(path: Path, checksum: str) -> bool:
         return hashlib.file_digest(stream, kind).hexdigest() == value
 
 
-def _copy(url: str, part: Path, kind: str, timeout: float) -> str:
-    digest = hashlib.new(kind, usedforsecurity=False)
+def _received(url: str, timeout: float) -> Iterator[bytes]:
+    """The blocks of an address; all errors it raises are the network's, never the disk's."""
     begun, size = time.monotonic(), 0
     request = urllib.request.Request(url, headers={"User-Agent": "calibench"})
-    with urllib.request.urlopen(request, timeout=timeout) as source, open(part, "wb") as sink:
+    with urllib.request.urlopen(request, timeout=timeout) as source:
         while block := source.read(1 << 18):
-            sink.write(block)
-            digest.update(block)
+            yield block
             size += len(block)
             seconds = time.monotonic() - begun
             if seconds > timeout and size < SLOWEST * seconds:
                 raise TimeoutError(f"{size} bytes in {seconds:.0f} s")
         expected = source.headers.get("Content-Length")
         if expected is not None and int(expected) != size:
-            raise TimeoutError(f"the connection broke after {size} of {expected} bytes")
+            raise ConnectionError(f"the connection broke after {size} of {expected} bytes")
+
+
+def _clear(url: str, blocks: Iterator[bytes], by_hand: str) -> Iterator[bytes]:
+    """The same blocks; a refusal, reset, timeout, TLS error or broken HTTP is told in one sentence."""
+    try:
+        yield from blocks
+    except urllib.error.HTTPError as error:
+        raise UserError(f"{url} answers {error.code} {error.reason}; check the address; {by_hand}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        raise UserError(f"cannot download {url}: the network failed ({reason}); {by_hand}") from error
+
+
+def download(url: str, part: Path, kind: str, timeout: float, by_hand: str) -> str:
+    """Copy an address to a file.
+
+    Args:
+        url: http or https.
+        part: file to write; the caller removes it if this fails.
+        kind: name of the hash.
+        timeout: seconds without a byte.
+        by_hand: what to do without a network, the end of the error's sentence.
+
+    Returns:
+        The hash of what was written, hexadecimal.
+
+    Raises:
+        UserError: if the network fails, before or during the transfer.
+        OSError: if the disk does.
+    """
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with open(part, "wb") as sink:
+        for block in _clear(url, _received(url, timeout), by_hand):
+            sink.write(block)
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -71,13 +106,7 @@ def fetch(url: str, path: Path, checksum: str, timeout: float = TIMEOUT) -> None
         return
     by_hand = f"without a network, download it elsewhere and put it at {path}"
     with atomic_path(path) as part:
-        try:
-            found = _copy(url, part, kind, timeout)
-        except urllib.error.HTTPError as error:
-            raise UserError(f"{url} answers {error.code} {error.reason}; check the address") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise UserError(f"cannot download {url} ({reason}); {by_hand}") from error
+        found = download(url, part, kind, timeout, by_hand)
         if found != value:
             raise UserError(
                 f"{url}: {kind} is {found}, expected {value}; the file changed or was damaged, not kept"

@@ -16,15 +16,17 @@ import pandas as pd
 
 from calibench.errors import UserError
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks answers
+
 
 @contextlib.contextmanager
 def _held(part: Path) -> Iterator[None]:
     """Hold a lock on a half-written file; the system releases it when the process ends, however it ends."""
-    with open(part, "ab") as handle:
+    with open(part, "ab+") as handle:  # +: NFSv4 refuses a shared lock on what cannot be read (EBADF)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
         except OSError as error:  # file systems without locks: then nothing abandoned is removed either
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            if error.errno not in NO_LOCKS:
                 raise
         yield
 

@@ -53,8 +53,10 @@ def _is_locked(path: Path) -> bool:
     with open(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return True
+        except OSError:  # a file system without locks tells nothing; the age of the checkpoint does
+            return False
     return False
 
 

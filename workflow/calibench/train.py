@@ -4,10 +4,12 @@ Resumes by itself: start it again and it goes on from its last checkpoint.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +29,37 @@ from calibench.training.device import peak_memory_mb, set_determinism, take_devi
 from calibench.training.randomness import Purpose, noisy_labels, seed_torch
 
 log = logging.getLogger(__name__)
+SETTINGS = ("model", "train", "augment", "data", "regime", "run")
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Tell a file of the store that is missing, empty or cut off in one sentence."""
+    try:
+        yield
+    except (FileNotFoundError, EOFError, ValueError) as error:  # what NumPy and pandas make of bad bytes
+        what = "is missing" if isinstance(error, FileNotFoundError) else "is damaged"
+        raise UserError(f"{path} {what}; delete the folder {path.parent} and run again") from error
+
+
+def _read_table(path: Path, **options: Any) -> pd.DataFrame:
+    with _whole(path):
+        if not path.read_bytes().endswith(b"\n"):
+            raise ValueError("empty, or the last line is cut off")
+        return pd.read_csv(path, keep_default_na=False, **options)
 
 
 def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFrame, int]:
     """Memory map of the images (of a copy on the node, with ``stage``), their index, and the number of classes.
 
     Raises:
-        UserError: if index and images do not match.
+        UserError: if a file is missing or damaged, or index and images do not match.
     """
     images = folder / "images.npy"
-    store = np.load(staging.stage(images) if stage else images, mmap_mode="r")
-    index = pd.read_csv(
-        folder / "index.csv", keep_default_na=False, dtype={"group": str, "stratum": str, "label": str}
-    )
-    classes = pd.read_csv(folder / "classes.csv", keep_default_na=False)
+    with _whole(images):
+        store = np.load(staging.stage(images) if stage else images, mmap_mode="r")
+    index = _read_table(folder / "index.csv", dtype={"group": str, "stratum": str, "label": str})
+    classes = _read_table(folder / "classes.csv")
     if len(index) != len(store):
         raise UserError(
             f"{folder}: index.csv has {len(index)} rows, images.npy {len(store)}; delete the folder and run again"
@@ -164,11 +183,15 @@ def finish(
     job: loop.Job,
     splits: dict[str, Images],
     index: pd.DataFrame,
-    run_dir: Path,
     store_dir: Path,
     started: float,
 ) -> None:
-    """Write all outputs of a trained run, ``run.json`` last."""
+    """Write all outputs of a trained run, ``run.json`` last.
+
+    They are written beside the checkpoint, where Snakemake deletes nothing, and get their names when all are there:
+    started again, it deletes declared outputs while this process may still be writing them.
+    """
+    out = job.folder.new_outputs()
     best = job.progress["best"]
     epochs = {
         "top1": best["top1"]["epoch"],
@@ -178,10 +201,10 @@ def finish(
     last = {k: v.clone() for k, v in job.model.state_dict().items()}
     weights = {which: job.folder.best(which, epochs[which]) for which in ("top1", "nll")} | {"last": last}
     for which, tensors in weights.items():
-        save_tensors(run_dir / "weights" / f"{which}.safetensors", tensors)
-    save_tensors(run_dir / "regime.safetensors", job.regime.state_dict())
-    outputs.write_all_predictions(run_dir, job.model, weights, epochs, splits, index, job.settings)
-    files.write_text(run_dir / "history.jsonl", "".join(json.dumps(line) + "\n" for line in job.history))
+        save_tensors(out / "weights" / f"{which}.safetensors", tensors)
+    save_tensors(out / "regime.safetensors", job.regime.state_dict())
+    outputs.write_all_predictions(out, job.model, weights, epochs, splits, index, job.settings)
+    files.write_text(out / "history.jsonl", "".join(json.dumps(line) + "\n" for line in job.history))
     now = time.time()
     record = {
         "run": job.settings["run"],
@@ -198,8 +221,8 @@ def finish(
             "peak_memory_mb": peak_memory_mb(job.device),
         },
     }
-    files.write_json(run_dir / "run.json", record)
-    job.folder.keep_finished()
+    files.write_json(out / "run.json", record)
+    job.folder.publish(outputs.names(job.settings))
 
 
 def train_run(
@@ -210,13 +233,31 @@ def train_run(
     set_determinism(settings["train"]["deterministic"])
     folder = CheckpointFolder(run_dir, settings)
     with folder.locked():
-        if folder.restore_finished():
+        if folder.restore_finished(outputs.names(settings)):
             return
         with take_device(settings["train"]["device"]) as device:
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
             log.info(loop.describe(job))
             loop.fit(job, _reporter(settings["train"]["epochs"]))
-            finish(job, splits, index, run_dir, store_dir, started)
+            finish(job, splits, index, store_dir, started)
+
+
+def check_settings(text: str) -> dict[str, Any]:
+    """Parse the settings of one run (``settings`` of a finished run's run.json are such).
+
+    Raises:
+        UserError: if it is no JSON object or lacks a part.
+    """
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--settings is not JSON: {error}") from error
+    missing = set(SETTINGS) - set(settings if isinstance(settings, dict) else ())
+    if missing:
+        raise UserError(
+            f"--settings lacks '{sorted(missing)[0]}'; it is an object with {', '.join(SETTINGS)}"
+        )
+    return settings
 
 
 def _pairs(items: list[str]) -> dict[str, Path]:
@@ -247,7 +288,7 @@ def main(argv=None) -> None:
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
-    settings = json.loads(options.settings)
+    settings = check_settings(options.settings)
     train_run(settings, options.store, options.run_dir, _pairs(options.other), bool(options.stage_store))
 
 

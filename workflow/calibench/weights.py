@@ -1,17 +1,15 @@
 """Stage: fetch torchvision's ImageNet weights of one backbone, checksummed, outside any GPU job."""
 
 import argparse
-import hashlib
 import logging
 import re
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import torchvision
 
 from calibench import cli, files
 from calibench.errors import UserError
+from calibench.fetch import download
 
 log = logging.getLogger(__name__)
 TIMEOUT = 60  # seconds without an answer before giving up: a node without a network must not hang
@@ -35,27 +33,19 @@ def fetch(backbone: str, out: Path) -> None:
     """Download weights and check them against the hash in their name.
 
     Raises:
-        UserError: without a network, or if the checksum is wrong.
+        UserError: if the network fails, before or during the transfer, or if the checksum is wrong.
     """
     url = imagenet_url(backbone)
     expected = re.search(r"-([0-9a-f]{8,})\.", url)
-    digest = hashlib.sha256()
+    by_hand = (
+        f"on a machine with a network run 'snakemake weights --cores 1' and copy {out} here, or download it by hand to "
+        "that name, or set model: weights to a file or none"
+    )
     log.info("fetching %s", url)
     with files.atomic_path(out) as part:
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as response, open(part, "wb") as stream:
-                while chunk := response.read(1 << 20):
-                    digest.update(chunk)
-                    stream.write(chunk)
-        except (urllib.error.URLError, TimeoutError) as error:
-            raise UserError(
-                f"cannot fetch {url} ({error}); on a machine with a network run 'snakemake weights --cores 1', copy "
-                f"{out} here, or set model: weights to a file or none"
-            ) from error
-        if expected is None or not digest.hexdigest().startswith(expected[1]):
-            raise UserError(
-                f"{url}: the checksum is wrong ({digest.hexdigest()[:12]}…); nothing was kept, try again"
-            )
+        digest = download(url, part, "sha256", TIMEOUT, by_hand)
+        if expected is None or not digest.startswith(expected[1]):
+            raise UserError(f"{url}: the checksum is wrong ({digest[:12]}…); nothing was kept, try again")
 
 
 def main(argv=None) -> None:

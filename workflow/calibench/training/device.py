@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0  # between looks for a free GPU
+# Not the temporary folder: TMPDIR differs between users and jobs of one machine, its GPUs do not.
+LOCK_FOLDERS = (Path("/dev/shm"), Path("/tmp"))
 
 
 def visible_gpus() -> list[str]:
@@ -25,20 +26,53 @@ def visible_gpus() -> list[str]:
     return [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
 
 
+def _open_lock(path: Path) -> int:
+    """A descriptor of a lock file that every user of the machine shares, made if need be; no link is followed.
+
+    A file that is there is opened for reading only: that is enough to lock it, it may be another user's, and the
+    system refuses even root to "create" another user's file in a folder that is open to all.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    except FileExistsError:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe in its place must not hang
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, 0o666)  # whatever the umask is
+    return descriptor
+
+
 def _try_lock(path: Path):
-    handle = open(path, "a")  # noqa: SIM115 - the lock lives as long as the handle
+    """The held lock, to be closed; None if another process holds it.
+
+    Raises:
+        UserError: if the file cannot be opened or locked.
+    """
+    try:
+        handle = open(_open_lock(path), "rb")  # noqa: SIM115 - the lock lives as long as the handle
+    except OSError as error:
+        why = error.strerror
+        raise UserError(
+            f"{path}: cannot lock a GPU ({why}); have the file removed, then start again"
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         handle.close()
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise UserError(f"{path}: cannot lock a GPU ({error.strerror}); check that folder's mount") from error
     return handle
+
+
+def lock_folder() -> Path:
+    """Where all processes of the machine lock its GPUs: memory, which is never shared with another machine."""
+    return next((f for f in LOCK_FOLDERS if f.is_dir() and os.access(f, os.W_OK)), LOCK_FOLDERS[-1])
 
 
 def _first_free(gpus: list[str], folder: Path):
     for index, name in enumerate(gpus):
         safe = "".join(c if c.isalnum() else "_" for c in name)
-        handle = _try_lock(folder / f"calibench-gpu-{os.getuid()}-{safe}.lock")
+        handle = _try_lock(folder / f"calibench-gpu-{safe}.lock")
         if handle is not None:
             return index, handle
     return None
@@ -48,17 +82,18 @@ def _first_free(gpus: list[str], folder: Path):
 def claim_gpu(gpus: list[str], folder: Path | None = None, wait: bool = True) -> Iterator[int]:
     """Hold the first free of ``gpus`` for the lifetime of the block; yields its index in the list.
 
-    Locks are files in the machine's temporary folder, released by the system when the process ends.
+    Locks are files in a fixed folder of the machine, for all users and jobs, whatever their TMPDIR; the system
+    releases them when the process ends.
 
     Args:
         gpus: identifiers, in the order they are tried.
-        folder: where the lock files are.
+        folder: where the lock files are (for tests).
         wait: wait for a GPU to be released when all are taken.
 
     Raises:
-        UserError: if all are taken and ``wait`` is false.
+        UserError: if all are taken and ``wait`` is false, or a lock file cannot be used.
     """
-    folder = folder or Path(tempfile.gettempdir())
+    folder = folder or lock_folder()
     claimed = _first_free(gpus, folder)
     if claimed is None and wait:
         log.info("all %d visible GPUs are taken by other runs; waiting for one", len(gpus))

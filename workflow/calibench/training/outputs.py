@@ -36,6 +36,16 @@ def feature_rows(count: int, limit: int, split: int) -> np.ndarray:
 FEATURE_SPLITS = ("train", "val", "test")
 
 
+def names(settings: dict[str, Any]) -> list[str]:
+    """Every output of a finished run, relative to its folder; the record, which is written last, is last."""
+    weights = [f"weights/{which}.safetensors" for which in CHECKPOINTS]
+    indices = [f"predictions/{split}.csv" for split in ("val", "test")]
+    logits = [f"predictions/{which}/{split}.npy" for which in CHECKPOINTS for split in ("val", "test")]
+    splits = FEATURE_SPLITS if settings["train"]["features"] else ()
+    features = [f"features/{split}.{kind}" for split in splits for kind in ("npy", "csv")]
+    return [*weights, "regime.safetensors", *indices, *logits, *features, "history.jsonl", "run.json"]
+
+
 def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
     return feature_rows(len(images), settings["train"]["features"], FEATURE_SPLITS.index(split))
 
