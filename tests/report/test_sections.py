@@ -184,6 +184,25 @@ def test_statistics_are_shown_in_the_order_of_the_config(small, tmp_path):
     assert "<strong>" in reporting.inference.strata(x) and "CT/abd" in reporting.inference.strata(x)
 
 
+def test_the_limits_say_how_small_a_difference_could_be_seen(small, tmp_path):
+    folder = shutil.copytree(small[0], tmp_path / "small")
+    row = {
+        "family": "planned",
+        "dataset": DATASET,
+        "backbone": "resnet50",
+        "metric": "top1_error",
+        "run": "ols",
+    }
+    frame = pd.DataFrame([row | {"reference": "hard", "low": -0.03, "high": 0.05}])
+    frame.to_csv(folder / "contrasts.csv", index=False)
+    x = reporting.open_experiment(folder, {"config": completed()})
+    assert "could not see a difference below 4.0 points" in reporting.summary.limits(x)
+    frame.assign(low=None, high=None).to_csv(folder / "contrasts.csv", index=False)
+    assert "could not see" not in reporting.summary.limits(
+        reporting.open_experiment(folder, {"config": completed()})
+    )
+
+
 def test_the_page_shows_further_measures_and_every_figure_that_was_drawn(small, tmp_path):
     folder = shutil.copytree(small[0], tmp_path / "small")
     x = reporting.open_experiment(folder, {"config": completed()})

@@ -155,11 +155,10 @@ def _detectable(experiment: Experiment) -> str:
     if frame is None:
         return ""
     frame = frame[(frame["family"] == "planned") & (frame["metric"] == "top1_error")]
-    half = ((frame["high"] - frame["low"]) / 2).median()
-    return (
-        f", and half of the planned comparisons could not see a difference below {100 * half:.1f} points of Top-1 error"
-        * (half == half)
-    )
+    half = float(((frame["high"] - frame["low"]) / 2).median())
+    if math.isnan(half):
+        return ""
+    return f", and half of the planned comparisons could not see a difference below {100 * half:.1f} points of Top-1 error"
 
 
 def limits(experiment: Experiment) -> Html:
