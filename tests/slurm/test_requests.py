@@ -27,36 +27,31 @@ def test_it_runs_to_the_report(whole_run):
     assert (checkout / "results/slurm/metrics.csv").exists()
 
 
-def test_one_submission_per_training_run_and_the_cheap_rules_stay_local(whole_run):
+# rule: partition, GPUs, memory, time limit at the first attempt
+REQUESTS = {
+    "audit": ("cpu", 0, "8000M", "04:00:00"),
+    "store": ("cpu", 0, "4000M", "04:00:00"),
+    "train_hard": ("gpu", 1, "3000M", "00:20:00"),
+    "train_ols": ("gpu", 1, "3000M", "00:20:00"),
+    "figure_tsne": ("cpu", 0, "4000M", "01:00:00"),
+    "resample": ("cpu", 0, "8000M", "02:00:00"),
+}
+
+
+def test_these_rules_and_no_others_are_submitted_once_each(whole_run):
+    """Every other rule is cheap and runs where Snakemake runs."""
     _, _, jobs = whole_run
-    assert sorted(job["rule"] for job in jobs if job["rule"].startswith("train_")) == [
-        "train_hard",
-        "train_ols",
-    ]
-    assert {"store", "train_hard", "train_ols"} <= {job["rule"] for job in jobs}
-    assert not {"digits", "list", "sample", "evaluate", "metrics", "tables", "report"} & {
-        j["rule"] for j in jobs
-    }
+    assert sorted(job["rule"] for job in jobs) == sorted(REQUESTS)
     assert all(job["state"] == "COMPLETED" for job in jobs), jobs
 
 
-def test_training_asks_for_a_gpu_and_states_memory_and_time(whole_run):
-    _, by_rule, _ = whole_run
-    for rule in ("train_hard", "train_ols"):
-        job = by_rule[rule]
-        assert job["partition"] == "gpu" and job["node"] in ("n2", "n3")
-        assert re.fullmatch(r"(gres[:/])?gpu[:=]1", job["gpus"]), job
-        assert (job["memory"], job["limit"], job["cpus"]) == ("3000M", "00:20:00", "1")
-
-
-def test_other_rules_go_to_the_cpu_partition(whole_run):
-    _, by_rule, _ = whole_run
-    others = [job for rule, job in by_rule.items() if not rule.startswith("train_")]
-    assert others
-    for job in others:
-        assert job["partition"] == "cpu" and job["node"] == "n1"
-        assert job["gpus"] == ""
-        assert job["memory"] not in ("", "0", "1000M") and job["limit"] not in ("UNLIMITED", "00:10:00"), job
+@pytest.mark.parametrize("rule", REQUESTS)
+def test_what_a_rule_asks_for(whole_run, rule):
+    job = whole_run[1][rule]
+    partition, gpus, memory, limit = REQUESTS[rule]
+    assert (job["partition"], job["memory"], job["limit"], job["cpus"]) == (partition, memory, limit, "1")
+    assert job["node"] in {"cpu": ("n1",), "gpu": ("n2", "n3")}[partition]
+    assert re.fullmatch(r"(gres[:/])?gpu[:=]1" if gpus else "", job["gpus"]), job
 
 
 def test_account_and_qos_come_from_the_site_file(run_snakemake, checkout, monkeypatch):

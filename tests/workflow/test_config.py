@@ -1,5 +1,6 @@
 """Mistakes in a config: one clear sentence each, before anything runs."""
 
+import datetime
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from calibench.errors import UserError
 from tests.workflow.conftest import MINI
 
 ROOT = Path(__file__).parents[2]
+# controls.yaml is a second file, beside one of these
+SHIPPED = sorted({p.name for p in (ROOT / "config").glob("*.yaml")} - {"controls.yaml"})
 
 
 def changed(**changes):
@@ -31,13 +34,73 @@ def changed(**changes):
         ({"variants": {"x": {"train": {"lrr": 1}}}, "runs": ["hard+x"]}, "unknown key 'lrr'"),
         ({"by_backbone": {"resnet20": {"train": {"lr": -1}}}}, "train: lr"),
         ({"datasets": {"digits": {"store": {"size": "32"}}}}, "store: size"),
+        ({1: 2}, "config: the key 1 is not text"),
+        ({True: 2}, "config: the key True is not text"),
+        ({"regimes": {"ols": {1: 2}}}, "config: regimes: ols: the key 1 is not text"),
+        ({"name": ".."}, "config: name: '..' cannot be a name here: letters, digits and _ . - only"),
+        ({"name": "."}, "config: name: '.' cannot be a name"),
+        ({"name": "x\n"}, "config: name: 'x\\n' cannot be a name"),
+        ({"name": "store"}, "config: name: 'store' cannot be a name here: that folder of results/ is shared"),
+        ({"name": "data"}, "that folder of results/ is shared"),
+        ({"name": "weights"}, "that folder of results/ is shared"),
+        ({"backbones": ["resnet20\n"]}, "config: backbones: 0: 'resnet20\\n' cannot be a name"),
+        ({"datasets": {"digits\n": {"root": "x"}}}, "config: datasets: 'digits\\n' cannot be a name"),
+        ({"datasets": {"..": {"root": "x"}}}, "config: datasets: '..' cannot be a name"),
+        ({"variants": {"a\n": {}}}, "config: variants: 'a\\n' cannot be a name"),
+        ({"regimes": {"ols\n": {}}}, "config: regimes: 'ols\\n' cannot be a name"),
+        ({"seeds": [0.0]}, "config: seeds: 0: 0.0 is not of type 'integer'"),
+        ({"seeds": [True]}, "config: seeds: 0: True is not of type 'integer'"),
+        ({"train": {"lr": float("nan")}}, "config: train: lr: nan is not a finite number"),
+        ({"train": {"lr": float("inf")}}, "config: train: lr: inf is not a finite number"),
+        ({"regimes": {"ols": {"alpha": float("-inf")}}}, "regimes: ols: alpha: -inf is not a finite number"),
+        ({"regimes": {"ols": {"alpha": datetime.date(2020, 1, 1)}}}, "'2020-01-01' was read as a date"),
     ],
 )
 def test_mistake(changes, sentence):
     with pytest.raises(UserError) as error:
-        runs.check_all(changed(**changes))
+        runs.check_all(config.complete(config.merge(MINI, changes)))
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "train: {lr: 0.1}\nname: x\ntrain: {lr: 0.2}\n",
+            "key 'train' stands twice, in lines 1 and 3; keep one",
+        ),
+        ('train:\n  lr: 0.1\n  "lr": 0.2\n', "key 'lr' stands twice, in lines 2 and 3"),
+        ("regimes: &a {ols: *a}\n", "regimes: ols: the alias stands within its own anchor"),
+        ("title: 2020-13-45\n", "is not plain YAML: month must be in 1..12"),
+        ("a: [", "is not plain YAML"),
+        ("[" * 5000, "is nested too deeply"),
+        ("- a\n", "expected keys and values"),
+        ("on: 2\n", "the key True is not text"),
+        ("", "config: key 'name' is missing"),
+    ],
+)
+def test_mistake_in_a_file(tmp_path, text, sentence):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        config.read(file)
+    assert sentence in str(error.value) and (not text or str(file) in str(error.value))
+
+
+def test_a_key_may_stand_in_an_anchor_and_beside_it(tmp_path):
+    """Merge keys override on purpose, and an anchor may be used twice."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: [*a, *a]\n")
+    assert config.read_yaml(file) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 3}, "d": [{"x": 1}] * 2}
+
+
+@pytest.mark.parametrize("text", ["1: 2", "on: 2", "name: '..'", "seeds: [0.0]", "train: {lr: .nan}"])
+def test_snakemake_says_the_same_sentence(run_snakemake, checkout, text):
+    (checkout / "wrong.yaml").write_text(text)
+    done = run_snakemake("-n", "--configfile", "config/config.yaml", "wrong.yaml", check=False)
+    told = "config: " in done.stdout or "wrong.yaml: " in done.stdout
+    assert done.returncode and told and "Traceback" not in done.stdout, done.stdout[-3000:]
 
 
 def test_missing_key():
@@ -72,7 +135,7 @@ def test_missing_data_names_key_path_and_access(tmp_path):
         runs.check_root(full, "digits")
 
 
-@pytest.mark.parametrize("path", sorted(p.name for p in (config.SCHEMA.parents[2] / "config").glob("*.yaml")))
+@pytest.mark.parametrize("path", SHIPPED)
 def test_shipped_configs_are_valid(path):
     runs.check_all(config.read(config.SCHEMA.parents[2] / "config" / path))
 

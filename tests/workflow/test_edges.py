@@ -108,6 +108,13 @@ def test_braces_in_a_config_are_not_wildcards(checkout):
     assert planned(output)["report"] == 1 and planned(output)["train_lsplus"] == 1
 
 
+def test_a_key_given_twice_is_told_before_anything_runs(checkout):
+    text = yaml.safe_dump(MINI | {"name": "twice"}) + "seeds: [0]\nseeds: [1]\n"
+    (checkout / "config/twice.yaml").write_text(text)
+    output = snakemake(checkout, "-n", "--configfile", "config/twice.yaml", check=False)
+    assert "config/twice.yaml" in output and "'seeds'" in output and "Traceback" not in output
+
+
 SHIPPED = sorted(p.name for p in (Path(__file__).parents[2] / "config").glob("*.yaml"))
 
 

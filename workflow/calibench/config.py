@@ -5,6 +5,7 @@ import copy
 import difflib
 import functools
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,30 @@ from calibench.cli import run
 from calibench.errors import UserError
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, in which a key stands once: PyYAML alone takes the last one without a word."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in first:
+                    raise UserError(
+                        f"key '{key.value}' stands twice, in lines {first[key.value]} and {line}; keep one"
+                    )
+                first[key.value] = line
+        return node
+
+
+# JSON Schema counts 0.0 as an integer; a seed of 0.0 would name another folder than 0.
+_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_TYPES)
 
 
 @functools.cache  # every planned run is checked: parsing it again for each took most of the time of a plan
@@ -62,6 +87,8 @@ def _unknown_key(error: jsonschema.ValidationError) -> str:
 def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "additionalProperties":
         return _unknown_key(error)
+    if error.validator in ("pattern", "not"):  # the schema says in words what they are for
+        return f"'{error.instance}' cannot be a name here: {error.schema['$comment']}"
     if (
         error.validator == "type"
         and isinstance(error.instance, str)
@@ -75,18 +102,36 @@ def _reason(error: jsonschema.ValidationError) -> str:
     return error.message
 
 
+def _check_plain(value: Any, where: str, above: tuple[int, ...] = ()) -> None:
+    """Check what no schema sees: it could be JSON, with finite numbers, and nothing contains itself."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: {value} is not a finite number; correct it, or leave the key out")
+    if not isinstance(value, dict | list):
+        if not isinstance(value, str | int | float | None):
+            raise UserError(f"{where}: '{value}' was read as a {type(value).__name__}; put it in quotes")
+        return
+    if id(value) in above:
+        raise UserError(f"{where}: the alias stands within its own anchor; write the value out")
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(value, dict) and not isinstance(key, str):
+            raise UserError(
+                f"{where}: the key {key!r} is not text (YAML reads on, off, yes, no and digits as something else); "
+                "put it in quotes or correct it"
+            )
+        _check_plain(item, f"{where}: {key}", (*above, id(value)))
+
+
 def check(config: dict[str, Any], definition: str | None = None, where: str = "config") -> None:
     """Check a configuration, or one part of it by the name of its schema definition.
 
     Raises:
         UserError: naming the key and what is wrong with it.
     """
+    _check_plain(config, where)
     schema = load_schema()
     if definition:
         schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}
-    errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: (len(e.path), str(e.path))
-    )
+    errors = sorted(_Validator(schema).iter_errors(config), key=lambda e: (len(e.path), str(e.path)))
     if errors:
         first = min(errors, key=lambda e: e.validator != "additionalProperties")
         path = ": ".join([where, *map(str, first.absolute_path)])
@@ -120,20 +165,32 @@ def _add_sweep(config: dict[str, Any]) -> None:
             )
 
 
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Keys and values of one YAML file; none if it is empty.
+
+    Raises:
+        UserError: if it cannot be read, is not plain YAML, or names a key twice.
+    """
+    try:
+        found = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply; write it flatter") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date such as 2020-13-01
+        raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
+    found = {} if found is None else found
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected keys and values at the top level")
+    _check_plain(found, str(path))
+    return found
+
+
 def read(*paths: str | Path) -> dict[str, Any]:
     """Read YAML files, later ones overriding earlier ones key by key, and complete the result."""
-    merged: dict[str, Any] = {}
-    for path in paths:
-        try:
-            part = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(part, dict):
-            raise UserError(f"{path}: expected keys and values at the top level")
-        merged = merge(merged, part)
-    return complete(merged)
+    return complete(functools.reduce(merge, map(read_yaml, paths), {}))
 
 
 def merge(base: dict, over: dict) -> dict:

@@ -22,6 +22,9 @@ def clear(function, *args):
         raise WorkflowError(str(error)) from None
 
 
+# Snakemake has read them already, and has kept the last of two equal keys.
+for configfile in workflow.overwrite_configfiles or ():
+    clear(configuration.read_yaml, configfile)
 completed = clear(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
@@ -49,7 +52,8 @@ wildcard_constraints:
 
 
 # Every command starts in the interpreter that runs Snakemake, unless conda provides one; `stage` keeps a stage's
-# log in its file and repeats the end of it when the stage fails, so that the reason stands on the terminal.
+# log in its file and repeats the end of it when the stage fails, so that the reason stands on the terminal. The
+# terminal itself is number 3: calibench.cli writes there what a log on a full disk does not take.
 python_path = (
     ""
     if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -58,8 +62,10 @@ python_path = (
 shell.prefix(
     "set -euo pipefail; "
     f"{python_path}export PYTHONPATH='{WORKFLOW}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-    'stage() {{ local log=$1; shift; python -m "$@" 2> "$log" || '
-    '{{ local code=$?; tail -n 5 "$log" >&2; return $code; }}; }}; '
+    'stage() {{ local log=$1 code=0; shift; STAGE_TERMINAL=3 python -m "$@" 3>&2 2> "$log" || code=$?; '
+    'if [ $code != 0 ]; then if [ -s "$log" ]; then tail -n 5 "$log" >&2 || true; '
+    'else echo "$log could not be written (disk full? see df -h), or the process was killed at once" >&2; fi; fi; '
+    "return $code; }}; "
 )
 
 

@@ -108,7 +108,7 @@ rule store:
         "../../envs/analyse.yaml"
     threads: config["resources"]["data_threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
         settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.store"),

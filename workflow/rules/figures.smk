@@ -18,8 +18,8 @@ rule figure_tsne:
     conda:
         "../../envs/analyse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
     params:
         points=f"--points {config['figures']['tsne_points']} --seed {config['figures']['tsne_seed']}",
         code=figure_code("embedding", "clusters"),

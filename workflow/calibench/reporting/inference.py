@@ -303,7 +303,9 @@ def strata(experiment: Experiment) -> Html:
             if metric in means.index and means.at[metric, "worst"] > 0.5:
                 bold.add((len(rows), 4 + j))
         cells = [shown(m, means["value"].get(m), m == "gap") for m in SHOWN_STRATA]
-        band = " to ".join(shown("ece", means["value"].get(m)) for m in BAND)
+        band = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}".join(
+            f"{means['value'].get(m, float('nan')):.3f}" for m in BAND
+        )
         rows.append([*place, stratum, number(int(part["n"].iloc[0])), *cells, band])
     body = table(
         ["Backbone", "Regime", "Stratum", "Images", *(NAMES[m] for m in SHOWN_STRATA), "ECE if calibrated"],

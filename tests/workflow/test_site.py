@@ -1,0 +1,86 @@
+"""What is asked of Slurm can be checked without one: the site file, memory and time, and what the texts promise."""
+
+import inspect
+import json
+import re
+
+import pytest
+
+from tests.checkout import ROOT
+
+# appended to the Snakefile: what every rule that becomes a job asks for at its first and third attempt
+ASKED = """
+import json
+def _asked(rule, name, attempt):
+    resource = rule.resources[name]
+    return (resource.evaluate(None, attempt=attempt) if resource.is_evaluable() else resource).value
+submitted = [r for r in workflow.rules if r.name not in workflow._localrules]
+asked = {r.name: [[_asked(r, n, a) for a in (1, 3)] for n in ("mem_mb", "runtime")] for r in submitted}
+Path("asked.json").write_text(json.dumps(asked))
+"""
+
+
+def test_memory_and_time_of_every_submitted_rule_grow_with_the_attempt(run_snakemake, checkout):
+    with (checkout / "workflow/Snakefile").open("a") as snakefile:
+        snakefile.write(ASKED)
+    run_snakemake("-n", "--quiet")
+    asked = json.loads((checkout / "asked.json").read_text())
+    others = {rule for rule in asked if not rule.startswith("train_")}
+    assert others == {"audit", "store", "figure_tsne", "resample"} and "train_hard" in asked
+    for rule, requests in asked.items():
+        for first, third in requests:
+            assert third == 3 * first, f"{rule} asks for {first}, then for {third}"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "SNAKEMAKE_SLURM_PARTITIONS: '{}' does not exist; correct the path or unset it"),
+        ("", "{} is empty; copy the nearest file of slurm/sites/ into it"),
+        ("# only this\n", "{} is empty"),
+        ("partitions: [", "{} is not plain YAML"),
+        ("- cpu\n", "{}: expected keys and values"),
+        ("account: a\naccount: b\n", "{}: key 'account' stands twice"),
+        ("account:\npartitions: {cpu: {}}\n", "{}: account: expected a name, found None"),
+    ],
+)
+def test_mistake_in_the_site_file(run_snakemake, checkout, monkeypatch, text, sentence):
+    site = checkout / "site.yaml"
+    if text is not None:
+        site.write_text(text)
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(site))
+    done = run_snakemake("-n", check=False)
+    assert done.returncode and sentence.format(site) in done.stdout, done.stdout[-3000:]
+    assert "Traceback" not in done.stdout
+
+
+def test_a_job_on_a_node_that_does_not_see_the_site_file(run_snakemake, checkout, monkeypatch):
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(checkout / "nowhere.yaml"))
+    run_snakemake("-n", "--mode", "remote")
+
+
+def test_site_reaches_every_rule_and_the_gpu_model_only_training(run_snakemake, checkout, monkeypatch):
+    site = checkout / "site.yaml"
+    site.write_text("account: 17\nqos: high\ngpu_model: a100\npartitions: {cpu: {}}\n")
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(site))
+    planned = run_snakemake("-n").stdout
+    asked = [line for line in planned.splitlines() if "resources:" in line]
+    assert asked and all("slurm_account=17" in line and "qos=high" in line for line in asked)
+    assert {"gpu=1" in line for line in asked} == {True, False}
+    assert all(("gpu=1" in line) == ("gpu_model=a100" in line) for line in asked)
+
+
+def test_texts_on_preemption_say_what_the_plugin_does():
+    """It waits for a preempted job; once it no longer does, correct docs/slurm.md and slurm/sites/preemptible.yaml."""
+    import snakemake_executor_plugin_slurm as plugin
+
+    failed = re.search(r"fail_stati = \((.*?)\)", inspect.getsource(plugin), re.S)[1]
+    assert "CANCELLED" in failed and "PREEMPTED" not in failed
+    row = next(
+        line
+        for line in (ROOT / "docs/slurm.md").read_text().splitlines()
+        if line.startswith("| preemption with cancelling")
+    )
+    assert "waits for ever" in row and "Ctrl-C" in row and "nothing" not in row
+    site = (ROOT / "slurm/sites/preemptible.yaml").read_text()
+    assert "Ctrl-C" in site and "retries" not in site
