@@ -132,3 +132,28 @@ def test_runs_on_an_edited_list_are_never_mixed(finished):
     with edited(finished, files[1], "digit-4", "digit-5"):
         output = snakemake(finished, *new, config, check=False)
         assert "was trained on other images or labels than" in output and "`protect: false`" in output
+
+
+def test_a_newer_version_keeps_protected_data_and_runs_and_renews_the_tables_at_once(finished):
+    """One command, not two: Snakemake looks no further than a job that has to run, beyond `ancient` files."""
+    from tests.workflow.conftest import snakemake, write_config
+
+    config = write_config(finished, "protected.yaml", protect=True, seeds=[0, 1])
+    with (
+        edited(finished, f"{PACKAGE}/data/listing.py", "\nimport ", "\nx_of_a_test = 1\nimport "),
+        edited(finished, f"{PACKAGE}/metrics/calibration.py", "\nimport ", "\nx_of_a_test = 1\nimport "),
+    ):
+        jobs = planned(snakemake(finished, "-n", "results/mini/metrics.csv", "--configfile", config))
+        assert jobs == {"train_hard": 1, "train_ls": 1, "train_ols": 1, "evaluate": 6, "metrics": 1}
+        (finished / "results/data/digits/train.csv").touch()  # copied anew, the same content
+        assert planned(snakemake(finished, "-n", "results/mini/metrics.csv", "--configfile", config)) == jobs
+
+
+def test_a_fresh_experiment_is_planned_whole_when_protected(tmp_path):
+    from tests.checkout import copy_checkout
+    from tests.workflow.conftest import snakemake, write_config
+
+    checkout = copy_checkout(tmp_path / "calibench")
+    config = write_config(checkout, "protected.yaml", protect=True)
+    jobs = planned(snakemake(checkout, "-n", "results/mini/metrics.csv", "--configfile", config))
+    assert jobs["store"] == 1 and jobs["train_ols"] == 1 and jobs["evaluate"] == 3

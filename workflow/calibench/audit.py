@@ -16,7 +16,7 @@ from calibench.data.csvfile import read_frame, write_frame
 from calibench.data.listing import LIST_COLUMNS
 from calibench.data.prints import fingerprint
 from calibench.data.readers import Reader, open_reader
-from calibench.data.settings import parse
+from calibench.data.settings import code_of, parse
 from calibench.data.storing import report_unreadable
 from calibench.errors import UserError
 from calibench.files import write_json
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.thumbnails.mkdir(parents=True, exist_ok=True)
     write_frame(table, args.out_table)
     write_frame(audited, args.out_list)
-    write_json(args.out_report, report | {"kept": len(audited)})
+    write_json(args.out_report, report | {"kept": len(audited), "code": code_of(args.settings)})
     log.info("%d of %d images kept", len(audited), len(frame))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from calibench.cli import run
 from calibench.data import listing
 from calibench.data.csvfile import write_frame
-from calibench.data.settings import parse
+from calibench.data.settings import code_of, parse
 from calibench.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -21,12 +21,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out-list", required=True, help="CSV: filename,label,target,split,group,stratum")
     parser.add_argument("--out-classes", required=True, help="CSV: target,label,train,val,test (counts)")
     parser.add_argument("--inputs", nargs="*", default=[], help="the files that the list is read from")
-    parser.add_argument("--out-inputs", help="JSON: SHA-256 of each of --inputs, to notice a changed list")
+    parser.add_argument(
+        "--out-inputs", help="JSON: SHA-256 of each of --inputs, to notice a changed list, and the code"
+    )
     args = parser.parse_args(argv)
     read = {path: sha256_of(path) for path in args.inputs if Path(path).is_file()}
     frame, classes = listing.load(parse(args.settings))
     if args.out_inputs:
-        write_json(args.out_inputs, read)
+        write_json(args.out_inputs, {"inputs": read, "code": code_of(args.settings)})
     write_frame(frame, args.out_list)
     write_frame(classes, args.out_classes)
     counts = ", ".join(f"{classes[split].sum()} {split}" for split in listing.SPLITS)

@@ -15,6 +15,7 @@ from calibench.files import canonical, read_json, sha256_of
 PARTS = ("model", "train", "augment", "data")
 # those of calibench.metrics.posthoc.FITS, which imports SciPy; a test holds the two together
 CALIBRATORS = ("temperature", "vector", "isotonic", "ensemble_temperature")
+STORE_RECORDS = {"list": "inputs.json", "audit": "audit.json", "sample": "sample.json", "store": "store.json"}
 PUBLISHED = Path(__file__).parents[2] / "config" / "published"
 DATA_KEYS = ("root", "format", "files", "labels", "split", "sample", "calibrate", "audit", "store")
 
@@ -280,6 +281,29 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
         raise UserError(f"{key}: list file '{missing[0]}' does not exist; correct root or files")
 
 
+def changed_list(store: Path) -> str | None:
+    """The first list file whose content is no longer that of which the store was made; None if there is none."""
+    record = store / "inputs.json"
+    before = read_json(record)["inputs"] if record.exists() else {}
+    return next(
+        (path for path, sha in before.items() if Path(path).is_file() and sha256_of(path) != sha), None
+    )
+
+
+def kept_code(store: Path, audited: bool) -> dict[str, str]:
+    """Fingerprints of the code that made a whole store of an unchanged list, by stage; empty if it is none.
+
+    Args:
+        store: its folder.
+        audited: whether its data set is audited.
+    """
+    stages = {stage: file for stage, file in STORE_RECORDS.items() if audited or stage != "audit"}
+    others = ["images.npy", "index.csv", "classes.csv", "list.csv", "sample.csv"]
+    if not all((store / file).exists() for file in [*stages.values(), *others]) or changed_list(store):
+        return {}
+    return {stage: read_json(store / file).get("code", "") for stage, file in stages.items()}
+
+
 def check_list_unchanged(config: dict[str, Any], dataset: str, store: Path, finished: int) -> None:
     """Check that a data set's list files are those its store was made from: runs on two lists are no comparison.
 
@@ -292,16 +316,12 @@ def check_list_unchanged(config: dict[str, Any], dataset: str, store: Path, fini
     Raises:
         UserError: naming the file that changed and the ways on.
     """
-    record = store / "inputs.json"
-    if not finished or not record.exists():
-        return
-    for path, before in read_json(record).items():
-        if Path(path).is_file() and sha256_of(path) != before:
-            raise UserError(
-                f"config: datasets: {dataset}: '{path}' has changed since {finished} finished runs were trained on it: "
-                "restore it, or give the experiment another `name` to train on the new list, or delete those runs "
-                "(`protect: false` does it)"
-            )
+    if finished and (path := changed_list(store)):
+        raise UserError(
+            f"config: datasets: {dataset}: '{path}' has changed since {finished} finished runs were trained on it: "
+            "restore it, or give the experiment another `name` to train on the new list, or delete those runs "
+            "(`protect: false` does it)"
+        )
 
 
 @functools.cache

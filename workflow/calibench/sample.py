@@ -12,7 +12,7 @@ from calibench.cli import run
 from calibench.data import splitting
 from calibench.data.csvfile import read_frame, write_frame
 from calibench.data.listing import LIST_COLUMNS, SPLITS
-from calibench.data.settings import parse
+from calibench.data.settings import code_of, parse
 from calibench.errors import UserError
 from calibench.files import write_json
 
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             least["n"],
         )
     write_frame(frame, args.out)
-    write_json(args.out_report, report)
+    write_json(args.out_report, report | {"code": code_of(args.settings)})
     log.info("%s", ", ".join(f"{sum(report['priors']['after'][part])} {part}" for part in PARTS))
 
 

@@ -13,7 +13,7 @@ from calibench.data import storing
 from calibench.data.csvfile import read_frame, write_frame
 from calibench.data.listing import LIST_COLUMNS
 from calibench.data.readers import open_reader
-from calibench.data.settings import parse
+from calibench.data.settings import code_of, parse
 from calibench.errors import UserError
 from calibench.files import atomic_path, write_json
 
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     classes = read_frame(args.classes, ["target", "label"])
     index, report = build(settings, sample, classes, args.out, args.threads)
     write_frame(index, args.out_index)
-    write_json(args.out_report, report)
+    write_json(args.out_report, report | {"code": code_of(args.settings)})
     log.info(
         "%d images stored, %d unreadable, %.0f/s",
         report["n"],

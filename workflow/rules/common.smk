@@ -1,4 +1,4 @@
-import os, re, shlex, sys
+import functools, json, os, re, shlex, sys
 from pathlib import Path
 
 WORKFLOW = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
@@ -94,6 +94,35 @@ def run_dir(dataset, backbone, run, seed):
     return f"{EXPERIMENT}/{dataset}/{backbone}/{run}/seed{seed}"
 
 
+@functools.cache
+def kept_code(store):
+    """Code that made a protected store, by stage; nothing where it is to be made, or made again.
+
+    A store that is not made again because the code is newer also spares Snakemake a blind spot: behind a job that has
+    to run it does not look for further changes beyond `ancient` files, so that tables would lag behind by one command.
+    """
+    audited = config["datasets"][STORES[store]]["audit"]["enabled"]
+    return clear(runs.kept_code, Path("results/store", store), audited) if config["protect"] else {}
+
+
+def store_settings(stage):
+    """Params function: the settings of one stage of the data, with the code it was or would be made by."""
+
+    def settings(w):
+        code = {"code": kept_code(w.store).get(stage)} if kept_code(w.store) else {}
+        return canonical(
+            json.loads(settings_json(runs.dataset_settings(config, STORES[w.store]), f"calibench.{stage}"))
+            | code
+        )
+
+    return settings
+
+
+def lists_of(w):
+    files = clear(runs.list_inputs, config, STORES[w.store])
+    return [ancient(f) for f in files] if kept_code(w.store) else files  # equal content, perhaps copied anew
+
+
 def other_run(regime, key, file="run.json"):
     """Input function: a file of the run that this regime's setting `key` names (`backbone/run`)."""
 
@@ -121,11 +150,16 @@ def pretrained(w):
     )
 
 
+@functools.cache
+def has_finished_runs(dataset):
+    return any(Path(EXPERIMENT, dataset).glob("*/*/seed*/run.json"))
+
+
 def store_files(w):
     folder = f"results/store/{STORE_OF[w.dataset]}"
     files = [f"{folder}/{name}" for name in ("images.npy", "index.csv", "classes.csv")]
-    # a store that is made again (same settings, newer code) does not take a protected run with it
-    return [ancient(f) for f in files] if config["protect"] else files
+    # a store that was deleted and is made again does not take finished runs with it
+    return [ancient(f) for f in files] if config["protect"] and has_finished_runs(w.dataset) else files
 
 
 BASE = {"store": store_files, "pretrained": pretrained}

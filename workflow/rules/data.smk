@@ -8,8 +8,6 @@ rule digits:
         "results/data/digits.log",
     conda:
         "../../envs/analyse.yaml"
-    params:
-        code=clear(code.of_modules, "calibench.digits"),
     shell:
         "stage {log} calibench.digits --out $(dirname {output.lists[0]})"
 
@@ -33,7 +31,7 @@ rule fetch:
 
 rule list:
     input:
-        lambda w: clear(runs.list_inputs, config, STORES[w.store]),
+        lists_of,
     output:
         list="results/store/{store}/list.csv",
         classes="results/store/{store}/classes.csv",
@@ -43,7 +41,7 @@ rule list:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.list"),
+        settings=store_settings("list"),
     shell:
         "stage {log} calibench.list --settings {params.settings:q} --out-list {output.list}"
         " --out-classes {output.classes} --inputs {input:q} --out-inputs {output.inputs}"
@@ -66,7 +64,7 @@ rule audit:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
-        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.audit"),
+        settings=store_settings("audit"),
     shell:
         "stage {log} calibench.audit --settings {params.settings:q} --list {input.list}"
         " --out-table {output.table} --out-list {output.list} --out-report {output.report}"
@@ -88,7 +86,7 @@ rule sample:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.sample"),
+        settings=store_settings("sample"),
     shell:
         "stage {log} calibench.sample --settings {params.settings:q} --list {input.list}"
         " --out {output.sample} --out-report {output.report}"
@@ -111,7 +109,7 @@ rule store:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
-        settings=lambda w: settings_json(runs.dataset_settings(config, STORES[w.store]), "calibench.store"),
+        settings=store_settings("store"),
     shell:
         "stage {log} calibench.store --settings {params.settings:q} --sample {input.sample}"
         " --classes {input.classes} --out {output.images} --out-index {output.index}"

@@ -121,3 +121,8 @@ def parse(text: str) -> dict[str, Any]:
     settings = _complete(given, DEFAULTS, f"datasets.{given.get('name', 'dataset')}.")
     _check(settings)
     return settings
+
+
+def code_of(text: str) -> str:
+    """Fingerprint of the code that the rule hands over beside the settings; empty where a stage is called by hand."""
+    return str(json.loads(text).get("code", ""))
