@@ -8,7 +8,7 @@ import pytest
 from calibench import figures
 from calibench.errors import UserError
 from calibench.metrics.clusters import cluster_scores
-from calibench.plots import embedding, style
+from calibench.plots import curves, embedding, style
 from PIL import Image
 
 
@@ -123,3 +123,12 @@ def test_a_network_that_died_has_a_panel_without_a_map():
     said = [text.get_text() for text in figure.axes[1].texts]
     assert said == [embedding.DEAD] and not figure.axes[0].texts
     assert "silhouette –" in figure.axes[1].get_xlabel()
+
+
+@pytest.mark.parametrize(("first", "scale"), [(70.0, "log"), (2.0, "linear")])
+def test_an_nll_far_above_the_rest_does_not_flatten_the_others(first, scale):
+    history = pd.DataFrame(
+        {"run": "hard", "seed": 0, "epoch": range(1, 6), "val_nll": [first, 0.9, 0.6, 0.5, 0.5]}
+    )
+    (axis,) = [a for a in curves.draw(history, "one run").axes if "NLL" in a.get_ylabel()]
+    assert axis.get_yscale() == scale and ("log scale" in axis.get_ylabel()) == (scale == "log")

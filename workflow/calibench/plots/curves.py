@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
 from calibench.plots import style
 
@@ -15,6 +15,7 @@ PANELS = {  # column of the history: axis label
     "matrix_entropy": "entropy of the label matrix (nats)",
 }
 ACCURACIES = {"train_top1", "val_top1"}
+PEAK = 10  # times the median
 
 
 def draw(history: pd.DataFrame, title: str) -> Figure:
@@ -35,6 +36,11 @@ def draw(history: pd.DataFrame, title: str) -> Figure:
         }
         style.focus(axis, {name: mean for name, mean in means.items() if np.isfinite(mean).any()})
         axis.set(xlabel="epoch", ylabel=PANELS[column])
+        if column == "val_nll" and _has_peaks(history[column].dropna()):
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(ScalarFormatter())
+            axis.yaxis.set_minor_formatter(NullFormatter())
+            axis.set_ylabel(f"{PANELS[column]}, log scale")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
         axis.margins(x=0.02)
@@ -42,6 +48,11 @@ def draw(history: pd.DataFrame, title: str) -> Figure:
     style.legend_below(figure, handles, labels)
     style.headline(figure, title)
     return figure
+
+
+def _has_peaks(values: pd.Series) -> bool:
+    """Whether first epochs (an NLL of 70, say) would flatten all others on a linear axis."""
+    return bool((values > 0).all() and values.max() > PEAK * values.median())
 
 
 def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> np.ndarray:
