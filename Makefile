@@ -26,14 +26,14 @@ demo: setup
 	@echo; echo "The report: $(CURDIR)/results/demo/report.html"
 
 test: setup
-	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "not slow and not slurm"
+	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "not slow"
 
 test-slow: setup
 	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "slow and not slurm"
 
 # a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` brings what it needs
 test-slurm: setup
-	$(IN_ENV) $(TESTS) -m "slurm and not slow"
+	$(IN_ENV) $(TESTS) -m slurm
 
 lint: setup
 	$(IN_ENV) ruff check .

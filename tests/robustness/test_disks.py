@@ -71,6 +71,7 @@ def test_quota_reached_while_storing(dataset):
     assert dataset.left_nothing()
 
 
+@pytest.mark.slow
 def test_quota_reached_while_checkpointing(store, tmp_path):
     said = one_sentence(stage(*train_arguments(store, tmp_path), preexec_fn=limit_files(1_000_000)))
     assert "cannot write" in said and "checkpoint" in said and "free space" in said

@@ -19,6 +19,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in Path(item.fspath).parents:
             item.add_marker("slurm")
+            item.add_marker("slow")  # ten minutes: `-m "not slow"` stays quick where there is a Slurm, too
 
 
 @pytest.fixture(scope="session")

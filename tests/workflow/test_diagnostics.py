@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.workflow.conftest import MINI, planned, snakemake, write_config
 
 EXTRA = ["entropy", "bars", "classmeans", "distances"]
 
 
+@pytest.mark.slow
 def test_sweep_and_extra_figures(finished, tmp_path):
     finished = Path(shutil.copytree(finished, tmp_path / "calibench"))
     changes = {

@@ -116,7 +116,7 @@ def test_a_key_given_twice_is_told_before_anything_runs(checkout):
 
 
 # those that have edges, braces or a second file; the others are planned in the slow tests
-INTRICATE = ("lsplus_medical", "lspp_cifar", "zhang2021_cifar100", "controls")
+INTRICATE = ("lsplus_medical", "controls")
 SHIPPED = [
     pytest.param(p.name, marks=[] if p.stem in INTRICATE else pytest.mark.slow)
     for p in sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
