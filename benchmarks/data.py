@@ -7,7 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from calibench import runs, store
+from calibench.planning import runs
+from calibench.stages import store
 from calibench.data.csvfile import read_frame
 from calibench.data.listing import LIST_COLUMNS
 from calibench.files import canonical
@@ -72,7 +73,7 @@ def listing(options) -> list[Result]:
         root = Path(folder)
         write_lists(root, rows)
         settings = canonical({"name": "bench", "format": "radimagenet", "root": str(root)})
-        command = [sys.executable, "-m", "calibench.list", "--settings", settings]
+        command = [sys.executable, "-m", "calibench", "list", "--settings", settings]
         command += ["--out-list", str(root / "list.csv"), "--out-classes", str(root / "classes.csv")]
         cost, memory = child(command, env=os.environ | {"PYTHONPATH": str(options.workflow)})
     title = f"listing {rows:,} rows"

@@ -5,9 +5,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from calibench import config as configuration
-from calibench import list as listing_stage
-from calibench import runs, sample, store
+from calibench.planning import configuration
+from calibench.stages import list as listing_stage
+from calibench.planning import runs
+from calibench.stages import sample
+from calibench.stages import store
 from calibench.files import canonical
 from sklearn.datasets import load_sample_images
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 from calibench.metrics import Predictions, measure_all
 from calibench.metrics.debiased import null_distribution
-from calibench.metrics.resampling import bootstrap
+from calibench.statistics.resampling import bootstrap
 
 
 def main() -> None:

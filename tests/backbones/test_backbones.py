@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torchvision
-from calibench import models
 from calibench.backbones import NETWORKS
+from calibench.backbones import classifier as models
 from calibench.errors import UserError
 
 SETTINGS = {"input": "small", "zero_init_residual": False, "dropout": None, "batch_norm_momentum": None}

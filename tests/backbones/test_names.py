@@ -1,6 +1,7 @@
 import pytest
 import torchvision
-from calibench import backbone_names, backbones
+from calibench import backbones
+from calibench.backbones import names as backbone_names
 from calibench.errors import UserError
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import audit as stage
+from calibench.stages import audit as stage
 from calibench.data import findings
 from calibench.data.listing import LIST_COLUMNS
 from calibench.errors import UserError

@@ -4,7 +4,7 @@ import json
 
 import cv2
 import numpy as np
-from calibench import digits
+from calibench.stages import digits
 from calibench.data import listing
 from calibench.data.settings import parse
 from sklearn.datasets import load_digits

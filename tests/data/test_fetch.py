@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from calibench import fetch as stage
-from calibench import weights
-from calibench.data.downloads import DOWNLOADS
+from calibench.stages import fetch as stage
+from calibench.stages import weights
+from calibench.data.public import DOWNLOADS
 from calibench.errors import UserError
 
 CONTENT = b"pixels" * 1000

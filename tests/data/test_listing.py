@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from calibench import list as list_stage
+from calibench.stages import list as list_stage
 from calibench.data import listing
 from calibench.data.csvfile import read_frame
 from calibench.data.radimagenet import strata

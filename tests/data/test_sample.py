@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import sample as stage
+from calibench.stages import sample as stage
 from calibench.data.csvfile import read_frame
 from calibench.data.settings import parse
 from calibench.errors import UserError

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import store as stage
+from calibench.stages import store as stage
 from calibench.data.decode import Unreadable
 from calibench.data.readers import FolderReader
 from calibench.errors import UserError

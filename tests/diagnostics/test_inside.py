@@ -6,11 +6,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import confusions, figures, gradient_norms
 from calibench.errors import UserError
-from calibench.plots.classmeans import class_means
-from calibench.plots.distances import centre_distances
-from calibench.softlabels import soft_labels
+from calibench.figures.classmeans import class_means
+from calibench.figures.distances import centre_distances
+from calibench.regimes.softlabels import soft_labels
+from calibench.stages import confusions
+from calibench.stages import figure as figures
+from calibench.stages import gradients as gradient_norms
 from safetensors.numpy import save_file
 
 from tests.metrics.fake_runs import write_classes, write_run

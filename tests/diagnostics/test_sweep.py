@@ -2,8 +2,10 @@
 
 import pandas as pd
 import pytest
-from calibench import config, runs, sweep
 from calibench.errors import UserError
+from calibench.planning import configuration as config
+from calibench.planning import runs
+from calibench.stages import sweep
 
 from tests.workflow.conftest import MINI
 

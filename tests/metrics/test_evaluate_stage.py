@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import collect, evaluate
 from calibench.errors import UserError
 from calibench.metrics import measure
+from calibench.stages import collect, evaluate
 
 from tests.metrics.fake_runs import write_run
 
@@ -37,7 +37,7 @@ def test_every_split_and_checkpoint_is_measured(run_dir, tmp_path):
 
 
 def test_torch_is_not_imported():
-    code = "import sys, calibench.evaluate; sys.exit(bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
+    code = "import sys, calibench.stages.evaluate; sys.exit(bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
 

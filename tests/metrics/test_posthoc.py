@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import posthoc, runs
+from calibench.calibrators import fitting as fits
 from calibench.errors import UserError
-from calibench.metrics import posthoc as fits
 from calibench.metrics.calibration import ece
 from calibench.metrics.probabilities import Predictions, softmax
 from calibench.metrics.proper import nll
+from calibench.planning import runs
+from calibench.stages import posthoc
 
 from tests.metrics.fake_runs import write_run
 

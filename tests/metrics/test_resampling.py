@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from calibench.metrics import measure
 from calibench.metrics.classwise import classwise
-from calibench.metrics.inference import holm, paired_difference
 from calibench.metrics.probabilities import Predictions, softmax
-from calibench.metrics.resampling import (
+from calibench.statistics.paired import holm, paired_difference
+from calibench.statistics.resampling import (
     Sums,
     auroc_values,
     bootstrap,

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import contrasts, resample, strata
 from calibench.errors import UserError
 from calibench.metrics import measure
+from calibench.stages import contrasts, resample, strata
 
 from tests.metrics.fake_runs import write_run
 

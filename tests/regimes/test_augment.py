@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from calibench import augment
+from calibench.data import augment
 from calibench.errors import UserError
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode

@@ -1,8 +1,8 @@
 """What is read of a regime's file without importing it."""
 
 import pytest
-from calibench.catalog import read_regime
 from calibench.errors import UserError
+from calibench.regimes.catalog import read_regime
 
 BASE = """
 from calibench.regimes.base import Regime

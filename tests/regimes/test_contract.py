@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from calibench.catalog import catalog
 from calibench.errors import UserError
 from calibench.regimes import Regime, build
+from calibench.regimes.catalog import catalog
 from regime_cases import CASES, resumed, same_state
 from safetensors.torch import load_file, save_file
 from torch import nn

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from calibench.catalog import catalog
+from calibench.regimes.catalog import catalog
 
 PAGE = (Path(__file__).parents[2] / "docs" / "regimes.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calibench import collect, evaluate, report, runs
-from calibench import config as configuration
 from calibench.files import write_csv, write_json
+from calibench.planning import configuration
+from calibench.planning import runs
+from calibench.stages import collect, evaluate, report
 from matplotlib import pyplot as plt
 
 from tests.metrics.fake_runs import write_classes, write_run

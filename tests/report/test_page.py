@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 from calibench.errors import UserError
-from calibench.reporting import kernel, page
-from calibench.reporting.html import Html, table
+from calibench.report import kernel, page
+from calibench.report.html import Html, table
 
 from tests.report.conftest import HOSTILE, NOTEBOOK
 

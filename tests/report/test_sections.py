@@ -5,12 +5,14 @@ import shutil
 
 import pandas as pd
 import pytest
-from calibench import published_audit, reporting, runs
-from calibench.catalog import catalog
+from calibench import report as reporting
 from calibench.errors import UserError
 from calibench.files import write_json
-from calibench.reporting import options, published
-from calibench.reporting.html import number
+from calibench.planning import runs
+from calibench.published import audit as published_audit
+from calibench.regimes.catalog import catalog
+from calibench.report import options, published
+from calibench.report.html import number
 
 from tests.report.conftest import DATASET, NOTEBOOK, completed, write_png
 
@@ -163,7 +165,7 @@ def test_user_errors(tmp_path):
 
 def test_statistics_are_shown_in_the_order_of_the_config(small, tmp_path):
     """The real stages write the files; the outcome of the comparison named beforehand reaches the summary."""
-    from calibench import contrasts, posthoc, resample, strata
+    from calibench.stages import contrasts, posthoc, resample, strata
 
     config = completed(runs=["ols", "hard"], statistics={"contrasts": [["ols", "hard"]]})
     folder = shutil.copytree(small[0], tmp_path / "small")
@@ -219,7 +221,7 @@ def test_the_page_shows_further_measures_and_every_figure_that_was_drawn(small, 
 
 
 def test_without_a_calibration_half_the_page_says_so(small, tmp_path):
-    from calibench import posthoc
+    from calibench.stages import posthoc
 
     folder = shutil.copytree(small[0], tmp_path / "small")
     for record in folder.glob("*/*/*/*/run.json"):

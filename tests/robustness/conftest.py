@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import list as list_stage
-from calibench import sample, store
 from calibench.files import read_json
+from calibench.stages import list as list_stage
+from calibench.stages import sample, store
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from calibench import config, files, models
+from calibench import files
+from calibench.backbones import classifier as models
 from calibench.errors import UserError
+from calibench.planning import configuration as config
 from calibench.training.checkpoint import CheckpointFolder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

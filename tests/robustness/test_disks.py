@@ -117,7 +117,7 @@ def test_killed_store_leaves_no_final_name_and_runs_again(dataset):
         shutil.copy(dataset.root / "train0.png", dataset.add(f"more{i}.png"))
     dataset.write_lists()
     dataset.sample()
-    command = [sys.executable, "-m", "calibench.store", *dataset.arguments(size=2048)]
+    command = [sys.executable, "-m", "calibench", "store", *dataset.arguments(size=2048)]
     environment = clean_environment() | {"PYTHONPATH": str(WORKFLOW)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     end = time.monotonic() + 60

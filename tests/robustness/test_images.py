@@ -8,8 +8,8 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from calibench import store
 from calibench.errors import UserError
+from calibench.stages import store
 from PIL import Image
 
 from tests.robustness.conftest import SIZE

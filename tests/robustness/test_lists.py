@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from calibench import list as stage
 from calibench.errors import UserError
+from calibench.stages import list as stage
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from calibench import config, runs, staging
+from calibench.data import staging
+from calibench.planning import configuration as config
+from calibench.planning import runs
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW, contents, make_settings, train, write_store

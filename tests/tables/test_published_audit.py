@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import published_audit as stage
-from calibench.catalog import catalog
 from calibench.errors import UserError
-from calibench.metrics import identities, measure
+from calibench.metrics import measure
+from calibench.published import audit as stage
+from calibench.published import bounds as identities
+from calibench.regimes.catalog import catalog
 
 from tests.metrics.fake_runs import make_logits
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from calibench import tables
 from calibench.errors import UserError
-from calibench.plots.cells import read_published
-from calibench.plots.grid import markdown, tex
+from calibench.stages import tables
+from calibench.tables.cells import read_published
+from calibench.tables.grid import markdown, tex
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published"
 RUNS = ["hard", "ls", "tfkd_reg", "ols"]

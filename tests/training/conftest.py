@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import config, runs
-from calibench import train as stage
+from calibench.planning import configuration as config
+from calibench.planning import runs
+from calibench.stages import train as stage
 
 from tests.conftest import clean_environment
 
@@ -78,7 +79,8 @@ def start(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> s
     command = [
         sys.executable,
         "-m",
-        "calibench.train",
+        "calibench",
+        "train",
         "--settings",
         json.dumps(settings),
         "--store",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from calibench import train as stage
+from calibench.stages import train as stage
 from calibench.training import gradients, loop
 
 from tests.training.conftest import contents, make_settings, train

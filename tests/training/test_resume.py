@@ -10,9 +10,9 @@ import time
 
 import pytest
 import torch
-from calibench import train as stage
 from calibench.errors import UserError
-from calibench.training import outputs
+from calibench.stages import train as stage
+from calibench.training import predicting as outputs
 from calibench.training.checkpoint import CheckpointFolder
 
 from tests.training.conftest import contents, make_settings, start, train

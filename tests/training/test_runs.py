@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from calibench import models, predict
-from calibench import train as training_stage
+from calibench.backbones import classifier as models
 from calibench.errors import UserError
-from calibench.training import outputs
+from calibench.stages import predict
+from calibench.stages import train as training_stage
+from calibench.training import predicting as outputs
 from calibench.training.device import claim_gpu
 from safetensors.numpy import load_file
 

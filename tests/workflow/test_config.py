@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from calibench import config, runs
 from calibench.errors import UserError
+from calibench.planning import configuration as config
+from calibench.planning import runs
 
 from tests.workflow.conftest import MINI
 
@@ -141,10 +142,10 @@ def test_shipped_configs_are_valid(path):
 
 
 def test_the_readme_explains_every_key():
-    """config/README.md ends with what `python -m calibench.config` prints."""
+    """config/README.md ends with what `python -m calibench.planning.configuration` prints."""
     text = (config.SCHEMA.parents[2] / "config/README.md").read_text()
     assert config.explain().strip() in text, (
-        "run: python -m calibench.config, and paste it into config/README.md"
+        "run: python -m calibench.planning.configuration, and paste it into config/README.md"
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from calibench import config as configuration
-from calibench import runs
 from calibench.errors import UserError
+from calibench.planning import configuration
+from calibench.planning import runs
 
 from tests.checkout import ROOT, copy_checkout
 from tests.workflow.conftest import MINI, snakemake

@@ -1,4 +1,4 @@
-"""`python -m calibench.status`, from the files that real runs write."""
+"""`python -m calibench.stages.status`, from the files that real runs write."""
 
 import errno
 import fcntl
@@ -8,7 +8,7 @@ import time
 
 import pytest
 import yaml
-from calibench import status
+from calibench.stages import status
 
 from tests.workflow.conftest import MINI
 

@@ -1,12 +1,15 @@
-"""How every stage starts: logging to stderr, user errors as one line, exit status 2."""
+"""How every stage starts: its command line, logging to stderr, user errors as one line and exit status 2."""
 
+import argparse
 import contextlib
 import errno
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from calibench.errors import UserError
 
@@ -15,6 +18,65 @@ REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, e
 
 # Descriptor of the terminal while stderr is a log file, set by `stage` in workflow/rules/common.smk.
 TERMINAL = "STAGE_TERMINAL"
+
+
+def parser(module: str, text: str | None) -> argparse.ArgumentParser:
+    """The command line of a stage: ``calibench <stage>``, described by the docstring of its module."""
+    return argparse.ArgumentParser(prog=f"calibench {module.rpartition('.')[2]}", description=text)
+
+
+def add_images(command: argparse.ArgumentParser) -> None:
+    """The option ``--images``: a store is named by its largest file."""
+    command.add_argument(
+        "--images",
+        required=True,
+        type=Path,
+        help="images.npy of a store; index.csv and classes.csv are beside it",
+    )
+
+
+def add_record(command: argparse.ArgumentParser) -> None:
+    """The option ``--record``: a run is named by the file that is written last."""
+    command.add_argument("--record", required=True, type=Path, help="run.json of a finished run")
+
+
+def add_records(command: argparse.ArgumentParser) -> None:
+    """Finished runs, each named by its record."""
+    command.add_argument(
+        "records", nargs="+", type=Path, metavar="RUN_JSON", help="run.json of finished runs"
+    )
+
+
+def add_threads(command: argparse.ArgumentParser) -> None:
+    """The option ``--threads``."""
+    command.add_argument("--threads", type=int, default=0, help="CPU threads (0 = torch's choice)")
+
+
+def json_object(text: str, option: str = "--settings") -> dict[str, Any]:
+    """Parse an option that is a JSON object.
+
+    Raises:
+        UserError: if it is not one.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{option} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{option} must be a JSON object, found {type(found).__name__}")
+    return found
+
+
+def pairs(items: Sequence[str]) -> dict[str, str]:
+    """Options of the form KEY=VALUE as a dictionary.
+
+    Raises:
+        UserError: if one has no ``=``.
+    """
+    for item in items:
+        if "=" not in item:
+            raise UserError(f"'{item}' is not of the form KEY=VALUE")
+    return {key: value for key, _, value in (item.partition("=") for item in items)}
 
 
 def _in_log(sentence: str) -> bool:

@@ -1,5 +1,7 @@
 """Writing files so that a final name only ever shows a whole file (write beside, flush, rename)."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -9,12 +11,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from calibench.errors import UserError
+
+if TYPE_CHECKING:  # planning reads and writes JSON only and must start at once
+    import numpy as np
+    import pandas as pd
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks answers
 
@@ -105,6 +108,8 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike) -> None:
 
 def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
     """Write an array as ``.npy`` atomically."""
+    import numpy as np
+
     with atomic_path(path) as part, open(part, "wb") as stream:
         np.save(stream, array, allow_pickle=False)
 

@@ -1,15 +1,17 @@
-from calibench.data.downloads import DOWNLOADS, source_of
+from calibench.data.public import DOWNLOADS, source_of
 
 
 rule digits:
     output:
-        lists=expand("results/data/digits/{split}.csv", split=["train", "val", "test"]),
+        train="results/data/digits/train.csv",
+        val="results/data/digits/val.csv",
+        test="results/data/digits/test.csv",
     log:
         "results/data/digits.log",
     conda:
         "../../envs/analyse.yaml"
     shell:
-        "stage {log} calibench.digits --out $(dirname {output.lists[0]})"
+        "stage {log} digits --out results/data/digits"
 
 
 # A data set whose root is results/data/fetch/<name> is downloaded, file by file, if calibench knows where from.
@@ -24,9 +26,9 @@ rule fetch:
     conda:
         "../../envs/analyse.yaml"
     params:
-        source=lambda w: clear(source_of, w.public, w.file),
+        source=lambda w: as_workflow_error(source_of, w.public, w.file),
     shell:
-        "stage {log} calibench.fetch --url {params.source[0]:q} --checksum {params.source[1]} --out {output}"
+        "stage {log} fetch --url {params.source[0]:q} --checksum {params.source[1]} --out {output}"
 
 
 rule list:
@@ -41,9 +43,9 @@ rule list:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=store_settings("list"),
+        settings=data_settings("list"),
     shell:
-        "stage {log} calibench.list --settings {params.settings:q} --out-list {output.list}"
+        "stage {log} list --settings {params.settings:q} --out-list {output.list}"
         " --out-classes {output.classes} --inputs {input:q} --out-inputs {output.inputs}"
 
 
@@ -64,9 +66,9 @@ rule audit:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
-        settings=store_settings("audit"),
+        settings=data_settings("audit"),
     shell:
-        "stage {log} calibench.audit --settings {params.settings:q} --list {input.list}"
+        "stage {log} audit --settings {params.settings:q} --list {input.list}"
         " --out-table {output.table} --out-list {output.list} --out-report {output.report}"
         " --thumbnails {output.thumbnails} --threads {threads}"
 
@@ -75,7 +77,7 @@ rule sample:
     input:
         list=lambda w: (
             f"results/store/{w.store}/audited.csv"
-            if config["datasets"][STORES[w.store]]["audit"]["enabled"]
+            if PLAN.audited(w.store)
             else f"results/store/{w.store}/list.csv"
         ),
     output:
@@ -86,9 +88,9 @@ rule sample:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=store_settings("sample"),
+        settings=data_settings("sample"),
     shell:
-        "stage {log} calibench.sample --settings {params.settings:q} --list {input.list}"
+        "stage {log} sample --settings {params.settings:q} --list {input.list}"
         " --out {output.sample} --out-report {output.report}"
 
 
@@ -109,9 +111,9 @@ rule store:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
-        settings=store_settings("store"),
+        settings=data_settings("store"),
     shell:
-        "stage {log} calibench.store --settings {params.settings:q} --sample {input.sample}"
+        "stage {log} store --settings {params.settings:q} --sample {input.sample}"
         " --classes {input.classes} --out {output.images} --out-index {output.index}"
         " --out-report {output.report} --threads {threads}"
 
@@ -124,7 +126,7 @@ rule pretrained:
     conda:
         "../../envs/train.yaml"
     shell:
-        "stage {log} calibench.weights --backbone {wildcards.backbone} --out {output}"
+        "stage {log} weights --backbone {wildcards.backbone} --out {output}"
 
 
 localrules:

@@ -1,30 +1,33 @@
-rule evaluate:
+# From the predictions of each run to the tables of an experiment.
+
+
+rule analyse:
     input:
         record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
-        predictions=expand(
-            "<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/predictions/{file}",
-            file=[
-                "val.csv",
-                "test.csv",
-                *[f"{c}/{s}.npy" for c in ("top1", "nll", "last") for s in ("val", "test")],
-            ],
-        ),
+        predictions=[
+            f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
+            for file in names.all_predictions()
+        ],
+        sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
     output:
-        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
+        metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
+        posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
+        strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
     log:
-        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/evaluate.log",
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
         "../../envs/analyse.yaml"
     params:
-        code=clear(code.of_modules, "calibench.evaluate"),
+        checkpoint=CHECKPOINT,
+        code=code_of("analyse"),
     shell:
-        "stage {log} calibench.evaluate --run-dir $(dirname {input.record}) --out {output}"
-        " && rm -rf $(dirname {input.record})/checkpoint"
+        "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
+        " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
 
 
 rule metrics:
     input:
-        lambda w: with_runs("metrics.csv"),
+        of_runs("metrics.csv"),
     output:
         report(
             "<experiment>/metrics.csv",
@@ -37,9 +40,27 @@ rule metrics:
     conda:
         "../../envs/analyse.yaml"
     params:
-        code=clear(code.of_modules, "calibench.collect"),
+        code=code_of("collect"),
     shell:
-        "stage {log} calibench.collect --out {output} {input}"
+        "stage {log} collect --out {output} {input}"
+
+
+use rule metrics as collect_posthoc with:
+    input:
+        of_runs("posthoc.csv"),
+    output:
+        "<experiment>/posthoc.csv",
+    log:
+        "<experiment>/posthoc.log",
+
+
+use rule metrics as collect_strata with:
+    input:
+        of_runs("strata.csv"),
+    output:
+        "<experiment>/strata.csv",
+    log:
+        "<experiment>/strata.log",
 
 
 rule tables:
@@ -47,7 +68,7 @@ rule tables:
         metrics="<experiment>/metrics.csv",
         posthoc="<experiment>/posthoc.csv",
         contrasts="<experiment>/contrasts.csv",
-        published=published_files(),
+        published=[printed_file(name) for name in [config["tables"]["published"]] if name],
     output:
         table1=report(
             "<experiment>/tables/table1.csv",
@@ -73,15 +94,35 @@ rule tables:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=lambda w: canonical(table_settings()),
-        code=clear(code.of_modules, "calibench.tables"),
+        folder=subpath(output.table1, parent=True),
+        settings=lambda w: canonical(PLAN.tables_settings()),
+        code=code_of("tables"),
     shell:
-        "stage {log} calibench.tables --metrics {input.metrics} --settings {params.settings:q}"
-        " --posthoc {input.posthoc} --contrasts {input.contrasts} --published {input.published}"
-        " --out-dir $(dirname {output.table1})"
+        "stage {log} tables --metrics {input.metrics} --settings {params.settings:q}"
+        " --posthoc {input.posthoc} --contrasts {input.contrasts} --out-dir {params.folder}"
+
+
+# What a trainer keeps until Snakemake has taken its outputs (calibench.training.checkpoint).
+rule remove_checkpoints:
+    input:
+        records=of_runs("run.json"),
+        taken=of_runs("metrics.csv"),
+    output:
+        "<experiment>/checkpoints_removed.txt",
+    log:
+        "<experiment>/checkpoints_removed.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=code_of("remove_checkpoints"),
+    shell:
+        "stage {log} remove_checkpoints --out {output} {input.records}"
 
 
 localrules:
-    evaluate,
+    analyse,
     metrics,
+    collect_posthoc,
+    collect_strata,
     tables,
+    remove_checkpoints,

@@ -1,8 +1,13 @@
+# One rule for each kind of figure; what a kind reads of its runs stands in its input. Each is a PNG, a PDF, and the
+# kinds with numbers of their own a CSV.
+
+
 rule figure_tsne:
     input:
-        records=runs_of_panel("run.json", one_seed=True),
-        features=runs_of_panel("features/train.npy", one_seed=True),
-        classes=classes_of,
+        records=panel("tsne"),
+        features=panel("tsne", names.features("train")),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+        index=lambda w: f"{PLAN.store_dir(w.dataset)}/index.csv",
     output:
         png=report(
             "<experiment>/figures/tsne-{dataset}-{backbone}.png",
@@ -22,16 +27,16 @@ rule figure_tsne:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         points=f"--points {config['figures']['tsne_points']} --seed {config['figures']['tsne_seed']}",
-        code=figure_code("embedding", "clusters"),
+        code=PLAN.figure_code("tsne"),
     shell:
-        "stage {log} calibench.figures tsne --out {output.png} --out-pdf {output.pdf} --out-data {output.scores}"
-        " --classes {input.classes[0]} --index {input.classes[1]} {params.points} $(dirname {input.records})"
+        "stage {log} figure tsne --out {output.png} --out-pdf {output.pdf} --out-data {output.scores}"
+        " --classes {input.classes} --index {input.index} {params.points} {input.records}"
 
 
 rule figure_reliability:
     input:
-        records=runs_of_panel("run.json", one_seed=True),
-        logits=runs_of_panel(f"predictions/{config['tables']['checkpoint']}/test.npy", one_seed=True),
+        records=panel("reliability"),
+        data=panel("reliability", TESTED),
     output:
         png=report(
             "<experiment>/figures/reliability-{dataset}-{backbone}.png",
@@ -47,14 +52,16 @@ rule figure_reliability:
         "../../envs/analyse.yaml"
     params:
         kind="reliability",
-        checkpoint=config["tables"]["checkpoint"],
-        code=figure_code("reliability"),
+        options=f"--checkpoint {CHECKPOINT}",
+        code=PLAN.figure_code("reliability"),
     shell:
-        "stage {log} calibench.figures {params.kind} --out {output.png} --out-pdf {output.pdf}"
-        " --checkpoint {params.checkpoint} $(dirname {input.records})"
+        "stage {log} figure {params.kind} --out {output.png} --out-pdf {output.pdf} {params.options} {input.records}"
 
 
 use rule figure_reliability as figure_retention with:
+    input:
+        records=panel("retention"),
+        data=panel("retention", TESTED),
     output:
         png=report(
             "<experiment>/figures/retention-{dataset}-{backbone}.png",
@@ -68,10 +75,14 @@ use rule figure_reliability as figure_retention with:
         "<experiment>/figures/retention-{dataset}-{backbone}.log",
     params:
         kind="retention",
-        code=figure_code("selective"),
+        options=f"--checkpoint {CHECKPOINT}",
+        code=PLAN.figure_code("retention"),
 
 
 use rule figure_reliability as figure_density with:
+    input:
+        records=panel("density"),
+        data=panel("density", TESTED),
     output:
         png=report(
             "<experiment>/figures/density-{dataset}-{backbone}.png",
@@ -85,13 +96,14 @@ use rule figure_reliability as figure_density with:
         "<experiment>/figures/density-{dataset}-{backbone}.log",
     params:
         kind="density",
-        code=figure_code("selective"),
+        options=f"--checkpoint {CHECKPOINT}",
+        code=PLAN.figure_code("density"),
 
 
-rule figure_curves:
+use rule figure_reliability as figure_curves with:
     input:
-        records=runs_of_panel("run.json"),
-        history=runs_of_panel("history.jsonl"),
+        records=panel("curves"),
+        data=panel("curves", names.HISTORY),
     output:
         png=report(
             "<experiment>/figures/curves-{dataset}-{backbone}.png",
@@ -103,19 +115,17 @@ rule figure_curves:
         pdf="<experiment>/figures/curves-{dataset}-{backbone}.pdf",
     log:
         "<experiment>/figures/curves-{dataset}-{backbone}.log",
-    conda:
-        "../../envs/analyse.yaml"
     params:
-        code=figure_code("curves"),
-    shell:
-        "stage {log} calibench.figures curves --out {output.png} --out-pdf {output.pdf} $(dirname {input.records})"
+        kind="curves",
+        options="",
+        code=PLAN.figure_code("curves"),
 
 
-rule figure_matrix:
+use rule figure_reliability as figure_matrix with:
     input:
-        records=runs_of_panel("run.json", one_seed=True, matrix=True),
-        matrices=runs_of_panel("regime.safetensors", one_seed=True, matrix=True),
-        classes=classes_of,
+        records=panel("matrix"),
+        data=panel("matrix", names.STATE),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
             "<experiment>/figures/matrix-{dataset}-{backbone}.png",
@@ -127,13 +137,100 @@ rule figure_matrix:
         pdf="<experiment>/figures/matrix-{dataset}-{backbone}.pdf",
     log:
         "<experiment>/figures/matrix-{dataset}-{backbone}.log",
-    conda:
-        "../../envs/analyse.yaml"
     params:
-        code=figure_code("matrix"),
-    shell:
-        "stage {log} calibench.figures matrix --out {output.png} --out-pdf {output.pdf}"
-        " --classes {input.classes[0]} $(dirname {input.records})"
+        kind="matrix",
+        options=lambda w, input: f"--classes {input.classes}",
+        code=PLAN.figure_code("matrix"),
+
+
+use rule figure_reliability as figure_entropy with:
+    input:
+        records=panel("entropy"),
+        data=panel("entropy", names.HISTORY),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+    output:
+        png=report(
+            "<experiment>/figures/entropy-{dataset}-{backbone}.png",
+            caption="../report/entropy.rst",
+            category="Figures",
+            subcategory="Learned label matrices",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/entropy-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/entropy-{dataset}-{backbone}.log",
+    params:
+        kind="entropy",
+        options=lambda w, input: f"--classes {input.classes}",
+        code=PLAN.figure_code("entropy"),
+
+
+use rule figure_reliability as figure_bars with:
+    input:
+        records=panel("bars"),
+        data=panel("bars", names.STATE),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+    output:
+        png=report(
+            "<experiment>/figures/bars-{dataset}-{backbone}.png",
+            caption="../report/bars.rst",
+            category="Figures",
+            subcategory="Learned label matrices",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/bars-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/bars-{dataset}-{backbone}.log",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        kind="bars",
+        options=bars_options,
+        code=PLAN.figure_code("bars"),
+
+
+use rule figure_reliability as figure_classmeans with:
+    input:
+        records=panel("classmeans"),
+        data=panel("classmeans", TESTED),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+    output:
+        png=report(
+            "<experiment>/figures/classmeans-{dataset}-{backbone}.png",
+            caption="../report/classmeans.rst",
+            category="Figures",
+            subcategory="Classes",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/classmeans-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
+    params:
+        kind="classmeans",
+        options=lambda w, input: f"--classes {input.classes} --checkpoint {CHECKPOINT}",
+        code=PLAN.figure_code("classmeans"),
+
+
+use rule figure_reliability as figure_distances with:
+    input:
+        records=panel("distances"),
+        data=panel("distances", names.features("train")),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+    output:
+        png=report(
+            "<experiment>/figures/distances-{dataset}-{backbone}.png",
+            caption="../report/distances.rst",
+            category="Figures",
+            subcategory="Classes",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/distances-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/distances-{dataset}-{backbone}.log",
+    params:
+        kind="distances",
+        options=lambda w, input: f"--classes {input.classes}",
+        code=PLAN.figure_code("distances"),
 
 
 localrules:
@@ -142,3 +239,7 @@ localrules:
     figure_density,
     figure_curves,
     figure_matrix,
+    figure_entropy,
+    figure_bars,
+    figure_classmeans,
+    figure_distances,

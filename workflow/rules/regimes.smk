@@ -1,27 +1,23 @@
-# The regimes of the related papers: one rule each, as in train.smk. `other_run` names a file of another run that the
-# regime builds on, so that Snakemake trains that one first.
+# The regimes of the related papers: one rule each, as in train.smk. A regime that builds on other runs names its
+# inputs by `inputs_of`, so that Snakemake trains those first.
 
 
 use rule train_hard as train_tfkd_self with:
     input:
-        **BASE,
-        teacher=other_run("tfkd_self", "teacher"),
+        **inputs_of("tfkd_self"),
     pathvars:
         regime="tfkd_self",
     params:
         settings=run_of("tfkd_self"),
-        others=other_options,
 
 
 use rule train_hard as train_lsplus with:
     input:
-        **BASE,
-        prior=other_run("lsplus", "prior"),
+        **inputs_of("lsplus"),
     pathvars:
         regime="lsplus",
     params:
         settings=run_of("lsplus"),
-        others=other_options,
 
 
 use rule train_hard as train_lspp with:
@@ -33,24 +29,20 @@ use rule train_hard as train_lspp with:
 
 use rule train_hard as train_pt_lspp with:
     input:
-        **BASE,
-        matrix_of=other_run("pt_lspp", "matrix_of"),
+        **inputs_of("pt_lspp"),
     pathvars:
         regime="pt_lspp",
     params:
         settings=run_of("pt_lspp"),
-        others=other_options,
 
 
 use rule train_hard as train_kd with:
     input:
-        **BASE,
-        teacher=other_run("kd", "teacher"),
+        **inputs_of("kd"),
     pathvars:
         regime="kd",
     params:
         settings=run_of("kd"),
-        others=other_options,
 
 
 use rule train_hard as train_focal with:
@@ -167,10 +159,8 @@ use rule train_hard as train_ols_shuffled with:
 
 use rule train_hard as train_ls_matched with:
     input:
-        **BASE,
-        matrix_of=other_run("ls_matched", "matrix_of"),
+        **inputs_of("ls_matched"),
     pathvars:
         regime="ls_matched",
     params:
         settings=run_of("ls_matched"),
-        others=other_options,

@@ -15,9 +15,8 @@ rule report:
             + (["sweep"] if config["sweep"]["lr"] else []),
         ),
         tables=rules.tables.output,
-        figures=FIGURES,
+        figures=PLAN.figures(),
         notebook=WORKFLOW.parent / "notebooks" / "report.ipynb",
-        style=PKG / "reporting" / "page.css",
     output:
         html=report(
             f"{EXPERIMENT}/report.html",
@@ -30,11 +29,12 @@ rule report:
     conda:
         "../../envs/report.yaml"
     params:
+        folder=subpath(output.html, parent=True),
         # a function, here and elsewhere: Snakemake would read the braces of a plain string as wildcards
-        settings=lambda w: settings_json({"config": dict(config)}, "calibench.report"),
-        stores=[f"results/store/{store}" for store in STORES],
+        settings=lambda w: canonical({"config": dict(config), "code": code_of("report")}),
+        stores=[PLAN.store_dir(dataset) for dataset in config["datasets"]],
     shell:
-        "stage {log} calibench.report --experiment-dir $(dirname {output.html}) --settings {params.settings:q}"
+        "stage {log} report --experiment-dir {params.folder} --settings {params.settings:q}"
         " --stores {params.stores} --notebook {input.notebook} --out-notebook {output.notebook} --out {output.html}"
 
 

@@ -2,7 +2,7 @@
 # last, since it adds to rules that exist. Jobs on a node that does not see the file were submitted with it already.
 SITE_FILE = os.environ.get("SNAKEMAKE_SLURM_PARTITIONS", "")
 SITE = (
-    clear(read_site, SITE_FILE)
+    as_workflow_error(read_site, SITE_FILE)
     if SITE_FILE and (workflow.is_main_process or Path(SITE_FILE).exists())
     else {}
 )

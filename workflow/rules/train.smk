@@ -2,33 +2,24 @@ pathvars:
     experiment=EXPERIMENT,
 
 
+# the regime of a rule takes the place of <regime>
+TRAINED = "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}"
+
+
 rule train_hard:
     input:
-        **BASE,
+        **inputs_of("hard"),
     output:
-        record="<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/run.json",
-        history="<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/history.jsonl",
-        regime="<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/regime.safetensors",
-        weights=[
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/weights/top1.safetensors",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/weights/nll.safetensors",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/weights/last.safetensors",
-        ],
-        predictions=[
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/val.csv",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/test.csv",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/top1/val.npy",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/top1/test.npy",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/nll/val.npy",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/nll/test.npy",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/last/val.npy",
-            "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/predictions/last/test.npy",
-        ],
-        features=FEATURES,
+        record=f"{TRAINED}/{names.RECORD}",
+        history=f"{TRAINED}/{names.HISTORY}",
+        regime=f"{TRAINED}/{names.STATE}",
+        weights=[f"{TRAINED}/{file}" for file in names.all_weights()],
+        predictions=[f"{TRAINED}/{file}" for file in names.all_predictions()],
+        features=[f"{TRAINED}/{file}" for file in names.all_features(config["train"]["features"] > 0)],
     log:
-        "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/train.log",
+        f"{TRAINED}/train.log",
     benchmark:
-        "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}/benchmark.jsonl"
+        f"{TRAINED}/benchmark.jsonl"
     pathvars:
         regime="hard",
     conda:
@@ -42,11 +33,9 @@ rule train_hard:
         stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
     params:
         settings=run_of("hard"),
-        others=other_options,
     shell:
-        "stage {log} calibench.train --settings {params.settings:q} --threads {threads}"
-        " --store $(dirname {input.store[0]}) --stage-store {resources.stage_store}"
-        " --run-dir $(dirname {output.record}) {params.others}"
+        "stage {log} train --settings {params.settings:q} --threads {threads} --images {input.store[0]}"
+        " --stage-store {resources.stage_store} --record {output.record} --others {input.others}"
 
 
 use rule train_hard as train_ls with:

@@ -51,7 +51,7 @@ def read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Wher
     """
     files = dict(settings["files"])
     if settings["format"] == "radimagenet":
-        files = {**radimagenet.FILES, **files}
+        files = {**radimagenet.LISTS, **files}
     key = f"datasets.{settings['name']}.files"
     unknown = sorted(set(files) - {"list", *SPLITS})
     if unknown or ("list" in files) == ("train" in files):

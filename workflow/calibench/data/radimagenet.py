@@ -4,11 +4,14 @@ Layout (Mei et al. 2022): ``radiology_ai/{CT,MR}/<anatomy>/<pathology>/<file>.pn
 ultrasound: ``radiology_ai/US/<organ>/usnNNNNNN.png``. Patient ids are not released.
 """
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
+from __future__ import annotations
 
-FILES = {split: f"RadiologyAI_{split}.csv" for split in ("train", "val", "test")}
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LISTS = {split: f"RadiologyAI_{split}.csv" for split in ("train", "val", "test")}
 MODALITIES = ("CT", "MR", "US")
 ACCESS = "access is granted on request at https://www.radimagenet.com"
 
@@ -23,6 +26,10 @@ def _stratum(folder: str) -> str:
 
 def strata(filenames: pd.Series) -> pd.Series:
     """``modality/anatomy`` of each path (``CT/abd``, ``US/liver``), ``''`` where the path does not tell."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     folders = pc.replace_substring_regex(pa.chunked_array(pa.array(filenames)), r"/?[^/]*$", "")
     coded = folders.dictionary_encode().combine_chunks()  # few folders hold many images
     names = pa.array([_stratum(folder) for folder in coded.dictionary.to_pylist()], pa.string())

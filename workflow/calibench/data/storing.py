@@ -1,19 +1,22 @@
-"""Decoding a sample once into one uint8 ``.npy`` that every job can map."""
+"""The store: a sample decoded once, at the stored size, into one uint8 ``.npy`` that every job can map."""
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.lib import format as npy
 
 from calibench.data.decode import to_stored
 from calibench.data.pool import over_chunks
-from calibench.data.readers import Reader
+from calibench.data.readers import Reader, open_reader
 from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
+from calibench.files import atomic_path
 
 log = logging.getLogger(__name__)
 SHOWN = 20  # unreadable files told one by one; the rest is counted
@@ -102,3 +105,53 @@ def report_unreadable(failed: list[tuple[str, str]], action: str, key: str) -> N
             f"{len(failed)} image(s) cannot be read, the first is {failed[0][0]}: {failed[0][1]}; "
             f"mend or remove them, or set {key} to drop"
         )
+
+
+def _check_parts(index: pd.DataFrame, classes: pd.DataFrame, key: str) -> None:
+    """After dropping: every part keeps images, every class keeps training images."""
+    if not (index["part"] == "train").any():
+        raise UserError(f"no training image is left after dropping unreadable ones; check {key}.root")
+    present = set(index["target"][index["part"] == "train"])
+    for target, label in zip(classes["target"], classes["label"], strict=True):
+        if target not in present:
+            raise UserError(
+                f"class '{label}' has no readable training image left; mend its files or unlist the class"
+            )
+
+
+def build(
+    settings: dict[str, Any], sample: pd.DataFrame, classes: pd.DataFrame, out: Path, threads: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Decode a sample into ``out``.
+
+    Returns:
+        Index (``row`` and the sample's columns) and report (n, size, colour, unreadable, seconds, rate).
+
+    Raises:
+        UserError: unreadable files when they are to stop the run, or a class without images when dropped.
+    """
+    store, key = settings["store"], f"datasets.{settings['name']}"
+    names = sample["filename"].tolist()
+    reader = open_reader(settings)
+    begun = time.monotonic()
+    with atomic_path(out) as part:
+        failed = decode_into(part, names, reader, store, threads)
+        seconds = time.monotonic() - begun
+        told = [(names[row], why) for row, why in failed]
+        report_unreadable(told, store["unreadable"], f"{key}.store.unreadable")
+        keep = np.ones(len(names), dtype=bool)
+        keep[[row for row, _ in failed]] = False
+        index = sample[keep].reset_index(drop=True)
+        if failed:
+            _check_parts(index, classes, key)
+            compact(part, keep, store)
+    index.insert(0, "row", np.arange(len(index)))
+    report = {
+        "n": len(index),
+        "size": store["size"],
+        "colour": store["colour"],
+        "unreadable": [{"filename": name, "why": why} for name, why in told],
+        "seconds": round(seconds, 3),
+        "images_per_second": round(len(names) / max(seconds, 1e-9), 1),
+    }
+    return index, report

@@ -1,9 +1,11 @@
 """Measures of a classifier's predictions: arrays in, numbers out (docs/metrics.md has the definitions)."""
 
+import logging
+
 import numpy as np
 
 from calibench.metrics.accuracy import target_rank
-from calibench.metrics.calibration import reliability
+from calibench.metrics.calibration import BINS, reliability
 from calibench.metrics.classwise import adaptive_error, classwise
 from calibench.metrics.debiased import ece_debiased, squared_error_debiased
 from calibench.metrics.discrimination import class_counts, macro_scores
@@ -12,6 +14,7 @@ from calibench.metrics.proper import brier, nll
 from calibench.metrics.selective import aurc, coverage_at, retention
 from calibench.metrics.smooth import smooth_ece
 
+log = logging.getLogger(__name__)
 ROUNDING = 1e-9  # float64 sums of at most a few million terms stay far below this
 
 
@@ -95,4 +98,20 @@ def measure(logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> d
     return measure_all(Predictions.of(logits, targets, where), where)
 
 
-__all__ = ["Predictions", "check_probs", "core", "hold_invariant", "measure", "measure_all"]
+def warn_of_few(targets: np.ndarray, num_classes: int, where: str) -> None:
+    """Log what makes some measures undefined or noisy: classes without an image, fewer images than bins."""
+    absent = num_classes - len(np.unique(targets))
+    if absent:
+        log.warning(
+            "%s: %d of %d classes have no image; macro AUROC is undefined and left empty",
+            where,
+            absent,
+            num_classes,
+        )
+    if len(targets) < BINS:
+        log.warning(
+            "%s: %d images for %d bins; calibration errors are mostly noise", where, len(targets), BINS
+        )
+
+
+__all__ = ["Predictions", "check_probs", "core", "hold_invariant", "measure", "measure_all", "warn_of_few"]

@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
-from calibench.catalog import catalog
 from calibench.errors import UserError
+from calibench.regimes.catalog import catalog
 
 
 def build(name: str, num_classes: int, **settings: Any):

@@ -113,6 +113,13 @@ class Regime(nn.Module):
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         """See this epoch's own validation logits (N, K) (part select), just before :meth:`close_epoch`."""
 
+    def class_targets(self) -> Tensor | None:
+        """The label each class is trained against, (K, K), row = class of the image; for figures and reports.
+
+        None where images of one class have different labels, or the loss is none of a label.
+        """
+        return None
+
     @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         """End an epoch: renew what is renewed once an epoch; return diagnostics for the history."""

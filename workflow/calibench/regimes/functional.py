@@ -33,6 +33,11 @@ def smoothed_nll(log_p: Tensor, targets: Tensor, eps: float) -> Tensor:
     return (1 - eps) * nll(log_p, targets) - eps * log_p.mean(dim=1)
 
 
+def smoothed_onehot(num_classes: int, eps: float) -> Tensor:
+    """(1-ε)·onehot + ε/K of every class, (K, K)."""
+    return (1 - eps) * torch.eye(num_classes) + eps / num_classes
+
+
 def entropy(p: Tensor) -> Tensor:
     """Entropy in nats along the last dimension; 0·log 0 = 0."""
     return -torch.xlogy(p, p).sum(dim=-1)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from calibench.regimes.base import Regime
-from calibench.regimes.functional import check_range, log_probs, smoothed_nll
+from calibench.regimes.functional import check_range, log_probs, smoothed_nll, smoothed_onehot
 
 
 class LS(Regime):
@@ -24,6 +24,9 @@ class LS(Regime):
         super().__init__(num_classes)
         check_range("ls: eps", eps, 0, 1)
         self.eps = eps
+
+    def class_targets(self) -> Tensor:
+        return smoothed_onehot(self.num_classes, self.eps)
 
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         return smoothed_nll(log_probs(logits), targets, self.eps).mean()

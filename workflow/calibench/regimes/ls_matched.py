@@ -8,7 +8,7 @@ from torch import Tensor
 
 from calibench.errors import UserError
 from calibench.regimes.base import Regime
-from calibench.regimes.functional import check_range, class_matrix, log_probs, nll
+from calibench.regimes.functional import check_range, class_matrix, log_probs, nll, smoothed_onehot
 
 
 def hard_weight(ols: Mapping[str, Any]) -> float:
@@ -59,6 +59,9 @@ class LSMatched(Regime):
         wrong = (matrix.sum(dim=1) - matrix.diagonal()).mean()
         eps = (1 - alpha) * wrong * self.num_classes / (self.num_classes - 1)
         self.eps.copy_(eps.clamp(max=1))
+
+    def class_targets(self) -> Tensor:
+        return smoothed_onehot(self.num_classes, float(self.eps))
 
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         log_p = log_probs(logits)

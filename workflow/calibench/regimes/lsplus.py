@@ -44,6 +44,12 @@ class LSPlus(Regime):
         hits = torch.bincount(targets, weights=right, minlength=self.num_classes)
         self.accuracy.copy_(torch.where(n > 0, hits / n.clamp(min=1), right.mean()))
 
+    def class_targets(self) -> Tensor:
+        """(1-α)·onehot + α·v^y."""
+        k, accuracy = self.num_classes, self.accuracy.cpu()
+        prior = ((1 - accuracy) / (k - 1))[:, None].expand(k, k).diagonal_scatter(accuracy)
+        return (1 - self.alpha) * torch.eye(k) + self.alpha * prior
+
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         log_p = log_probs(logits)
         accuracy = self.accuracy[targets][:, None]

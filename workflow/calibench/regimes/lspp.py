@@ -69,6 +69,9 @@ class LSPP(Regime):
         decay = weight_decay if self.c_weight_decay else 0.0
         return [{"params": [self.C], "lr": lr if self.c_lr is None else self.c_lr, "weight_decay": decay}]
 
+    def class_targets(self) -> Tensor:
+        return (1 - self.alpha) * torch.eye(self.num_classes) + self.alpha * self.matrix.cpu()
+
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         log_p = log_probs(logits)
         others = other_classes(targets, self.num_classes)

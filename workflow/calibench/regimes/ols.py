@@ -83,6 +83,12 @@ class OLS(Regime):
         """Soft label of each sample, (B, K)."""
         return self.matrix[targets]
 
+    def class_targets(self) -> Tensor:
+        """The hard and the soft label by their weights, which are halves for ``weights: sum``."""
+        total = self.hard_weight + self.soft_weight
+        onehot = torch.eye(self.num_classes, device=self.matrix.device)
+        return (self.hard_weight * onehot + self.soft_weight * self.matrix) / total
+
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         log_p = log_probs(logits)
         soft = soft_nll(log_p, self.soft_targets(targets))

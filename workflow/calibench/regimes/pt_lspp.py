@@ -32,6 +32,9 @@ class PTLSPP(Regime):
     def take(self, matrix) -> None:
         self.matrix.copy_(class_matrix(self.name, matrix, self.num_classes))
 
+    def class_targets(self) -> Tensor:
+        return (1 - self.alpha) * torch.eye(self.num_classes) + self.alpha * self.matrix.cpu()
+
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         log_p = log_probs(logits)
         return (

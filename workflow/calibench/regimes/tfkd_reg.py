@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from calibench.regimes.base import Regime
-from calibench.regimes.functional import check_range, log_probs, nll
+from calibench.regimes.functional import check_range, log_probs, nll, smoothed_onehot
 
 
 class TfKDReg(Regime):
@@ -61,6 +61,10 @@ class TfKDReg(Regime):
         if self.loss_scale == 0:
             return math.nan
         return self.alpha * self.multiplier * self.off / self.loss_scale
+
+    def class_targets(self) -> Tensor | None:
+        """The label of the label smoothing that this loss equals up to :attr:`loss_scale`."""
+        return None if self.tempered else smoothed_onehot(self.num_classes, self.equivalent_eps)
 
     def loss(self, logits: Tensor, targets: Tensor, **extras) -> Tensor:
         log_p = log_probs(logits)

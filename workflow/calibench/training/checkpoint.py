@@ -7,7 +7,6 @@ starts a job again, and these files must survive that.
 import contextlib
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import re
@@ -20,11 +19,13 @@ from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from calibench.errors import UserError
 from calibench.files import NO_LOCKS, atomic_path, canonical, read_json
+from calibench.finished import names as finished_names
+from calibench.finished.write import save_tensors, write_history
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,6 @@ log = logging.getLogger(__name__)
 def settings_hash(settings: dict[str, Any]) -> str:
     """Hash of a run's settings: a checkpoint of other settings is never resumed."""
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically."""
-    plain = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
-    with atomic_path(path) as part:
-        try:
-            save_file(plain, part)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
 
 
 class CheckpointFolder:
@@ -185,8 +176,7 @@ class CheckpointFolder:
 
     def write_history(self, lines: list[dict[str, Any]]) -> None:
         """Write the history of the epochs so far (JSON lines), atomically."""
-        with atomic_path(self.history_file) as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        write_history(self.history_file, lines)
 
     def new_outputs(self) -> Path:
         """An empty folder for the outputs of this run, until :meth:`publish` gives them their names."""
@@ -198,8 +188,8 @@ class CheckpointFolder:
         """Give the outputs of a finished run their names (hard links, no disk space) and drop the resume state.
 
         A Snakemake that is killed or refused takes the outputs for incomplete and deletes them, also while this
-        process runs; the kept ones stay, and :meth:`restore_finished` brings them back. The rule that evaluates the
-        run removes the folder.
+        process runs; the kept ones stay, and :meth:`restore_finished` brings them back. The rule
+        ``remove_checkpoints`` removes the folder once Snakemake has taken the outputs.
 
         Args:
             names: all outputs, relative to the run's folder, the record last.
@@ -225,7 +215,7 @@ class CheckpointFolder:
         Args:
             names: all outputs, relative to the run's folder, the record last.
         """
-        record = self.finished / "run.json"
+        record = self.finished / finished_names.RECORD
         if not record.exists() or settings_hash(read_json(record)["settings"]) != self.hash:
             return False
         if lacking := _lacking(self.finished, names):
@@ -237,7 +227,7 @@ class CheckpointFolder:
 
 
 def _locks(handle: IO, tries: int = 20) -> bool:
-    """Take the lock; again for a second, since `calibench.status` holds it for an instant to look."""
+    """Take the lock; again for a second, since `calibench.stages.status` holds it for an instant to look."""
     for _ in range(tries):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibench.backbones.classifier import Classifier
 from calibench.data.batches import Images, centre_window
-from calibench.models import Classifier
 
 
 def as_input(images: Tensor, memory_format: str) -> Tensor:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibench import augment
+from calibench.backbones.classifier import Classifier
+from calibench.data import augment
 from calibench.data.batches import Images, padding, random_window
 from calibench.errors import UserError
-from calibench.models import Classifier
 from calibench.regimes.base import Regime
 from calibench.training import gradients, inference, optim
 from calibench.training.checkpoint import CheckpointFolder

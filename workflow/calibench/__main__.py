@@ -1,0 +1,72 @@
+"""``calibench <stage> …``, or ``python -m calibench <stage> …``: one command for every step of the workflow."""
+
+import ast
+import difflib
+import importlib
+import sys
+from pathlib import Path
+
+from calibench import __version__, cli
+from calibench.errors import UserError
+
+STAGES = Path(__file__).parent / "stages"
+# The order in which an image meets them, for the help; a stage that is not named here is listed last.
+ORDER = (
+    *("digits", "fetch", "list", "audit", "sample", "store", "weights", "train", "predict"),
+    *("analyse", "collect", "resample", "contrasts", "confusions", "gradients", "sweep"),
+    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config"),
+)
+
+
+def stages() -> list[str]:
+    """Names of all stages: the files in ``stages/``, in the order of the way."""
+    found = {path.stem for path in STAGES.glob("*.py")} - {"__init__"}
+    return [name for name in ORDER if name in found] + sorted(found - set(ORDER))
+
+
+def summary(stage: str) -> str:
+    """First line of a stage's docstring; the stage is not imported for it."""
+    text = ast.get_docstring(ast.parse((STAGES / f"{stage}.py").read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def usage() -> str:
+    """What ``calibench --help`` prints."""
+    names = stages()
+    width = max(map(len, names))
+    rows = [f"  {name:<{width}}  {summary(name)}" for name in names]
+    return "\n".join(
+        [
+            f"calibench {__version__}: calibench <stage> [options]; calibench <stage> --help explains one stage.",
+            "",
+            *rows,
+        ]
+    )
+
+
+def start(argv: list[str] | None) -> None:
+    """Run one stage; only its own module is imported.
+
+    Raises:
+        UserError: if there is no such stage.
+    """
+    stage, *rest = argv or ["--help"]
+    if stage in ("-h", "--help"):
+        print(usage())
+    elif stage == "--version":
+        print(__version__)
+    elif stage in stages():
+        importlib.import_module(f"calibench.stages.{stage}").main(rest)
+    else:
+        close = difflib.get_close_matches(stage, stages(), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "`calibench --help` lists them"
+        raise UserError(f"there is no stage '{stage}'; {hint}")
+
+
+def main() -> None:
+    """Entry of the console script ``calibench``."""
+    cli.run(start, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Which backbones exist, without importing torch (that would cost every plan seconds)."""
+
+import difflib
+import functools
+import importlib.util
+import re
+from pathlib import Path
+
+from calibench.errors import UserError
+
+# calibench.backbones.NETWORKS has the same names; a test holds the two together.
+OWN = (
+    "lenet",
+    "lenet_colour",
+    *(f"resnet{depth}" for depth in (20, 29, 32, 44, 56, 74, 110)),
+    "resnext29_2x64d",
+    "resnext29_8x64d",
+    "resnext29_32x4d",
+)
+LABELS = {
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "resnet101": "ResNet-101",
+    "mobilenet_v2": "MobileNetV2",
+    "vgg19": "VGG-19",
+    "vgg19_bn": "VGG-19 (BN)",
+    "densenet121": "DenseNet-121",
+    "resnet29": "ResNet-29",
+    "resnet56": "ResNet-56",
+    "resnet74": "ResNet-74",
+    "resnet110": "ResNet-110",
+    "resnext29_2x64d": "ResNeXt-29 (2x64d)",
+    "resnext29_32x4d": "ResNeXt-29 (32x4d)",
+    "lenet": "LeNet",
+    "alexnet": "AlexNet",
+    "shufflenet_v2_x1_0": "ShuffleNetV2",
+    "efficientnet_b7": "EfficientNet-B7",
+}
+REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.M)
+
+
+@functools.cache
+def known() -> frozenset[str]:
+    """Names of torchvision's classification models, read from their sources, and ours.
+
+    Empty where torchvision is not installed: an environment that only plans.
+    """
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        return frozenset()
+    sources = (Path(found.origin).parent / "models").glob("*.py")
+    return frozenset(OWN).union(*(REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources))
+
+
+def check_backbone(name: str, where: str = "backbones") -> None:
+    """Check that a backbone exists; ``where`` is the key of the config that names it.
+
+    Raises:
+        UserError: with the closest names.
+    """
+    if known() and name not in known():
+        close = difflib.get_close_matches(name, known()) or ["resnet50", "mobilenet_v2", "vgg19"]
+        raise UserError(f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}?")
+
+
+def backbone_label(name: str) -> str:
+    """``resnet50`` → ``ResNet-50``; an unknown backbone keeps its name."""
+    return LABELS.get(name, name)

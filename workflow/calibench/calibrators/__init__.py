@@ -1,0 +1,16 @@
+"""Post-hoc calibration: maps from logits to better calibrated probabilities, one file each.
+
+``FITS`` names those that a config may ask for (``hard@temperature``); each is fitted on the part `calibrate` alone.
+"""
+
+from collections.abc import Callable
+
+from calibench.calibrators.ensemble_temperature import ensemble_temperature
+from calibench.calibrators.fold import CalibrateFold, Calibrator
+from calibench.calibrators.isotonic import isotonic
+from calibench.calibrators.temperature import temperature
+from calibench.calibrators.vector import vector
+
+FITS: dict[str, Callable[[CalibrateFold], Calibrator]] = {
+    fit.__name__: fit for fit in (temperature, vector, isotonic, ensemble_temperature)
+}

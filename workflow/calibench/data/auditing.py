@@ -1,0 +1,65 @@
+"""The audit of a list: every image is read once, and what its policy says is done."""
+
+import time
+from typing import Any
+
+import pandas as pd
+
+from calibench.data import auditreport, findings
+from calibench.data.listing import LIST_COLUMNS
+from calibench.data.prints import fingerprint
+from calibench.data.readers import Reader
+from calibench.data.storing import report_unreadable
+from calibench.errors import UserError
+
+
+def check_left(before: pd.DataFrame, after: pd.DataFrame, name: str) -> None:
+    """Raise if the policy leaves a class without training images, or a split empty."""
+    train = after["split"] == "train"
+    gone = before.loc[before["split"] == "train", "label"]
+    gone = gone[~gone.isin(after.loc[train, "label"].unique())]
+    if len(gone):
+        raise UserError(
+            f"the audit leaves class '{gone.iloc[0]}' without training images; "
+            f"see the audit's table and relax datasets.{name}.audit"
+        )
+    for split in ("val", "test"):
+        if not (after["split"] == split).any():
+            raise UserError(f"the audit leaves no image in split '{split}'; relax datasets.{name}.audit")
+
+
+def audit(
+    frame: pd.DataFrame, settings: dict[str, Any], reader: Reader, threads: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Audit a list.
+
+    Returns:
+        Table (one row per image), audited list (the list's columns, without what the policy drops), report.
+
+    Raises:
+        UserError: unreadable images where the policy says stop, or a class that loses all training images.
+    """
+    policy, window, name = settings["audit"], settings["store"]["window"], settings["name"]
+    begun = time.monotonic()
+    names = frame["filename"].tolist()
+    prints = fingerprint(reader, names, window, threads)
+    seconds = time.monotonic() - begun
+    told = [(names[row], why) for row, why in sorted(prints.why.items())]
+    report_unreadable(told, policy["unreadable"], f"datasets.{name}.audit.unreadable")
+    if len(told) == len(names):
+        raise UserError(
+            f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
+        )
+    found = findings.find(prints, policy["near_distance"])
+    reason = findings.dropped(found, frame, prints.why, policy)
+    table = auditreport.table(frame, found, prints, reason)
+    report = auditreport.summary(frame, found, prints, reason, policy)
+    report |= {
+        "seconds": round(seconds, 3),
+        "images_per_second": round(len(names) / max(seconds, 1e-9), 1),
+        "seconds_searching": round(time.monotonic() - begun - seconds, 3),
+    }
+    audited = frame.assign(group=findings.groups(found, frame)) if policy["near_as_group"] else frame
+    audited = audited[reason == ""].reset_index(drop=True)
+    check_left(frame, audited, name)
+    return table, audited[LIST_COLUMNS], report

@@ -1,0 +1,52 @@
+"""scikit-learn's handwritten digits as PNG files and lists, the data of the demo.
+
+1,797 real scans, 8x8 pixels with 17 grey levels (Alpaydin and Kaynak 1998, UCI Optical Recognition of
+Handwritten Digits, CC BY 4.0), shipped with scikit-learn: no download. Written as files so that the demo is
+read the same way as RadImageNet. Writers are not recorded, so the split cannot keep them apart.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from calibench.data import splitting
+from calibench.errors import UserError
+from calibench.files import write_csv
+
+SHARES = {"test": 597 / 1797, "val": 400 / 1797}  # leaves 800 for train
+
+
+def encode(image: np.ndarray, size: int) -> bytes:
+    """PNG of one digit (8, 8) with values 0..16, grey levels spread to 0..255."""
+    grey = np.rint(image * (255 / 16)).astype(np.uint8)
+    if size != grey.shape[0]:
+        grey = cv2.resize(grey, (size, size), interpolation=cv2.INTER_LINEAR)
+    return cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+
+
+def write(root: Path, size: int = 8, seed: int = 0) -> pd.DataFrame:
+    """Write ``root/digits/*.png`` and ``root/{train,val,test}.csv``; equal arguments give equal bytes.
+
+    Returns:
+        Frame filename, label, split.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    names = [f"digits/{i:04d}.png" for i in range(len(digits.target))]
+    try:
+        (root / "digits").mkdir(parents=True, exist_ok=True)
+        for name, image in zip(names, digits.images, strict=True):
+            (root / name).write_bytes(encode(image, size))
+    except OSError as error:
+        raise UserError(f"cannot write {root}: {error.strerror or error}") from error
+    frame = pd.DataFrame({"filename": names, "label": [f"digit-{t}" for t in digits.target]})
+    frame["split"] = splitting.split(digits.target, [""] * len(names), names, SHARES, seed)
+    for split in ("train", "val", "test"):
+        write_csv(frame.loc[frame["split"] == split, ["filename", "label"]], root / f"{split}.csv")
+    return frame

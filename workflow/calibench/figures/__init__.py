@@ -1,0 +1,17 @@
+"""Figures, one file per kind: what it reads of finished runs, how it is drawn, and its command-line options."""
+
+# kind of figure → what a run must have to be in it; those of `figures.extra` are drawn where the config names them
+NEEDS = {
+    "tsne": "features",
+    "reliability": None,
+    "retention": None,
+    "density": None,
+    "curves": None,
+    "matrix": "matrix",
+    "entropy": "matrix",
+    "bars": None,
+    "classmeans": None,
+    "distances": "features",
+}
+ALL_SEEDS = ("curves", "entropy")  # the other kinds show the first seed
+OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -1,0 +1,66 @@
+"""The files of a finished run: the one list of their names, all relative to the run's folder."""
+
+KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # what tells a run from all others
+CHECKPOINTS = ("top1", "nll", "last")  # best validation Top-1, best validation NLL, last epoch
+PARTS = {"val": ("select", "calibrate"), "test": ("test",)}  # a file of predictions and the parts in it
+FEATURE_SPLITS = ("train", "val", "test")
+RECORD = "run.json"
+HISTORY = "history.jsonl"
+STATE = "regime.safetensors"
+
+
+def run_folder(experiment: str, dataset: str, backbone: str, run: str, seed: int | str) -> str:
+    """Folder of a run, where ``run`` is its regime with its variants."""
+    return f"{experiment}/{dataset}/{backbone}/{run}/seed{seed}"
+
+
+def weights(checkpoint: str) -> str:
+    """Weights of the network at a checkpoint."""
+    return f"weights/{checkpoint}.safetensors"
+
+
+def index(split: str) -> str:
+    """Which image each row of the logits of ``split`` is: row, target, part, group, stratum."""
+    return f"predictions/{split}.csv"
+
+
+def logits(checkpoint: str, split: str) -> str:
+    """Logits (N, K) float32 of a checkpoint on ``split``."""
+    return f"predictions/{checkpoint}/{split}.npy"
+
+
+def features(split: str) -> str:
+    """Penultimate features (N, D) float16 of some images of ``split``."""
+    return f"features/{split}.npy"
+
+
+def features_index(split: str) -> str:
+    """Which image each row of the features is: row, target."""
+    return f"features/{split}.csv"
+
+
+def split_of(part: str) -> str:
+    """The split whose files hold a part: ``select`` is in ``val``."""
+    return next(split for split, parts in PARTS.items() if part in parts)
+
+
+def all_weights() -> list[str]:
+    """Weights of every checkpoint."""
+    return [weights(checkpoint) for checkpoint in CHECKPOINTS]
+
+
+def all_predictions() -> list[str]:
+    """Index files and logits of every checkpoint and split."""
+    found = [index(split) for split in PARTS]
+    return found + [logits(checkpoint, split) for checkpoint in CHECKPOINTS for split in PARTS]
+
+
+def all_features(kept: bool) -> list[str]:
+    """Feature files; none where the run keeps no features."""
+    splits = FEATURE_SPLITS if kept else ()
+    return [name(split) for split in splits for name in (features, features_index)]
+
+
+def all_files(features_kept: bool) -> list[str]:
+    """Every file of a finished run; the record, which is written last, is last."""
+    return [*all_weights(), STATE, *all_predictions(), *all_features(features_kept), HISTORY, RECORD]

@@ -1,0 +1,17 @@
+"""How measures are shown: header, factor on the value, decimals."""
+
+METRICS = {
+    "top1_error": ("Top-1 error (%)", 100, 2),
+    "top5_error": ("Top-5 error (%)", 100, 2),
+    "ece": ("ECE", 1, 4),
+    "avg_confidence": ("Average confidence", 1, 4),
+    "accuracy": ("Accuracy (%)", 100, 2),
+    "auroc": ("AUROC (%)", 100, 2),
+    "precision": ("Precision (%)", 100, 2),
+    "recall": ("Recall (%)", 100, 2),
+    "f1": ("F1 (%)", 100, 2),
+    "ace_top_label": ("ACE, top label", 1, 4),
+    "sce": ("SCE", 1, 4),
+    "nll": ("NLL (nats)", 1, 4),
+    "brier": ("Brier", 1, 4),
+}

@@ -1,0 +1,132 @@
+"""Reading a configuration: YAML files merged, checked by the schema, defaults filled in."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from calibench.cli import json_object
+from calibench.errors import UserError
+from calibench.planning.naming import lr_variant
+from calibench.planning.schema import check, check_plain, completed_part, fill_defaults, load_schema
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, in which a key stands once: PyYAML alone takes the last one without a word."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in first:
+                    raise UserError(
+                        f"key '{key.value}' stands twice, in lines {first[key.value]} and {line}; keep one"
+                    )
+                first[key.value] = line
+        return node
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """The checked configuration with all defaults filled in; the argument is left alone.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    check(config)
+    schema = load_schema()
+    filled = fill_defaults(config, schema, schema)
+    _add_sweep(filled)
+    for name, settings in filled["datasets"].items():
+        check_dataset(settings, name)
+    return filled
+
+
+def _add_sweep(config: dict[str, Any]) -> None:
+    for factor in config["sweep"]["lr"]:
+        variant = {"train": {"lr_factor": factor}}
+        if config["variants"].setdefault(lr_variant(factor), variant) != variant:
+            raise UserError(
+                f"config: variants: '{lr_variant(factor)}' is a name that sweep: lr needs; rename yours"
+            )
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Keys and values of one YAML file; none if it is empty.
+
+    Raises:
+        UserError: if it cannot be read, is not plain YAML, or names a key twice.
+    """
+    try:
+        found = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply; write it flatter") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date such as 2020-13-01
+        raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
+    found = {} if found is None else found
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected keys and values at the top level")
+    check_plain(found, str(path))
+    return found
+
+
+def read(*paths: str | Path) -> dict[str, Any]:
+    """Read YAML files, later ones overriding earlier ones key by key, and complete the result."""
+    return complete(functools.reduce(merge, map(read_yaml, paths), {}))
+
+
+def merge(base: dict, over: dict) -> dict:
+    """Deep merge: dictionaries key by key, everything else replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if both else value
+    return result
+
+
+def check_dataset(settings: dict[str, Any], name: str) -> None:
+    """Check what a schema cannot say of a data set: how its values fit together.
+
+    Raises:
+        UserError: naming the key.
+    """
+    where = f"config: datasets.{name}"
+    if settings["split"]["val"] + settings["split"]["test"] >= 1:
+        raise UserError(f"{where}.split: val and test together leave nothing for train; lower one of them")
+    window = settings["store"]["window"]
+    if window is not None and not window[0] < window[1]:
+        raise UserError(f"{where}.store.window must be [lowest, highest] with lowest < highest; got {window}")
+    names = settings["labels"]
+    if names is not None and len(set(names)) < len(names):
+        raise UserError(f"{where}.labels names a class twice; give each number a name of its own")
+
+
+def dataset_settings(text: str) -> tuple[dict[str, Any], str]:
+    """Settings of a data set, as a stage reads them, and the fingerprint of the code that the rule hands over.
+
+    Args:
+        text: JSON with any keys of ``datasets: <name>:``, ``name``, and ``code``.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    given = json_object(text)
+    name, code = str(given.pop("name", "dataset")), str(given.pop("code", ""))
+    settings = completed_part({"root": ".", **given}, ("$defs", "dataset"), ("datasets", name))
+    check_dataset(settings, name)
+    return {"name": name, **settings}, code
+
+
+def statistics_settings(text: str) -> dict[str, Any]:
+    """Settings of resampling and comparisons (``statistics:`` of a configuration), as a stage reads them.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    return completed_part(json_object(text), ("properties", "statistics"), ("statistics",))

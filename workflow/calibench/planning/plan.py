@@ -1,0 +1,205 @@
+"""One experiment as files: which runs it asks for, where they lie, what each is trained with. No Snakemake in here."""
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.finished import names
+from calibench.planning import fingerprint, naming, protection, settings
+from calibench.regimes.catalog import catalog
+
+
+class Plan:
+    """What an experiment consists of.
+
+    Args:
+        config: the completed and checked configuration.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.folder = f"results/{config['name']}"
+        self.runs = naming.run_names(config)
+        self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
+        self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
+
+    def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
+        """Folder of a run."""
+        return names.run_folder(self.folder, dataset, backbone, run, seed)
+
+    def store_dir(self, dataset: str) -> str:
+        """Folder of a data set's store, shared by all experiments."""
+        return f"results/store/{self.store_of[dataset]}"
+
+    @functools.cached_property
+    def all_runs(self) -> list[tuple[str, str, str, int]]:
+        """(dataset, backbone, run, seed) of every run the experiment asks for."""
+        return [
+            (dataset, backbone, run, seed)
+            for dataset in self.config["datasets"]
+            for backbone in self.config["backbones"]
+            for run in self.runs
+            for seed in self.config["seeds"]
+        ]
+
+    def pretrained(self) -> list[str]:
+        """Weights files that have to be downloaded, those of runs that others build on included."""
+        wanted = settings.needed_runs(self.config)
+        return sorted(
+            {file for backbone, run in wanted for file in self.weights_of(backbone, run, imagenet=True)}
+        )
+
+    def weights_of(self, backbone: str, run: str, imagenet: bool = False) -> list[str]:
+        """The file of weights that a run starts from, if it has one; with ``imagenet`` only if it is downloaded."""
+        weights = settings.part_of(self.config, "model", backbone, naming.split_name(run)[1])["weights"]
+        if weights == "imagenet":
+            return [f"results/weights/{backbone}-imagenet.pth"]
+        return [] if weights == "none" or imagenet else [weights]
+
+    def training_code(self, regime: str) -> str:
+        """Fingerprint of the code that decides what a run of this regime ends with."""
+        module = f"calibench.regimes.{catalog()[regime].file.stem}"
+        return fingerprint.of_modules("calibench.stages.train", module)
+
+    def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
+        """All that one training run reads; names of pretrained weights are paths.
+
+        A protected run that differs in its code only keeps the code it was made by.
+        """
+        found = settings.settings_of(self.config, run, dataset, backbone, int(seed))
+        if weights := self.weights_of(backbone, run):
+            found["model"] = found["model"] | {"weights": weights[0]}
+        code = self.training_code(naming.split_name(run)[0])
+        found |= {"store": self.store_of[dataset], "code": code}
+        if not self.config["protect"]:
+            return found
+        record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
+        return protection.with_recorded_code(record, found)
+
+    def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
+        """Folders of the runs that a run builds on, by the setting that names each."""
+        keys = catalog()[naming.split_name(run)[0]].other_runs
+        found = {key: settings.other_run(self.config, run, backbone, key) for key in keys}
+        return {key: self.run_dir(dataset, other, name, seed) for key, (other, name) in found.items()}
+
+    def audited(self, store: str) -> bool:
+        """Whether the data set of a store is audited."""
+        return self.config["datasets"][self.dataset_of[store]]["audit"]["enabled"]
+
+    def kept_code(self, store: str) -> dict[str, str]:
+        """Code that made a protected store, by stage; nothing where it is to be made, or made again.
+
+        A store that is not made again because the code is newer also spares Snakemake a blind spot: behind a job that
+        has to run it does not look for further changes beyond `ancient` files, so that tables would lag behind by one
+        command.
+        """
+        if not self.config["protect"]:
+            return {}
+        return protection.kept_code(Path("results/store", store), self.audited(store))
+
+    def data_settings(self, store: str, stage: str) -> dict[str, Any]:
+        """What one stage of the data reads, with the code it was or would be made by."""
+        code = self.kept_code(store).get(stage) or fingerprint.of_modules(f"calibench.stages.{stage}")
+        return {**naming.data_settings(self.config, self.dataset_of[store]), "code": code}
+
+    @functools.cache  # noqa: B019 - one plan lives as long as its process
+    def has_finished_runs(self, dataset: str) -> bool:
+        """Whether any run was trained on this data set."""
+        return any(Path(self.folder, dataset).glob(f"*/*/seed*/{names.RECORD}"))
+
+    def finished(self, folders: list[str]) -> list[str]:
+        """The folders of runs; with ``partial: true`` only those of finished runs."""
+        if not self.config["partial"]:
+            return folders
+        return [folder for folder in folders if Path(folder, names.RECORD).exists()]
+
+    def files_of_runs(self, file: str, dataset: str | None = None) -> list[str]:
+        """A file of every run of the experiment, or of one data set."""
+        folders = [self.run_dir(*run) for run in self.all_runs if dataset in (None, run[0])]
+        return [f"{folder}/{file}" for folder in self.finished(folders)]
+
+    def tables_settings(self) -> dict[str, Any]:
+        """What the stage ``tables`` reads."""
+        tables = self.config["tables"]
+        return {key: self.config[key] for key in ("backbones", "seeds")} | {
+            "datasets": list(self.config["datasets"]),
+            "runs": self.runs,
+            "checkpoint": tables["checkpoint"],
+            "published": tables["published"],
+        }
+
+    def sweep_settings(self) -> dict[str, Any]:
+        """What the stage ``sweep`` reads."""
+        return {
+            "runs": naming.sweep_runs(self.config),
+            "by": self.config["sweep"]["by"],
+            "checkpoint": self.config["tables"]["checkpoint"],
+        }
+
+    def panel_runs(self, kind: str) -> list[str]:
+        """Runs that a kind of figure shows, in the order of the config."""
+        if NEEDS[kind] != "matrix":
+            return self.runs
+        return [run for run in self.runs if catalog()[naming.split_name(run)[0]].matrix]
+
+    def panel_files(self, kind: str, dataset: str, backbone: str, file: str) -> list[str]:
+        """A file of every run in one figure (data set and backbone)."""
+        seeds = self.config["seeds"] if kind in ALL_SEEDS else self.config["seeds"][:1]
+        folders = [self.run_dir(dataset, backbone, run, s) for run in self.panel_runs(kind) for s in seeds]
+        return [f"{folder}/{file}" for folder in self.finished(folders)]
+
+    def figure_kinds(self) -> list[str]:
+        """Kinds of figures of the experiment."""
+        available = {None, *(["features"] if self.config["train"]["features"] else [])}
+        available |= {"matrix"} if self.panel_runs("matrix") else set()
+        extra = set(self.config["figures"]["extra"])
+        optional = OPTIONAL - extra
+        return [kind for kind, need in NEEDS.items() if need in available and kind not in optional]
+
+    def figures(self, *kinds: str) -> list[str]:
+        """Every figure (PNG) of the experiment, or those of some kinds."""
+        return [
+            f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
+            for kind in kinds or self.figure_kinds()
+            if kind in self.figure_kinds()
+            for dataset in self.config["datasets"]
+            for backbone in self.config["backbones"]
+            if self.panel_files(kind, dataset, backbone, names.RECORD)
+        ]
+
+    def figure_code(self, kind: str) -> str:
+        """Fingerprint of the code that decides what a kind of figure shows."""
+        modules = ["calibench.stages.figure", f"calibench.figures.{kind}"]
+        if kind == "bars":  # it asks the regimes for the label they train against
+            regimes = {naming.split_name(run)[0] for run in self.runs}
+            modules += [f"calibench.regimes.{catalog()[regime].file.stem}" for regime in sorted(regimes)]
+        return fingerprint.of_modules(*modules)
+
+    def check_protection(self) -> int:
+        """Check that an edited config or a newer version deletes no finished run without being asked.
+
+        Returns:
+            How many finished runs were trained by another version of the code and are kept.
+
+        Raises:
+            UserError: naming the first run or list that stands against it.
+        """
+        older, trained_on = 0, dict.fromkeys(self.store_of, 0)
+        for dataset, backbone, run, seed in self.all_runs:
+            record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
+            if record.exists():
+                trained_on[dataset] += 1
+                protection.check_same_data(record, Path(self.store_dir(dataset), "index.csv"))
+                wanted = self.run_settings(dataset, backbone, run, seed)
+                protection.check_unchanged(record, wanted)
+                older += wanted["code"] != self.training_code(naming.split_name(run)[0])
+        for dataset, finished in trained_on.items():
+            protection.check_list_unchanged(self.config, dataset, Path(self.store_dir(dataset)), finished)
+        return older
+
+
+def pattern(choices: list[str] | dict[str, Any]) -> str:
+    """A regular expression for one of these names."""
+    return "|".join(map(re.escape, choices))

@@ -1,0 +1,125 @@
+"""Where a running experiment is: runs done, running, waiting; epoch, accuracy, time left.
+
+Reads only what runs write anyway (``checkpoint/history.jsonl``, ``history.jsonl``, ``run.json``), so it works while
+Snakemake or Slurm jobs run, on any machine that sees the results.
+"""
+
+import fcntl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calibench.finished import names
+from calibench.finished.read import history_lines
+from calibench.planning.plan import Plan
+from calibench.planning.settings import settings_of
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run: ``state`` is done, running, failed, stopped or waiting; times in seconds."""
+
+    name: str
+    state: str
+    epoch: int
+    epochs: int
+    best_top1: float | None
+    seconds_left: float | None
+    why: str = ""
+
+
+def _error(log: Path) -> str:
+    """The sentence a run stopped with, if its log ends with one."""
+    if not log.exists():
+        return ""
+    with open(log, "rb") as stream:
+        stream.seek(max(0, log.stat().st_size - 4096))
+        lines = stream.read().decode("utf-8", errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return last.removeprefix("error: ") if last.startswith("error: ") else ""
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a trainer on this machine (or, with a sound lock service, any) holds the run folder."""
+    if not path.exists():
+        return False
+    with open(path) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks tells nothing; the age of the checkpoint does
+            return False
+    return False
+
+
+def _alive(folder: Path, lines: list[dict[str, Any]]) -> bool:
+    if _is_locked(folder / "lock"):
+        return True
+    state = folder / "state.pt"  # another node's lock may not show: a fresh checkpoint does
+    usual = max((line["seconds"] for line in lines), default=0.0)
+    return state.exists() and time.time() - state.stat().st_mtime < 3 * usual + 60
+
+
+def run_status(folder: Path, name: str, epochs: int) -> RunStatus:
+    """State of one run from its folder."""
+    finished = (folder / names.RECORD).exists()
+    checkpoint = folder / "checkpoint"
+    lines = history_lines(folder / names.HISTORY) if finished else history_lines(checkpoint / names.HISTORY)
+    best = max((line["val_top1"] for line in lines), default=None)
+    if finished:
+        return RunStatus(name, "done", epochs, epochs, best, 0.0)
+    if not checkpoint.exists():
+        return RunStatus(name, "waiting", 0, epochs, None, None)
+    alive = _alive(checkpoint, lines)
+    why = "" if alive else _error(folder / "train.log")
+    state = "running" if alive else "failed" if why else "stopped"
+    recent = [line["seconds"] for line in lines[-3:]]
+    left = (epochs - len(lines)) * sum(recent) / len(recent) if recent else None
+    return RunStatus(name, state, len(lines), epochs, best, left, why)
+
+
+def experiment_status(settings: dict[str, Any], root: Path) -> list[RunStatus]:
+    """Every run the configuration asks for, in its order.
+
+    Args:
+        settings: a completed configuration.
+        root: the folder that holds ``results/``.
+    """
+    found = []
+    plan = Plan(settings)
+    for dataset, backbone, run, seed in plan.all_runs:
+        folder = plan.run_dir(dataset, backbone, run, seed)
+        epochs = settings_of(settings, run, dataset, backbone, seed)["train"]["epochs"]
+        found.append(run_status(root / folder, folder.removeprefix(f"{plan.folder}/"), epochs))
+    return found
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {int(seconds % 60):02d} s"
+
+
+def render(found: list[RunStatus], everything: bool) -> str:
+    """The table a user reads; runs that wait or are done are counted only, unless ``everything``."""
+    shown = found if everything else [s for s in found if s.state in ("running", "failed", "stopped")]
+    width = max((len(s.name) for s in shown), default=0)
+    rows = [
+        f"{s.name:<{width}}  {s.state:<8} epoch {s.epoch:>3}/{s.epochs:<3} "
+        f"best validation Top-1 {'  –  ' if s.best_top1 is None else f'{s.best_top1:.3f}'}  "
+        f"left {_duration(s.seconds_left)}" + (f"\n    {s.why}" if s.why else "")
+        for s in shown
+    ]
+    counts = {
+        state: sum(s.state == state for s in found)
+        for state in ("done", "running", "failed", "stopped", "waiting")
+    }
+    rows.append(f"{len(found)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    if counts["failed"]:
+        rows.append("failed runs: mend what the sentence says, then start the same snakemake command again")
+    if counts["stopped"]:
+        rows.append("stopped runs go on from their checkpoint: start the same snakemake command again")
+    return "\n".join(rows)

@@ -1,0 +1,153 @@
+"""The schema of a configuration: defaults, ranges, and one clear sentence for each mistake."""
+
+import copy
+import difflib
+import functools
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from calibench.errors import UserError
+
+SCHEMA = Path(__file__).with_name("config.schema.yaml")
+
+# JSON Schema counts 0.0 as an integer; a seed of 0.0 would name another folder than 0.
+_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_TYPES)
+
+
+@functools.cache  # every planned run is checked: parsing it again for each took most of the time of a plan
+def load_schema() -> dict[str, Any]:
+    """The schema of a configuration file as a dictionary, which nobody changes."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def resolve(schema: dict, root: dict) -> dict:
+    """A part of the schema with its ``$ref`` followed."""
+    while "$ref" in schema:
+        target = root
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        schema = {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
+    return schema
+
+
+def fill_defaults(value: Any, schema: dict, root: dict) -> Any:
+    """A copy of ``value`` with every default of ``schema`` that it leaves out."""
+    schema = resolve(schema, root)
+    if not isinstance(value, dict):
+        return copy.deepcopy(value)
+    properties = schema.get("properties", {})
+    rest = schema.get("additionalProperties", {})
+    filled = {
+        k: fill_defaults(v, properties.get(k, rest if isinstance(rest, dict) else {}), root)
+        for k, v in value.items()
+    }
+    for key, sub in properties.items():
+        sub = resolve(sub, root)
+        if key not in filled and "default" in sub:
+            filled[key] = fill_defaults(sub["default"], sub, root)
+    return filled
+
+
+def _unknown_key(error: jsonschema.ValidationError) -> str:
+    known = list(error.schema.get("properties", {}))
+    unknown = next(k for k in error.instance if k not in known)
+    close = difflib.get_close_matches(unknown, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+    return f"unknown key '{unknown}'; {hint}"
+
+
+def _reason(error: jsonschema.ValidationError) -> str:
+    if error.validator == "additionalProperties":
+        return _unknown_key(error)
+    if error.validator in ("pattern", "not"):  # the schema says in words what they are for
+        return f"'{error.instance}' cannot be a name here: {error.schema['$comment']}"
+    if (
+        error.validator == "type"
+        and isinstance(error.instance, str)
+        and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", error.instance, re.I)
+    ):
+        return f"'{error.instance}' was read as text; YAML wants a dot in it, as in 1.0e-4"
+    if error.validator == "required":
+        return f"key {error.message.split(' ')[0]} is missing; see config/README.md"
+    if error.validator == "enum":
+        return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+    return error.message
+
+
+def check_plain(value: Any, where: str, path: tuple[str, ...] = (), above: tuple[int, ...] = ()) -> None:
+    """Check what no schema sees: it could be JSON, with finite numbers, and nothing contains itself.
+
+    Args:
+        value: the configuration, or the part of it at ``path``.
+        where: what the configuration is called in an error: its file, or ``config``.
+        path: keys on the way to ``value``.
+        above: identities of what ``value`` is in.
+
+    Raises:
+        UserError: naming the key.
+    """
+    key = ": ".join(filter(None, [where, ".".join(path)]))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}: {value} is not a finite number; correct it, or leave the key out")
+    if not isinstance(value, dict | list):
+        if not isinstance(value, str | int | float | None):
+            raise UserError(f"{key}: '{value}' was read as a {type(value).__name__}; put it in quotes")
+        return
+    if id(value) in above:
+        raise UserError(f"{key}: this YAML alias refers to a part that contains it; write the value out")
+    for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(value, dict) and not isinstance(name, str):
+            raise UserError(
+                f"{key}: the key {name!r} is not text (YAML reads on, off, yes, no and digits as something else); "
+                "put it in quotes or correct it"
+            )
+        check_plain(item, where, (*path, str(name)), (*above, id(value)))
+
+
+def completed_part(value: dict[str, Any], place: Sequence[str], path: Sequence[str]) -> dict[str, Any]:
+    """One part of a configuration, checked and with its defaults, as a stage reads it when it is run by hand.
+
+    Args:
+        value: what was given.
+        place: where the schema has the part, as ``("properties", "statistics")``.
+        path: keys of the part in a configuration file, for errors.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    root = load_schema()
+    part: dict[str, Any] = root
+    for step in place:
+        part = part[step]
+    _check(value, {**part, "$defs": root["$defs"]}, "config", path)
+    return fill_defaults(value, part, root)
+
+
+def check(config: dict[str, Any], definition: str | None = None, where: str = "config") -> None:
+    """Check a configuration, or one part of it by the name of its schema definition.
+
+    Raises:
+        UserError: naming the key and what is wrong with it.
+    """
+    schema = load_schema()
+    if definition:
+        schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}
+    _check(config, schema, where, [definition] if definition else [])
+
+
+def _check(config: Any, schema: dict[str, Any], where: str, path: Sequence[str]) -> None:
+    check_plain(config, where, tuple(path))
+    errors = sorted(_Validator(schema).iter_errors(config), key=lambda e: (len(e.path), str(e.path)))
+    if errors:
+        first = min(errors, key=lambda e: e.validator != "additionalProperties")
+        key = ".".join([*path, *map(str, first.absolute_path)])
+        raise UserError(f"{': '.join(filter(None, [where, key]))}: {_reason(first)}")

@@ -1,0 +1,120 @@
+"""From a completed configuration to the settings of each training run, and to the other runs it builds on."""
+
+from typing import Any
+
+from calibench.backbones.names import check_backbone
+from calibench.errors import UserError
+from calibench.planning.configuration import merge
+from calibench.planning.naming import run_names, split_name
+from calibench.planning.schema import check
+from calibench.regimes.catalog import catalog
+
+PARTS = ("model", "train", "augment", "data")
+
+
+def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant: str) -> dict[str, Any]:
+    """Settings of a regime: its defaults, the config's, the backbone's, then the variants' overrides."""
+    settings = dict(catalog()[regime].settings)
+    layers = [("regimes", config["regimes"].get(regime) or {})]
+    by_backbone = config["by_backbone"].get(backbone, {}).get("regimes", {}).get(regime) or {}
+    layers.append((f"by_backbone: {backbone}: regimes", by_backbone))
+    layers += [(f"variants: {t}", config["variants"][t].get("regime", {})) for t in variant.split("+")[1:]]
+    for where, layer in layers:
+        for key, value in layer.items():
+            if key not in settings and key not in catalog()[regime].required:
+                known = ", ".join([*settings, *catalog()[regime].required]) or "none"
+                raise UserError(f"config: {where}: regime '{regime}' has no setting '{key}'; it has: {known}")
+            settings[key] = value
+    for key in catalog()[regime].required:
+        if key not in settings:
+            raise UserError(f"config: regimes: {regime}: {key} has no default; set it")
+    return settings
+
+
+def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> dict[str, Any]:
+    """``model``, ``train``, ``augment`` or ``data`` of a run: the config's, the backbone's, then the variants'."""
+    value = merge(config[part], config["by_backbone"].get(backbone, {}).get(part, {}))
+    for token in variant.split("+")[1:]:
+        value = merge(value, config["variants"][token].get(part, {}))
+    return value
+
+
+def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, seed: int) -> dict[str, Any]:
+    """All that one training run reads, as plain JSON data."""
+    regime, variant = split_name(run)
+    settings: dict[str, Any] = {}
+    for part in PARTS:
+        settings[part] = part_of(config, part, backbone, variant)
+        check(settings[part], part, where=f"config: run '{run}' on {backbone}: {part}")
+    settings["train"] = dict(settings["train"])
+    settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run knows its learning rate only
+    settings["regime"] = regime_settings(config, regime, backbone, variant)
+    settings["run"] = {
+        "dataset": dataset,
+        "backbone": backbone,
+        "regime": regime,
+        "variant": variant,
+        "seed": int(seed),
+    }
+    return settings
+
+
+def _of_data(config: dict[str, Any], variant: str) -> list[str]:
+    """The variants among ``+a+b`` that change what data a run is trained on."""
+    return [token for token in variant.split("+")[1:] if "data" in config["variants"].get(token, {})]
+
+
+def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tuple[str, str]:
+    """The (backbone, run) that setting ``key`` of this run names, as in ``{backbone}/hard``.
+
+    It is trained on the same data: variants of this run that set ``data`` (label noise) are its as well, unless the
+    setting names such a variant itself. Clean labels would otherwise leak into a comparison under noise.
+
+    Raises:
+        UserError: if it is not of the form backbone/run or names an unknown run or backbone.
+    """
+    regime, variant = split_name(run)
+    text = str(regime_settings(config, regime, backbone, variant)[key])
+    filled = text.replace("{backbone}", backbone)
+    other_backbone, slash, other = filled.partition("/")
+    if not slash or "/" in other:
+        raise UserError(
+            f"config: regime '{regime}': {key}: '{text}' is not of the form backbone/run, as resnet50/hard"
+        )
+    check_run(config, other, f"regime '{regime}': {key}")
+    check_backbone(other_backbone, f"regimes: {regime}: {key}")
+    if not _of_data(config, split_name(other)[1]):
+        other += "".join(f"+{token}" for token in _of_data(config, variant))
+    return other_backbone, other
+
+
+def needed_runs(config: dict[str, Any]) -> set[tuple[str, str]]:
+    """(backbone, run) of all runs of the experiment and of those they are built on."""
+    found: set[tuple[str, str]] = set()
+    todo = [(backbone, run) for backbone in config["backbones"] for run in run_names(config)]
+    while todo:
+        backbone, run = here = todo.pop()
+        if here not in found:
+            found.add(here)
+            keys = catalog()[split_name(run)[0]].other_runs
+            todo += [other_run(config, run, backbone, key) for key in keys]
+    return found
+
+
+def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
+    """Check that a run's regime and variants exist.
+
+    Raises:
+        UserError: with what there is.
+    """
+    regime, variant = split_name(run)
+    if regime not in catalog():
+        raise UserError(
+            f"config: {where}: '{run}': unknown regime '{regime}'; there are: {', '.join(catalog())}"
+        )
+    for token in variant.split("+")[1:]:
+        if token not in config["variants"]:
+            known = ", ".join(config["variants"]) or "none"
+            raise UserError(
+                f"config: {where}: '{run}': no variant '{token}' under variants; there are: {known}"
+            )

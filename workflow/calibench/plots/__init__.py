@@ -1,1 +1,0 @@
-"""Drawing: frames and arrays in, figures and printed tables out."""

@@ -1,0 +1,107 @@
+"""Printed numbers: read with their rounding for the audit, and as text for the tables."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from calibench.errors import UserError
+from calibench.metrics.labels import METRICS
+
+ROW = ["paper", "table", "dataset", "backbone", "regime"]
+OPPOSITE = {"accuracy": "top1_error", "top1_error": "accuracy"}  # printed either way, in per cent
+
+
+def plain(name: str) -> str:
+    """A name in small letters and digits only, for comparing names that are spelt in several ways."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def read_printed(paths: Sequence[Path]) -> pd.DataFrame:
+    """All published rows with ``number`` (fraction or nats) and ``slack`` (half a unit of the last digit).
+
+    Raises:
+        UserError: a missing column or a value that is no number.
+    """
+    frames = []
+    for path in paths:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        missing = {*ROW, "metric", "value", "unit", "note"} - set(frame.columns)
+        if missing:
+            raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")
+        bad = ~frame["value"].str.fullmatch(r"\d+(\.\d+)?")
+        if bad.any():
+            raise UserError(
+                f"{path}, row {int(np.flatnonzero(bad)[0]) + 2}: {frame['value'][bad].iloc[0]!r} is no number"
+            )
+        scale = np.where(frame["unit"] == "%", 0.01, 1.0)
+        digits = frame["value"].str.partition(".")[2].str.len().to_numpy()
+        numbers = frame["value"].astype(float)
+        frames.append(
+            frame.assign(
+                file=path.stem, number=numbers * scale, slack=0.5 * 10.0**-digits * scale, printed=numbers
+            )
+        )
+    if not frames:
+        raise UserError("no published tables given; name at least one file")
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Printed numbers of one paper: ``cells`` maps (dataset, backbone, regime, metric) to printed text.
+
+    ``derived`` are those of them that are 100 - the number printed: a paper gives the accuracy or the error.
+    """
+
+    paper: str
+    cells: dict[tuple[str, str, str, str], str]
+    derived: frozenset[tuple[str, str, str, str]] = frozenset()
+
+    def datasets(self) -> list[str]:
+        """The paper's data sets."""
+        return sorted({key[0] for key in self.cells})
+
+    def dataset_for(self, name: str) -> str | None:
+        """The paper's data set that ours is called after: ``radimagenet_64px`` is RadImageNet, ``cifar100`` is not
+        CIFAR10. The longest name that fits; None if none does.
+        """
+        ends = [*(found.start() for found in re.finditer(r"[^A-Za-z0-9]", name)), len(name)]
+        starts = {plain(name[:end]) for end in ends}
+        fits = [theirs for theirs in self.datasets() if plain(theirs) in starts]
+        return max(fits, key=len, default=None)
+
+
+def read_published(path: Path) -> Published:
+    """The printed numbers of one file, as text.
+
+    Raises:
+        UserError: if it is not there or lacks a column.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there are no printed numbers; correct tables.published")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = {"paper", "dataset", "backbone", "regime", "metric", "value", "unit", "note"} - set(
+        frame.columns
+    )
+    if missing:
+        raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")
+    cells: dict[tuple[str, str, str, str], str] = {}
+    for row in frame.to_dict("records"):
+        key = (row["dataset"], row["backbone"], row["regime"], row["metric"])
+        if row["metric"] in METRICS and "copied" not in row["note"]:
+            cells.setdefault(key, _in_our_unit(row["value"], row["unit"], row["metric"]))
+    printed = [(key, text) for key, text in cells.items() if key[3] in OPPOSITE]
+    derived = {(*key[:3], OPPOSITE[key[3]]): str(100 - Decimal(text)) for key, text in printed}
+    derived = {key: text for key, text in derived.items() if key not in cells}
+    return Published(frame["paper"].iloc[0], cells | derived, frozenset(derived))
+
+
+def _in_our_unit(printed: str, unit: str, metric: str) -> str:
+    """The printed text, its decimal point moved where the paper's unit is not our table's."""
+    shift = {("%", 1): -2, ("fraction", 100): 2}.get((unit, METRICS[metric][1]), 0)
+    return str(Decimal(printed).scaleb(shift)) if shift else printed

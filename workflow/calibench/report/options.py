@@ -1,0 +1,128 @@
+"""What a setting is, where its value comes from, and how it differs between backbones."""
+
+import ast
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from calibench.backbones.names import backbone_label
+from calibench.planning import naming
+from calibench.planning.configuration import merge
+from calibench.planning.schema import load_schema
+from calibench.planning.settings import PARTS, regime_settings
+from calibench.regimes.catalog import RegimeInfo, catalog
+from calibench.report.experiment import Experiment
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return load_schema()
+
+
+def _node(path: str) -> dict[str, Any]:
+    root = _schema()
+    node: dict[str, Any] = root
+    for i, key in enumerate(path.split(".")):
+        node = (
+            root["$defs"][key] if i == 0 and key in root["$defs"] else node.get("properties", {}).get(key, {})
+        )
+        if "$ref" in node:
+            node = {**root["$defs"][node["$ref"].rsplit("/", 1)[1]], **node}
+    return node
+
+
+def description(path: str) -> str:
+    """The schema's text on a key such as ``train.lr`` or ``dataset.store.size``; '' where it says nothing."""
+    return " ".join(str(_node(path).get("description", "")).split())
+
+
+def origin(path: str, values: Iterable[Any]) -> str:
+    """Where the values of a key come from: this experiment's config, or the default with the schema's
+    text.
+    """
+    node = _node(path)
+    text = description(path)
+    if "default" not in node or all(value == node["default"] for value in values):
+        return text
+    return f"set by this config; default {show(node['default'])}" + (f": {text}" if text else "")
+
+
+@functools.cache
+def argument_texts(info: RegimeInfo) -> dict[str, str]:
+    """Setting → its line under ``Args:`` of the regime's class or of those it derives from; it names
+    the source.
+    """
+    tree = ast.parse(info.file.read_text(encoding="utf-8"))
+    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == info.class_name)
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    texts: dict[str, str] = {}
+    for parent in catalog().values():
+        if parent.class_name in bases:
+            texts |= argument_texts(parent)
+    own = _arguments(ast.get_docstring(node) or "")
+    return texts | {name: text.replace("``None``", "null").replace("`", "") for name, text in own.items()}
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    _, _, block = docstring.partition("Args:\n")
+    texts: dict[str, str] = {}
+    name = ""
+    for line in block.splitlines():
+        if not line.startswith("    "):
+            break
+        if match := re.match(r"    (\w+): (.*)", line):
+            name, texts[match[1]] = match[1], match[2]
+        elif name:
+            texts[name] += " " + line.strip()
+    return texts
+
+
+def show(value: Any) -> str:
+    """A value as one would say it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {show(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(show, value)) or "none"
+    return str(value)
+
+
+def common(values: dict[str, Any]) -> str:
+    """One text when all backbones agree, else ``0.02 (ResNet-50), 0.05 (MobileNetV2)``."""
+    texts = {name: show(value) for name, value in values.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    groups: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        groups.setdefault(text, []).append(backbone_label(name))
+    return "; ".join(f"{text} ({', '.join(names)})" for text, names in groups.items())
+
+
+def recipe(experiment: Experiment, backbone: str) -> dict[str, dict[str, Any]]:
+    """Parts model, train, augment and data of a backbone, without variants."""
+    over = experiment.config["by_backbone"].get(backbone, {})
+    return {part: merge(experiment.config[part], over.get(part, {})) for part in PARTS}
+
+
+def of_recipe(experiment: Experiment, path: str) -> dict[str, Any]:
+    """A recipe's key, as ``train.lr``, backbone → value."""
+    part, key = path.split(".")
+    return {backbone: recipe(experiment, backbone)[part].get(key) for backbone in experiment.backbones}
+
+
+def of_regime(experiment: Experiment, run: str, key: str) -> str:
+    """A setting of a run's regime over the backbones, with its default where it is another."""
+    regime, variant = naming.split_name(run)
+    values = {b: regime_settings(experiment.config, regime, b, variant)[key] for b in experiment.backbones}
+    default = experiment.regimes[regime].settings[key]
+    return common(values) + (
+        ""
+        if all(v == default for v in values.values())
+        else f" (set by this config; default {show(default)})"
+    )

@@ -1,0 +1,24 @@
+"""List which classes each run takes for which on test, beside what its soft labels say of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from calibench import cli
+from calibench.files import write_csv
+from calibench.tables.confusions import collect
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = cli.parser(__name__, __doc__)
+    parser.add_argument("--out", type=Path, required=True, help="CSV to write")
+    parser.add_argument(
+        "--classes", action="append", required=True, metavar="DATASET=CSV", help="classes.csv of a data set"
+    )
+    parser.add_argument("--checkpoint", default="top1")
+    parser.add_argument("--top", type=int, default=3, help="so many other classes for each class")
+    cli.add_records(parser)
+    args = parser.parse_args(argv)
+    classes = {dataset: Path(path) for dataset, path in cli.pairs(args.classes).items()}
+    folders = [record.parent for record in args.records]
+    write_csv(collect(folders, classes, args.checkpoint, args.top), args.out)

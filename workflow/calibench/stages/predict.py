@@ -1,0 +1,40 @@
+"""Make the predictions and features of a finished run anew from its weights; training makes them by itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from calibench import cli
+from calibench.data.stored import read_store
+from calibench.finished import names
+from calibench.finished.network import load_network, load_weights
+from calibench.finished.read import read_record
+from calibench.training.device import set_determinism, take_device
+from calibench.training.job import split_images
+from calibench.training.predicting import write_all_predictions
+
+
+def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
+    """Write predictions/ and features/ of a run anew from weights/ and run.json."""
+    record = read_record(run_dir)
+    store, index, num_classes = read_store(store_dir)
+    splits = split_images(store, index, device, "never")
+    model = load_network(run_dir, num_classes).to(device)
+    weights = {checkpoint: load_weights(run_dir, checkpoint) for checkpoint in names.CHECKPOINTS}
+    write_all_predictions(run_dir, model, weights, record["epochs"], splits, index, record["settings"])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = cli.parser(__name__, __doc__)
+    cli.add_record(parser)
+    cli.add_images(parser)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    cli.add_threads(parser)
+    options = parser.parse_args(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    set_determinism(True)
+    with take_device(options.device) as device:
+        predict_run(options.record.parent, options.images.parent, device)

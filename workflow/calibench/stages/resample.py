@@ -1,0 +1,36 @@
+"""Tell how certain each number of a data set's runs is: group bootstrap intervals, and the null band of ECE."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from calibench import cli
+from calibench.files import write_csv
+from calibench.finished.names import KEYS
+from calibench.finished.read import read_keys
+from calibench.planning.configuration import statistics_settings
+from calibench.statistics.intervals import COLUMNS, intervals
+from calibench.statistics.tested import read_tested
+
+
+def resample_run(run_dir: Path, checkpoint: str, settings: dict[str, Any]) -> pd.DataFrame:
+    """The intervals of one run on test."""
+    tested = read_tested(run_dir, checkpoint)
+    found = intervals(tested.seen, tested.codes, settings, f"{run_dir} (test, checkpoint {checkpoint})")
+    return found.assign(**read_keys(run_dir), split="test", checkpoint=checkpoint)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = cli.parser(__name__, __doc__)
+    parser.add_argument("--settings", default="{}", help="JSON: any keys of statistics")
+    parser.add_argument("--checkpoint", default="top1", help="which checkpoint's predictions")
+    parser.add_argument("--out", type=Path, required=True, help="intervals.csv to write")
+    cli.add_records(parser)
+    args = parser.parse_args(argv)
+    settings = statistics_settings(args.settings)
+    frames = [resample_run(record.parent, args.checkpoint, settings) for record in args.records]
+    columns = [*KEYS, "split", "checkpoint", *COLUMNS]
+    write_csv(pd.concat(frames, ignore_index=True)[columns], args.out)

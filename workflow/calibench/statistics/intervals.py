@@ -1,0 +1,58 @@
+"""How certain each number is: intervals by resampling groups, and the null band of ECE."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calibench.metrics import Predictions
+from calibench.metrics.debiased import null_distribution
+from calibench.statistics.resampling import Sums, bootstrap
+
+log = logging.getLogger(__name__)
+COLUMNS = ["metric", "kind", "value", "low", "high", "se", "n", "groups"]
+NO_INTERVAL = {"ece"}  # a percentile bootstrap of ECE does not cover: resampling adds its bias once more
+
+
+def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], where: str) -> pd.DataFrame:
+    """The intervals of one set of predictions, columns :data:`COLUMNS`.
+
+    kind ``interval``: percentile interval over resampled groups (empty for ECE, whose row gives the spread
+    only); kind ``null`` / ``null_groups``: mean and band of the ECE of a perfectly calibrated model with
+    these confidences, images independent / all images of a group right or wrong together.
+
+    Args:
+        seen: predictions of N images.
+        codes: (N,) group codes.
+        settings: ``resamples``, ``seed``, ``level``.
+        where: what to call the predictions in a warning.
+    """
+    n, groups = len(codes), len(np.unique(codes))
+    if groups < 2:
+        log.warning("%s: all test images are of one group; its numbers have no intervals", where)
+    elif groups < 30:
+        log.warning("%s: %d groups only; percentile intervals will be too narrow", where, groups)
+    tails = [(1 - settings["level"]) / 2, (1 + settings["level"]) / 2]
+    head = {"n": n, "groups": groups}
+    point = _point(seen, codes)
+    nothing = {metric: np.full(2, np.nan) for metric in point}
+    drawn = bootstrap(seen, codes, settings["resamples"], settings["seed"]) if groups > 1 else nothing
+    rows = []
+    for metric, values in drawn.items():
+        low, high = (np.nan, np.nan) if metric in NO_INTERVAL else np.quantile(values, tails)
+        spread = {"low": low, "high": high, "se": float(values.std(ddof=1))}
+        rows.append({**head, "metric": metric, "kind": "interval", "value": point[metric], **spread})
+    for kind, codes_used in {"null": None, "null_groups": codes}.items():
+        if codes_used is not None and groups == n:
+            continue
+        null = null_distribution(seen.confidence, settings["resamples"], settings["seed"], codes_used)
+        low, high = np.quantile(null, tails)
+        spread = {"low": low, "high": high, "se": float(null.std(ddof=1))}
+        rows.append({**head, "metric": "ece", "kind": kind, "value": float(null.mean()), **spread})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _point(seen: Predictions, codes: np.ndarray) -> dict[str, float]:
+    sums = Sums(seen, codes)
+    return {name: float(value[0]) for name, value in sums.values(np.ones((sums.groups, 1))).items()}

@@ -1,0 +1,165 @@
+"""The cells of printed tables: our mean over seeds, and what a paper printed in the same place."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calibench.backbones.names import backbone_label
+from calibench.errors import UserError
+from calibench.metrics.labels import METRICS
+from calibench.published.printed import Published
+from calibench.regimes.catalog import label
+from calibench.tables.grid import EMPTY
+
+# the papers do not say with or without batch norm, nor which ShuffleNet
+PUBLISHED_AS = {"vgg19_bn": "vgg19", "shufflenet_v2_x1_0": "shufflenet"}
+Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
+
+
+@dataclass(frozen=True)
+class Best:
+    """Cells to print bold, and the usual half-width of the intervals of the tests behind, by measure."""
+
+    cells: frozenset[Key] = frozenset()
+    half_widths: dict[str, float] = field(default_factory=dict)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.cells
+
+    def __bool__(self) -> bool:
+        return bool(self.cells)
+
+
+class Numbers:
+    """Looks up cells: ours over seeds, and the published ones.
+
+    Args:
+        metrics: the long table of an experiment (columns of :data:`calibench.stages.evaluate.COLUMNS`).
+        settings: see :func:`calibench.tables.layouts.check_settings`.
+        published: of :func:`calibench.published.printed.read_published`.
+        posthoc: the long table after post-hoc calibration; its `temperature` rows are runs `…@temperature`.
+        bold: keys of the cells to print bold.
+
+    Raises:
+        UserError: if the table holds a run, seed and measure twice.
+    """
+
+    def __init__(
+        self,
+        metrics: pd.DataFrame,
+        settings: dict[str, Any],
+        published: Published | None,
+        posthoc: pd.DataFrame | None = None,
+        bold: Best | None = None,
+    ) -> None:
+        self.settings, self.published, self.bold = settings, published, bold or Best()
+        self.shown: set[Key] = set()  # published cells that were asked for and are there
+        self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.values = self._cells(metrics, "")
+        fitted = None if posthoc is None else posthoc[posthoc["calibrator"] == "temperature"]
+        self.rescaled = fitted is not None and len(fitted) > 0
+        if self.rescaled:
+            self.values |= self._cells(fitted, "@temperature")
+        for dataset, backbone, run, metric in list(self.values):
+            if metric == "top1_error":
+                self.values[dataset, backbone, run, "accuracy"] = (
+                    1 - self.values[dataset, backbone, run, metric]
+                )
+
+    def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
+        rows = table[(table["split"] == "test") & (table["checkpoint"] == self.settings["checkpoint"])]
+        if self.settings["seeds"]:
+            rows = rows[rows["seed"].isin(self.settings["seeds"])]
+        rows = rows.assign(run=rows["regime"] + rows["variant"] + suffix)
+        keys = ["dataset", "backbone", "run", "metric"]
+        if rows.duplicated([*keys, "seed"]).any():
+            raise UserError("the metrics table holds the same run, seed and metric twice; collect it again")
+        return {key: group.to_numpy() for key, group in rows.groupby(keys)["value"]}
+
+    def ours(self, dataset: str, backbone: str, run: str, metric: str) -> np.ndarray:
+        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing."""
+        values = self.values.get((dataset, backbone, run, metric), np.empty(0))
+        asked = max(len(self.settings["seeds"]), 1)
+        if len(values) < asked:
+            self.partial[dataset, backbone, run] = (len(values), asked)
+        return values[~np.isnan(values)]  # undefined, as AUROC with a class absent
+
+    def theirs(self, dataset: str, backbone: str, run: str, metric: str) -> str | None:
+        """The printed text, if the paper has this cell for a data set of this name."""
+        name = self.published.dataset_for(dataset) if self.published else None
+        if name is None:
+            return None
+        key = (name, PUBLISHED_AS.get(backbone, backbone), run, metric)
+        if key not in self.published.cells:
+            return None
+        self.shown.add(key)
+        return self.published.cells[key]
+
+    def notes(self) -> list[str]:
+        """What is missing or must be known to read the table."""
+        notes, missing = [], {}
+        for (dataset, backbone, run), (have, asked) in sorted(self.partial.items()):
+            name, _, calibrator = run.partition("@")
+            if have:
+                what = f"{dataset}, {backbone_label(backbone)}, {label(name)}"
+                notes.append(f"Partial: {have} of {asked} seeds for {what}.")
+            elif not calibrator:  # its run is missing too, or it was not asked for
+                missing.setdefault((dataset, backbone), []).append(label(name))
+        for (dataset, backbone), names in missing.items():
+            notes.append(f"Missing: {dataset}, {backbone_label(backbone)}: {', '.join(names)}.")
+        if self.published is not None:
+            notes.append(self._published_note(self.published))
+        return notes
+
+    def _published_note(self, published: Published) -> str:
+        if self.shown:
+            names = ", ".join(sorted({key[0] for key in self.shown}))
+            how = (
+                "as printed"
+                if not self.shown & published.derived
+                else "accuracy and error as 100 − the other"
+            )
+            return (
+                f"Published: {published.paper} on {names}, {how}; difference = ours − published; meaningful only on "
+                "the same data, split and sampling."
+            )
+        if any(published.dataset_for(name) for name in self.settings["datasets"]):
+            return f"{published.paper} prints none of these numbers for these backbones and regimes."
+        return (
+            f"Published numbers of {published.paper} are for {', '.join(published.datasets())}; "
+            "no data set of this experiment has that name, so none are shown."
+        )
+
+
+def show(values: np.ndarray, metric: str) -> str:
+    """``24.27`` or, over several seeds, ``24.27 ± 0.31`` (sample standard deviation)."""
+    _, factor, places = METRICS[metric]
+    if not len(values):
+        return EMPTY
+    mean = f"{values.mean() * factor:.{places}f}"
+    return f"{mean} ± {values.std(ddof=1) * factor:.{places}f}" if len(values) > 1 else mean
+
+
+def difference(values: np.ndarray, printed: str | None, metric: str) -> str:
+    """Ours − published in the printed unit, signed; a dash where either is missing."""
+    _, factor, places = METRICS[metric]
+    if not len(values) or printed is None:
+        return EMPTY
+    text = f"{values.mean() * factor - float(printed):+.{places}f}"
+    return text.replace("-", "−")
+
+
+def lines(numbers: Numbers, keys: list[tuple[str, str, str, str]]) -> list[tuple[str, list[str]]]:
+    """The printed lines of one row of cells: ours, and below it published and difference where they exist."""
+    ours = [numbers.ours(*key) for key in keys]
+    theirs = [numbers.theirs(*key) for key in keys]
+    metrics = [key[3] for key in keys]
+    out = [("ours", [show(v, m) for v, m in zip(ours, metrics, strict=True)])]
+    if any(t is not None for t in theirs):
+        paper = numbers.published.paper if numbers.published else ""
+        out.append((f"published ({paper})", [EMPTY if t is None else t for t in theirs]))
+        delta = [difference(v, t, m) for v, t, m in zip(ours, theirs, metrics, strict=True)]
+        out.append(("difference", delta))
+    return out

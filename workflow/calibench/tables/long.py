@@ -1,0 +1,58 @@
+"""The long tables of an experiment, one row per number: their columns, how they are read and joined."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from calibench.errors import UserError
+from calibench.finished.names import KEYS
+
+METRICS = [*KEYS, "split", "checkpoint", "metric", "value", "n"]
+CALIBRATED = [*KEYS, "split", "checkpoint", "calibrator", "metric", "value", "n"]
+STRATA = [*KEYS, "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
+TEXT = ["dataset", "backbone", "regime", "variant", "split", "checkpoint", "metric"]
+
+
+def join(paths: Iterable[Path]) -> str:
+    """One CSV text from CSV files with equal headers, rows in the order given; text only, so hundreds take a moment.
+
+    Raises:
+        UserError: a missing or empty file, a header that differs, the same file twice, nothing to join.
+    """
+    header, first, bodies, seen = None, None, [], set()
+    for path in map(Path, paths):
+        if path in seen:
+            raise UserError(f"{path} is listed twice; its rows would count twice")
+        seen.add(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise UserError(f"{path} is missing; run the stage that writes it first") from error
+        head, _, body = text.partition("\n")
+        if not head:
+            raise UserError(f"{path} is empty; delete it and run again")
+        if header is None:
+            header, first = head, path
+        if head != header:
+            raise UserError(f"{path} has other columns than {first}; delete the older one and run again")
+        bodies.append(body if body.endswith("\n") or not body else body + "\n")
+    if header is None:
+        raise UserError("no tables to join: none of the runs has finished")
+    return "".join([header, "\n", *bodies])
+
+
+def read_long(path: Path) -> pd.DataFrame:
+    """Read a long table; text columns stay text (an empty variant is '').
+
+    Raises:
+        UserError: if it is missing or lacks a column.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `calibench collect` first")
+    text = dict.fromkeys(TEXT, str)
+    frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
+    missing = {*TEXT, "seed", "value", "n"} - set(frame.columns)
+    if missing:
+        raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}; collect it again")
+    return frame

@@ -1,0 +1,197 @@
+"""One training run from its settings: everything it works with, made from its seed, trained, and written down."""
+
+import datetime
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from calibench import regimes
+from calibench.backbones import classifier
+from calibench.backbones.pretrained import load_pretrained
+from calibench.data.batches import Images, check_sizes
+from calibench.data.stored import read_store
+from calibench.errors import UserError
+from calibench.files import sha256_of
+from calibench.finished import names, read, write
+from calibench.finished.network import load_network
+from calibench.regimes.base import Regime
+from calibench.training import loop, predicting
+from calibench.training.checkpoint import CheckpointFolder
+from calibench.training.device import peak_memory_mb, set_determinism, take_device
+from calibench.training.provenance import provenance
+from calibench.training.randomness import Purpose, noisy_labels, seed_torch
+
+log = logging.getLogger(__name__)
+
+
+def split_images(
+    store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str
+) -> dict[str, Images]:
+    """Images of train, val, test and of validation's ``select`` part."""
+    parts = {s: index.loc[index["split"] == s, "row"].to_numpy() for s in ("train", "val", "test")}
+    parts["select"] = index.loc[index["part"] == "select", "row"].to_numpy()
+    for name, rows in parts.items():
+        if len(rows) == 0:
+            raise UserError(
+                f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate"
+            )
+    held = {"train": resident, "select": resident}
+    return {name: Images(store, rows, device, held.get(name, "never")) for name, rows in parts.items()}
+
+
+def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    return index.set_index("row").loc[rows, "target"].to_numpy(np.int64, copy=True)
+
+
+def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
+    logits, rows = read.read_part(run_dir, "top1", "select")
+    targets = rows["target"].to_numpy(np.int64, copy=True)
+    return {"val_logits": torch.from_numpy(logits), "val_targets": torch.from_numpy(targets)}
+
+
+def prepare_regime(
+    regime: Regime, others: Sequence[Path], train_size: int, num_classes: int, device: torch.device
+):
+    """Give a regime what it asked for of other runs; returns the teacher model, if it wants one."""
+    arrays: dict[str, Any] = {"train_size": train_size} if "train_size" in regime.inputs else {}
+    teacher = None
+    if len(others) != len(regime.other_runs):
+        wanted = ", ".join(regime.other_runs) or "none"
+        raise UserError(
+            f"regime '{regime.name}' builds on these runs: {wanted}; --others names {len(others)}"
+        )
+    for folder, kind in zip(others, regime.other_runs.values(), strict=True):
+        if kind == "predictions":
+            arrays |= _predictions_of(folder)
+        elif kind == "regime":
+            arrays |= read.read_state(folder)
+            arrays["other_settings"] = read.read_record(folder)["settings"]["regime"]
+        else:
+            teacher = load_network(folder, num_classes).to(device)
+    wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
+    missing = set(regime.inputs) - set(wanted)
+    if missing:
+        raise UserError(
+            f"regime '{regime.name}': the run it builds on has no '{sorted(missing)[0]}'; check {', '.join(map(str, others))}"
+        )
+    if wanted:
+        regime.prepare(**wanted)
+    return teacher
+
+
+def make_job(
+    settings: dict[str, Any],
+    store_dir: Path,
+    run_dir: Path,
+    others: Sequence[Path],
+    device: torch.device,
+    stage: bool = False,
+):
+    """Everything a run needs, freshly initialised from its seed: (job, images per split, index)."""
+    train, run = settings["train"], settings["run"]
+    store, index, num_classes = read_store(store_dir, stage)
+    splits = split_images(store, index, device, train["resident"])
+    check_sizes(store.shape[1], train["input_size"] or store.shape[1], settings["augment"])
+    seed_torch(run["seed"], Purpose.INIT)
+    model = classifier.build(run["backbone"], num_classes, settings["model"])
+    if settings["model"]["weights"] != "none":
+        load_pretrained(model, settings["model"]["weights"])
+    layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
+    model = model.to(device=device, memory_format=layout)
+    regime = regimes.build(run["regime"], num_classes, **settings["regime"])
+    if "feature_map" in regime.needs:
+        model.watch_feature_map()
+    teacher = prepare_regime(regime, others, len(splits["train"]), num_classes, device)
+    regime = regime.to(device)
+    labels = noisy_labels(
+        _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
+    )
+    split = {"train": labels, "select": _targets(index, splits["select"].rows)}
+    pairs = {name: loop.Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
+    folder = CheckpointFolder(run_dir, settings)
+    job = loop.Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
+    return job, splits, index
+
+
+def _reporter(epochs: int):
+    bar = tqdm(total=epochs, unit="epoch", disable=None)  # disable=None: a bar on a terminal only
+
+    def report(line: dict[str, Any]) -> None:
+        bar.update()
+        shown = {k: f"{line[k]:.3f}" for k in ("loss", "train_top1", "val_top1", "val_nll")}
+        bar.set_postfix(shown)
+        if bar.disable:
+            text = " ".join(f"{k} {v}" for k, v in shown.items())
+            log.info("epoch %d/%d %s %.0f images/s", line["epoch"], epochs, text, line["images_per_second"])
+
+    return report
+
+
+def finish(
+    job: loop.Job,
+    splits: dict[str, Images],
+    index: pd.DataFrame,
+    store_dir: Path,
+    started: float,
+) -> None:
+    """Write all outputs of a trained run, ``run.json`` last.
+
+    They are written beside the checkpoint, where Snakemake deletes nothing, and get their names when all are there:
+    started again, it deletes declared outputs while this process may still be writing them.
+    """
+    out = job.folder.new_outputs()
+    best = job.progress["best"]
+    epochs = {
+        "top1": best["top1"]["epoch"],
+        "nll": best["nll"]["epoch"],
+        "last": job.settings["train"]["epochs"],
+    }
+    last = {k: v.clone() for k, v in job.model.state_dict().items()}
+    weights = {which: job.folder.best(which, epochs[which]) for which in ("top1", "nll")} | {"last": last}
+    for checkpoint, tensors in weights.items():
+        write.write_weights(out, checkpoint, tensors)
+    write.write_state(out, job.regime.state_dict())
+    predicting.write_all_predictions(out, job.model, weights, epochs, splits, index, job.settings)
+    write.write_history(out / names.HISTORY, job.history)
+    now = time.time()
+    record = {
+        "run": job.settings["run"],
+        "settings": job.settings,
+        "data": {"index": sha256_of(store_dir / "index.csv")},
+        "epochs": epochs,
+        "features_checkpoint": job.settings["train"]["features_checkpoint"],
+        "provenance": provenance(job.device)
+        | {
+            "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+            "finished": datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": now - started,
+            "training_seconds": sum(line["seconds"] for line in job.history),
+            "peak_memory_mb": peak_memory_mb(job.device),
+        },
+    }
+    write.write_record(out, record)
+    job.folder.publish(names.all_files(bool(job.settings["train"]["features"])))
+
+
+def train_run(
+    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: Sequence[Path], stage: bool = False
+) -> None:
+    """Train one run and write its outputs; resumes from its checkpoint."""
+    started = time.time()
+    set_determinism(settings["train"]["deterministic"])
+    folder = CheckpointFolder(run_dir, settings)
+    with folder.locked():
+        if folder.restore_finished(names.all_files(bool(settings["train"]["features"]))):
+            return
+        with take_device(settings["train"]["device"]) as device:
+            job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
+            log.info(loop.describe(job))
+            loop.fit(job, _reporter(settings["train"]["epochs"]))
+            finish(job, splits, index, store_dir, started)

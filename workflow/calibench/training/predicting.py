@@ -1,0 +1,95 @@
+"""What a trained network says of the images it was not trained on: logits and features of a run's checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from calibench.backbones.classifier import Classifier
+from calibench.data.batches import Images
+from calibench.finished import names, write
+from calibench.training.inference import predict
+from calibench.training.randomness import Purpose, generator
+
+
+def feature_rows(count: int, limit: int, split: int) -> np.ndarray:
+    """Which images of a split have their features stored: a seeded subset, sorted, the same for every run."""
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(generator(0, Purpose.FEATURES, split).permutation(count)[:limit])
+
+
+def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
+    return feature_rows(len(images), settings["train"]["features"], names.FEATURE_SPLITS.index(split))
+
+
+def _predict(model: Classifier, images: Images, settings: dict, positions: np.ndarray | None = None):
+    train = settings["train"]
+    size = train["input_size"] or images.stored_size
+    return predict(model, images, size, train["eval_batch_size"], train["memory_format"], positions)
+
+
+def _predicted(
+    model: Classifier, splits: dict[str, Images], settings: dict
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Logits (N, K) of validation and test, and features (n, D) of the images whose features are stored."""
+    logits, kept = {}, {}
+    for split in names.PARTS:
+        found, scores = _predict(model, splits[split], settings)
+        logits[split] = scores.numpy()
+        kept[split] = found.numpy()[_chosen(splits[split], settings, split)]
+    return logits, kept
+
+
+def _write_features(
+    folder: Path,
+    model: Classifier,
+    splits: dict[str, Images],
+    index: pd.DataFrame,
+    settings: dict,
+    kept: dict[str, np.ndarray],
+) -> None:
+    """Features of a seeded subset of every split, unaugmented; those in ``kept`` came with the logits."""
+    for split in names.FEATURE_SPLITS:
+        images = splits[split]
+        chosen = _chosen(images, settings, split)
+        if len(chosen):
+            features = kept[split] if split in kept else _predict(model, images, settings, chosen)[0].numpy()
+            rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
+            write.write_features(folder, split, features, rows)
+
+
+def write_all_predictions(
+    folder: Path,
+    model: Classifier,
+    weights: dict[str, dict[str, Tensor]],
+    epochs: dict[str, int],
+    splits: dict[str, Images],
+    index: pd.DataFrame,
+    settings: dict[str, Any],
+) -> None:
+    """Logits of every checkpoint, without autocast, and features of one; equal epochs are computed once.
+
+    Args:
+        folder: where the files go.
+        model: the network; it ends with the last checkpoint's weights.
+        weights: of each checkpoint.
+        epochs: of each checkpoint.
+        splits: images of train, val and test.
+        index: the store's index.
+        settings: of the run.
+    """
+    write.write_indices(folder, index)
+    done: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
+    for checkpoint in names.CHECKPOINTS:
+        epoch = epochs[checkpoint]
+        model.load_state_dict(weights[checkpoint])
+        if epoch not in done:
+            done[epoch] = _predicted(model, splits, settings)
+        logits, kept = done[epoch]
+        for split, scores in logits.items():
+            write.write_logits(folder, checkpoint, split, scores)
+        if checkpoint == settings["train"]["features_checkpoint"]:
+            _write_features(folder, model, splits, index, settings, kept)
