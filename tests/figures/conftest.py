@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.metrics.fake_runs import write_classes, write_run
+from tests.finished.fake_runs import write_classes, write_run
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibench.errors import UserError
-from calibench.figures import curves, style
-from calibench.figures import tsne as embedding
+from calibench.figures import NEEDS, curves, style, tsne
 from calibench.metrics.clusters import cluster_scores
-from calibench.stages import figure as figures
+from calibench.stages import figure as stage
 from PIL import Image
 
 
 def draw(tmp_path, kind, folders, *options):
     png, pdf = tmp_path / "f.png", tmp_path / "f.pdf"
-    figures.main([kind, "--out", str(png), "--out-pdf", str(pdf), *map(str, options), *map(str, folders)])
+    records = [str(folder / "run.json") for folder in folders]
+    stage.main([kind, "--out", str(png), "--out-pdf", str(pdf), *map(str, options), *records])
     return png, pdf
 
 
@@ -24,7 +24,7 @@ def options(kind, classes):
     return ["--classes", classes] if kind in with_classes else []
 
 
-@pytest.mark.parametrize("kind", sorted(figures.KINDS))
+@pytest.mark.parametrize("kind", sorted(NEEDS))
 def test_each_kind_gives_the_same_bytes_twice(tmp_path, runs, kind):
     folders, classes = runs
     some = folders[1:] if kind in ("matrix", "entropy") else folders[:2]
@@ -46,7 +46,7 @@ def test_cluster_scores_are_those_of_the_features(tmp_path, runs):
         tmp_path, "tsne", folders[:2], "--classes", classes, "--out-data", tmp_path / "s.csv", "--points", 60
     )
     scores = pd.read_csv(tmp_path / "s.csv", keep_default_na=False)
-    assert list(scores.columns) == figures.SCORES
+    assert list(scores.columns) == tsne.SCORES
     for folder, regime in zip(folders, ["hard", "ols"], strict=False):
         features = np.load(folder / "features/train.npy").astype(np.float32)
         targets = pd.read_csv(folder / "features/train.csv")["target"].to_numpy()
@@ -71,14 +71,14 @@ def test_silhouette_and_davies_bouldin_by_hand():
 
 def test_many_classes_leave_a_note_or_give_way_to_strata(tmp_path, runs):
     names = np.array([f"c{i % 40}" for i in range(400)])
-    shown, note = embedding.colouring(names)
+    shown, note = tsne.colouring(names)
     assert len(shown) == 15 and "15 largest of 40" in note
-    assert embedding.colouring(names[:10])[1] == ""
+    assert tsne.colouring(names[:10])[1] == ""
 
 
 def test_few_samples_lower_the_perplexity():
     features = np.random.default_rng(0).normal(size=(8, 4))
-    assert embedding.tsne(features, seed=0).shape == (8, 2)
+    assert tsne.tsne(features, seed=0).shape == (8, 2)
 
 
 def test_long_names_keep_their_ends():
@@ -90,7 +90,7 @@ def test_bad_inputs_are_named(tmp_path, runs):
     folders, classes = runs
     with pytest.raises(UserError, match="given twice"):
         draw(tmp_path, "reliability", [folders[0], folders[0]])
-    with pytest.raises(UserError, match="holds no matrix"):
+    with pytest.raises(UserError, match="its regime has no matrix"):
         draw(tmp_path, "matrix", folders[:1], "--classes", classes)
     with pytest.raises(UserError, match="history.jsonl is missing"):
         empty = tmp_path / "empty"
@@ -117,12 +117,12 @@ def test_the_null_band_of_a_bin_is_binomial():
 def test_a_network_that_died_has_a_panel_without_a_map():
     alive, dead = np.random.default_rng(0).normal(size=(40, 4)), np.ones((40, 4))
     targets = np.arange(40) % 2
-    maps = {name: embedding.tsne(f, seed=0) for name, f in (("alive", alive), ("dead", dead))}
+    maps = {name: tsne.tsne(f, seed=0) for name, f in (("alive", alive), ("dead", dead))}
     scores = {"alive": cluster_scores(alive, targets), "dead": cluster_scores(dead, targets)}
     assert np.isnan(maps["dead"]).all() and np.isnan(list(scores["dead"].values())).all()
-    figure = embedding.draw(maps, targets.astype(str), scores, "title")
+    figure = tsne.draw(maps, targets.astype(str), scores, "title")
     said = [text.get_text() for text in figure.axes[1].texts]
-    assert said == [embedding.DEAD] and not figure.axes[0].texts
+    assert said == [tsne.DEAD] and not figure.axes[0].texts
     assert "silhouette –" in figure.axes[1].get_xlabel()
 
 

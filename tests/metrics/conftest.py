@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.metrics.fake_runs import make_logits
+from tests.finished.fake_runs import make_logits
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from calibench.metrics.discrimination import class_counts, macro_scores
 from calibench.metrics.probabilities import Predictions, softmax
 from sklearn import metrics as sk
 
-from tests.metrics.fake_runs import make_logits
+from tests.finished.fake_runs import make_logits
 
 
 def test_macro_scores_equal_scikit_learn(sample):

@@ -1,30 +1,30 @@
 """The audit of published numbers: identities on possible and impossible rows, and what the papers hold."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from calibench.errors import UserError
 from calibench.metrics import measure
-from calibench.published import audit as stage
-from calibench.published import bounds as identities
+from calibench.published import audit, bounds, claims, papers
+from calibench.published.printed import read_printed
 from calibench.regimes.catalog import catalog
+from calibench.stages import published as stage
 
-from tests.metrics.fake_runs import make_logits
+from tests.finished.fake_runs import make_logits
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published"
-FILES = sorted(PUBLISHED.glob("*.csv"))
+FILES = list(papers().values())
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    out = tmp_path_factory.mktemp("audit") / "published_audit.csv"
-    stage.main(
-        ["--published", *map(str, FILES), "--claims", str(PUBLISHED / "claims.json"), "--out", str(out)]
-    )
-    return pd.read_csv(out, keep_default_na=False)
+def table():
+    return audit.published_audit()
+
+
+def test_the_kept_audit_is_the_one_computed_now(table):
+    kept = pd.read_csv(audit.KEPT, dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(kept, table.astype("str"), check_dtype=False)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def table(tmp_path_factory):
     ],
 )
 def test_each_identity_tells_possible_from_impossible(cells, rule, holds):
-    found = identities.check({name: (value, 0.0001) for name, value in cells.items()})
+    found = bounds.check({name: (value, 0.0001) for name, value in cells.items()})
     assert len(found) == 1 and rule in found[0].rule and found[0].holds is holds
 
 
@@ -52,7 +52,7 @@ def test_the_identities_hold_on_real_predictions():
         for sharpness in (0.2, 1, 8):
             targets = rng.integers(0, k, 150)
             values = measure(make_logits(rng, targets, k, 0.7, sharpness), targets)
-            found = identities.check({name: (value, 0.0) for name, value in values.items()})
+            found = bounds.check({name: (value, 0.0) for name, value in values.items()})
             assert len(found) == 5 and all(f.holds for f in found)
 
 
@@ -112,7 +112,7 @@ def runs_of(number, name, place, column):
 
 
 def test_tables_4_to_6_of_lspp_are_as_printed():
-    printed = stage.read_printed([PUBLISHED / "lspp.csv"])
+    printed = read_printed([papers()["lspp"]])
     printed = printed[printed["table"].isin(PLACES)]
     cells = printed.set_index(["table", "dataset", "backbone", "regime"])["value"].to_dict()
     wanted = {}
@@ -126,7 +126,7 @@ def test_tables_4_to_6_of_lspp_are_as_printed():
 
 
 def test_rows_of_zhang_beside_the_classification_tables():
-    printed = stage.read_printed([PUBLISHED / "zhang2021.csv"])
+    printed = read_printed([papers()["zhang2021"]])
     single = printed[printed["regime"] == "ols_single"]
     assert single[["backbone", "metric", "value", "sd"]].to_numpy().tolist() == [
         ["resnet56", "top1_error", "26.18", "0.30"]
@@ -197,7 +197,7 @@ def test_claims_that_hold_and_claims_that_do_not(table, paper, rule, holds, said
 
 
 def test_averages_again_without_the_stage():
-    cells = pd.read_csv(PUBLISHED / "zhang2021.csv")
+    cells = pd.read_csv(papers()["zhang2021"])
     fine = cells[(cells["table"] == "VI") & (cells["metric"] == "top1_error")]
     means = fine.groupby("regime")["value"].mean()
     assert means["ls"] - means["ols"] == pytest.approx(0.875625)
@@ -219,21 +219,21 @@ def cells_of(*cells, metric="accuracy"):
 def test_a_pair_is_compared_only_where_both_are_printed():
     frame = cells_of(("d", "b", "ls", 2), ("d", "b", "hard", 1), ("d", "c", "ls", 3), ("d", "e", "kd", 1))
     claim = {"regime": "ls", "than": "hard", "metric": "accuracy"}
-    assert stage.improves(frame, claim) == (True, "better in the only comparison; no hard for c")
+    assert claims.improves(frame, claim) == (True, "better in the only comparison; no hard for c")
     with pytest.raises(KeyError, match="kd and hard in one row"):
-        stage.improves(frame, claim | {"regime": "kd"})
+        claims.improves(frame, claim | {"regime": "kd"})
     with pytest.raises(KeyError, match="table 9"):
-        stage.improves(frame, claim | {"table": ["1", "9"]})
-    assert stage.improves(frame, claim | {"pairs": [["hard", "ls"]]})[0] is False
+        claims.improves(frame, claim | {"table": ["1", "9"]})
+    assert claims.improves(frame, claim | {"pairs": [["hard", "ls"]]})[0] is False
 
 
 def test_one_of_several_may_be_best_and_a_tie_is_not():
     frame = cells_of(("d", "b", "ols", 2), ("d", "b", "lspp", 4), ("d", "b", "hard", 3))
     claim = {"regimes": ["ols", "lspp"], "metric": "accuracy"}
-    assert stage.best_everywhere(frame, claim)[0]
-    assert not stage.best_everywhere(frame, {"regime": "ols", "metric": "accuracy"})[0]
+    assert claims.best_everywhere(frame, claim)[0]
+    assert not claims.best_everywhere(frame, {"regime": "ols", "metric": "accuracy"})[0]
     tie = frame.assign(printed=4)
-    assert not stage.best_everywhere(tie, claim)[0]
+    assert not claims.best_everywhere(tie, claim)[0]
 
 
 @pytest.mark.parametrize(
@@ -248,33 +248,33 @@ def test_one_of_several_may_be_best_and_a_tie_is_not():
 def test_a_small_gain_is_told_with_its_side(metric, regime, said):
     frame = cells_of(("d", "b", "ols", regime), ("d", "b", "hard", 80), metric=metric)
     claim = {"regime": "ols", "others": ["hard"], "metric": metric, "points": 1}
-    assert stage.each_gains(frame, claim) == (False, said)
-    assert stage.each_gains(frame, claim | {"points": -5})[0]
+    assert claims.each_gains(frame, claim) == (False, said)
+    assert claims.each_gains(frame, claim | {"points": -5})[0]
 
 
 def test_half_of_the_cells_is_not_most_of_them():
     frame = cells_of(("d", "b", "ols", 2), ("d", "b", "hard", 1), ("d", "c", "ols", 1), ("d", "c", "hard", 2))
     claim = {"regime": "ols", "metric": "accuracy"}
-    assert stage.mostly(frame, claim) == (False, "better than all others in 1 of 2 cells")
-    assert not stage.mostly(frame, claim | {"than": "hard"})[0]
-    assert stage.mostly(frame[frame["backbone"] == "b"], claim)[0]
+    assert claims.mostly(frame, claim) == (False, "better than all others in 1 of 2 cells")
+    assert not claims.mostly(frame, claim | {"than": "hard"})[0]
+    assert claims.mostly(frame[frame["backbone"] == "b"], claim)[0]
 
 
 def test_the_best_beside_the_worst():
     one = cells_of(("d", "b", "ls", 20), ("d", "b", "hard", 25), metric="top1_error")
     five = cells_of(("d", "b", "ls", 7), ("d", "b", "hard", 5), metric="top5_error")
     claim = {"metrics": ["top1_error", "top5_error"]}
-    assert not stage.best_is_not_worst(pd.concat([one, five]), claim)[0]
-    assert stage.best_is_not_worst(pd.concat([one, five.assign(printed=[5, 7])]), claim)[0]
+    assert not claims.best_is_not_worst(pd.concat([one, five]), claim)[0]
+    assert claims.best_is_not_worst(pd.concat([one, five.assign(printed=[5, 7])]), claim)[0]
 
 
 def test_what_is_everywhere_holds():
     frame = cells_of(("d", "b", "ls", 1), ("d", "b", "hard", 1), metric="ece").assign(sd="0.1")
-    assert stage.covers(frame, {"metric": "ece"}) == (True, "ece in 2 of 2 rows")
-    assert stage.has_deviations(frame, {})[0]
+    assert claims.covers(frame, {"metric": "ece"}) == (True, "ece in 2 of 2 rows")
+    assert claims.has_deviations(frame, {})[0]
     more = pd.concat([frame, cells_of(("d", "c", "ls", 1))])
-    assert stage.covers(more, {"metric": "ece"}) == (False, "ece in 2 of 3 rows; in none for c")
-    assert not stage.has_deviations(more, {})[0]
+    assert claims.covers(more, {"metric": "ece"}) == (False, "ece in 2 of 3 rows; in none for c")
+    assert not claims.has_deviations(more, {})[0]
 
 
 def test_our_own_rows_are_held_to_the_same(tmp_path):
@@ -295,28 +295,20 @@ def test_our_own_rows_are_held_to_the_same(tmp_path):
     ]
     bad = [["d", "b", "ls", "", 0, "test", "top1", m, v, 9] for m, v in [("top1_error", 0.3), ("brier", 0.1)]]
     pd.DataFrame(good + bad, columns=names).to_csv(tmp_path / "m.csv", index=False)
-    command = [
-        "--published",
-        str(FILES[0]),
-        "--metrics",
-        str(tmp_path / "m.csv"),
-        "--out",
-        str(tmp_path / "o.csv"),
-    ]
-    stage.main(command)
+    stage.main(["--metrics", str(tmp_path / "m.csv"), "--out", str(tmp_path / "o.csv")])
     found = pd.read_csv(tmp_path / "o.csv", keep_default_na=False)
     mine = found[found["paper"] == "this experiment"]
     assert list(mine["regime"]) == ["ls", ""] and mine["statement"].iloc[1] == "1 of 2 rows hold"
 
 
 def test_every_claim_names_cells_that_exist():
-    printed = stage.read_printed(FILES)
-    wanted = json.loads((PUBLISHED / "claims.json").read_text())
-    assert len(stage.claims(printed, wanted)) == len(wanted)
+    printed = read_printed(FILES)
+    wanted = json.loads(audit.CLAIMS.read_text())
+    assert len(claims.claims(printed, wanted)) == len(wanted)
     with pytest.raises(UserError, match="no test 'magic'"):
-        stage.claims(printed, [wanted[0] | {"test": "magic"}])
+        claims.claims(printed, [wanted[0] | {"test": "magic"}])
     with pytest.raises(UserError, match="the table has no"):
-        stage.claims(printed, [wanted[0] | {"regime": "none"}])
+        claims.claims(printed, [wanted[0] | {"regime": "none"}])
 
 
 def test_a_value_that_is_no_number_is_named(tmp_path):
@@ -325,4 +317,4 @@ def test_a_value_that_is_no_number_is_named(tmp_path):
     cells[6] = "n/a"
     (tmp_path / "p.csv").write_text("\n".join([text[0], ",".join(cells)]))
     with pytest.raises(UserError, match=r"p\.csv, row 2: 'n/a' is no number"):
-        stage.read_printed([tmp_path / "p.csv"])
+        read_printed([tmp_path / "p.csv"])

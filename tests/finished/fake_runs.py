@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from calibench.regimes import build
 from safetensors.numpy import save_file
 
 
@@ -70,7 +71,10 @@ def write_run(
     matrix = np.exp(rng.normal(size=(k, k)) * 1.5 - 6)
     matrix[np.arange(k), np.arange(k)] = 0.9
     matrix /= matrix.sum(axis=1, keepdims=True)
-    save_file({"matrix": matrix.astype(np.float32)} if regime == "ols" else {}, folder / "regime.safetensors")
+    state = {name: value.numpy() for name, value in build(regime, k).state_dict().items()}
+    if regime == "ols":
+        state["matrix"] = matrix.astype(np.float32)
+    save_file(state, folder / "regime.safetensors")
     return folder
 
 

@@ -3,15 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.calibrators import fitting as fits
+from calibench import calibrators as fits
+from calibench.calibrators.measured import changed_priors
+from calibench.calibrators.prior import prior
 from calibench.errors import UserError
 from calibench.metrics.calibration import ece
 from calibench.metrics.probabilities import Predictions, softmax
 from calibench.metrics.proper import nll
-from calibench.planning import runs
-from calibench.stages import posthoc
+from calibench.planning.configuration import statistics_settings
+from calibench.statistics.contrasts import compare
+from calibench.tables.long import CALIBRATED
 
-from tests.metrics.fake_runs import write_run
+from tests.finished.fake_runs import write_run
+from tests.stages.test_analyse import analyse_to
+
+STATISTICS = statistics_settings("{}")
 
 
 def truth(rng, n=4000, k=5, temperature=2.5):
@@ -109,13 +115,13 @@ def test_prior_correction_undoes_a_balanced_training_set(rng):
     x = rng.normal(size=(n, k)) + 1.5 * np.eye(k)[targets]
     balanced = (1.5 * x).astype(np.float32)  # log-likelihood ratios: the posterior under equal priors
     fold = fits.CalibrateFold(balanced, targets, ["calibrate"] * n)
-    probs = fits.prior(fold, [1000, 1000, 1000]).apply(balanced)
+    probs = prior(fold, [1000, 1000, 1000]).apply(balanced)
     expected = softmax(balanced + np.log(natural))
     assert probs == pytest.approx(expected, abs=0.02)
     after = Predictions.of_probs(probs, targets)
     assert ece(after.confidence, after.correct) < 0.02
     with pytest.raises(UserError, match="2 classes but the logits have 3"):
-        fits.prior(fold, [1, 1])
+        prior(fold, [1, 1])
 
 
 def test_fitting_on_test_is_impossible(rng):
@@ -131,10 +137,9 @@ def test_the_stage_reads_the_calibrate_half_only(tmp_path):
     sample.write_text(
         '{"priors": {"before": {"train": [9,1,1,1,1,1,1,1,1,1]}, "after": {"train": [1,1,1,1,1,1,1,1,1,1]}}}'
     )
-    command = ["--run-dir", str(folder), "--sample", str(sample), "--out", str(tmp_path / "p.csv")]
-    posthoc.main(command)
-    table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
-    assert list(table.columns) == posthoc.COLUMNS
+    analyse_to(tmp_path, folder, "--sample", str(sample))
+    table = pd.read_csv(tmp_path / "posthoc.csv", keep_default_na=False)
+    assert list(table.columns) == CALIBRATED
     assert set(table["calibrator"]) == {"none", "prior", *fits.FITS}
     on_test = table[(table["split"] == "test") & (table["metric"] == "nll")].set_index("calibrator")["value"]
     assert on_test["temperature"] < on_test["none"]
@@ -145,8 +150,8 @@ def test_the_stage_reads_the_calibrate_half_only(tmp_path):
     np.save(folder / "predictions/top1/val.npy", logits)
     test = pd.read_csv(folder / "predictions/test.csv")
     test.assign(target=0).to_csv(folder / "predictions/test.csv", index=False)
-    posthoc.main(command)
-    again = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    analyse_to(tmp_path, folder, "--sample", str(sample))
+    again = pd.read_csv(tmp_path / "posthoc.csv", keep_default_na=False)
     fitted = table["split"] == "calibrate"
     pd.testing.assert_frame_equal(table[fitted], again[fitted])
 
@@ -156,18 +161,16 @@ def test_no_calibrate_part_is_a_clear_error(tmp_path):
     index = pd.read_csv(folder / "predictions/val.csv").assign(part="select")
     index.to_csv(folder / "predictions/val.csv", index=False)
     with pytest.raises(UserError, match="set the data set's `calibrate` above 0"):
-        posthoc.calibrate_fold(folder, "top1")
-    table = posthoc.posthoc_run(folder, "top1", None)  # the stage goes on without: training is not lost
+        compare(
+            [folder, write_run(tmp_path, "ols")],
+            "top1",
+            {**STATISTICS, "contrasts": [["ols", "hard@temperature"]]},
+        )
+    analyse_to(tmp_path, folder)  # the stage goes on without: training is not lost
+    table = pd.read_csv(tmp_path / "posthoc.csv", keep_default_na=False)
     assert set(table["calibrator"]) == {"none"} and set(table["split"]) == {"test"} and len(table) > 5
 
 
-def test_unchanged_frequencies_need_no_prior(tmp_path):
-    path = tmp_path / "s.json"
-    path.write_text('{"priors": {"before": {"train": [10, 20]}, "after": {"train": [5, 10]}}}')
-    assert posthoc.read_priors(path) is None and posthoc.read_priors(None) is None
-    path.write_text('{"priors": {"before": {"train": [10, 20]}, "after": {"train": [10, 10]}}}')
-    assert posthoc.read_priors(path) == [10, 10]
-
-
-def test_the_planner_knows_the_calibrators():
-    assert tuple(fits.FITS) == runs.CALIBRATORS
+def test_unchanged_frequencies_need_no_prior():
+    assert changed_priors([10, 20], [5, 10]) is None
+    assert changed_priors([10, 20], [10, 10]) == [10, 10]

@@ -16,7 +16,7 @@ from calibench.statistics.resampling import (
     sample_values,
 )
 
-from tests.metrics.fake_runs import make_logits
+from tests.finished.fake_runs import make_logits
 
 
 def test_group_names_become_codes_and_empty_ones_stand_alone():

@@ -6,16 +6,23 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from calibench.errors import UserError
 from calibench.figures.classmeans import class_means
 from calibench.figures.distances import centre_distances
-from calibench.regimes.softlabels import soft_labels
-from calibench.stages import confusions
-from calibench.stages import figure as figures
-from calibench.stages import gradients as gradient_norms
+from calibench.regimes import build
+from calibench.stages import confusions as confusions_stage
+from calibench.stages import gradients as gradients_stage
+from calibench.tables import confusions, gradients
 from safetensors.numpy import save_file
 
-from tests.metrics.fake_runs import write_classes, write_run
+from tests.figures.drawing import drawn
+from tests.finished.fake_runs import write_classes, write_run
+
+
+def records(folders):
+    return [str(folder / "run.json") for folder in folders]
+
 
 NAMES = [f"class {i}" for i in range(10)]
 
@@ -40,7 +47,7 @@ def add_gradients(folder, values):
 def test_gradient_norms_are_means_over_seeds(folders, tmp_path):
     for folder, value in zip(folders, (1.0, 0.4, 0.6), strict=True):
         add_gradients(folder, {1: value, 3: value / 2})
-    gradient_norms.main(["--out", str(tmp_path / "g.csv"), *map(str, folders)])
+    gradients_stage.main(["--out", str(tmp_path / "g.csv"), *records(folders)])
     out = pd.read_csv(tmp_path / "g.csv", keep_default_na=False)
     assert list(out["regime"]) == ["hard", "hard", "ols", "ols"] and list(out["epoch"]) == [1, 3, 1, 3]
     assert list(out["gradient_ratio"]) == pytest.approx([1, 0.5, 0.5, 0.25])
@@ -49,8 +56,8 @@ def test_gradient_norms_are_means_over_seeds(folders, tmp_path):
 
 
 def test_histories_without_gradients_give_an_empty_table(folders, tmp_path):
-    gradient_norms.main(["--out", str(tmp_path / "g.csv"), str(folders[0])])
-    assert (tmp_path / "g.csv").read_text().strip() == ",".join(gradient_norms.COLUMNS)
+    gradients_stage.main(["--out", str(tmp_path / "g.csv"), *records(folders[:1])])
+    assert (tmp_path / "g.csv").read_text().strip() == ",".join(gradients.COLUMNS)
 
 
 def write_predictions(folder, targets, predicted, k=10):
@@ -70,8 +77,8 @@ def test_confusions_by_hand(folders, tmp_path):
     for folder, counts in zip(folders[1:], (4, 6), strict=True):
         save_file({"matrix": matrix, "last_counts": np.full(10, counts)}, folder / "regime.safetensors")
     classes = write_classes(tmp_path / "classes.csv", NAMES)
-    confusions.main(
-        ["--out", str(tmp_path / "c.csv"), "--classes", f"digits={classes}", *map(str, folders[1:])]
+    confusions_stage.main(
+        ["--out", str(tmp_path / "c.csv"), "--classes", f"digits={classes}", *records(folders[1:])]
     )
     out = pd.read_csv(tmp_path / "c.csv", keep_default_na=False)
     assert list(out.columns) == confusions.COLUMNS
@@ -97,22 +104,35 @@ def test_confusions_without_a_matrix_and_without_classes(folders, tmp_path):
     [
         ("hard", {}, {}, [1, 0, 0, 0]),
         ("ls", {"eps": 0.2}, {}, [0.85, 0.05, 0.05, 0.05]),
-        ("ls_matched", {"alpha": 0.5}, {"eps": np.float32(0.4)}, [0.7, 0.1, 0.1, 0.1]),
+        ("ls_matched", {"alpha": 0.5}, {"eps": 0.4}, [0.7, 0.1, 0.1, 0.1]),
         ("ols", {"alpha": 0.25, "weights": "mix"}, {"matrix": [0.6, 0.2, 0.2, 0]}, [0.7, 0.15, 0.15, 0]),
         ("ols_flat", {"alpha": 0.25, "weights": "sum"}, {"matrix": [0.6, 0.2, 0.2, 0]}, [0.8, 0.1, 0.1, 0]),
         ("lspp", {"alpha": 0.1}, {"matrix": [0, 0.5, 0.3, 0.2]}, [0.9, 0.05, 0.03, 0.02]),
+        ("lsplus", {"alpha": 0.5}, {"accuracy": [0.7] * 4}, [0.85, 0.05, 0.05, 0.05]),
     ],
 )
-def test_soft_labels(regime, settings, state, row):
-    if "matrix" in state:
-        state = {"matrix": np.array([np.roll(state["matrix"], y) for y in range(4)], np.float32)}
-    soft = soft_labels(regime, settings, state, 4)
+def test_the_label_of_each_class(regime, settings, state, row):
+    built = build(regime, 4, **settings)
+    for name, values in state.items():
+        if name == "matrix":
+            values = np.array([np.roll(values, y) for y in range(4)])
+        getattr(built, name).copy_(torch.as_tensor(values))
+    soft = built.class_targets().numpy()
     np.testing.assert_allclose(soft[0], row, atol=1e-7)
     np.testing.assert_allclose(soft[2], np.roll(row, 2), atol=1e-7)
 
 
+def test_the_label_of_tfkd_reg_gives_its_gradient():
+    regime = build("tfkd_reg", 5)
+    logits, targets = torch.randn(8, 5, requires_grad=True), torch.arange(8) % 5
+    (mine,) = torch.autograd.grad(regime(logits, targets), logits)
+    label = regime.class_targets()[targets]
+    cross = -(label * logits.log_softmax(dim=1)).sum(dim=1).mean() * regime.loss_scale
+    torch.testing.assert_close(mine, torch.autograd.grad(cross, logits)[0])
+
+
 def test_a_regime_without_a_label_of_a_class_has_none():
-    assert soft_labels("focal", {"gamma": 3.0}, {}, 4) is None
+    assert build("focal", 4).class_targets() is None
 
 
 def test_class_means_by_hand():
@@ -135,33 +155,26 @@ def test_evenly_spaced_centres_are_even():
     np.testing.assert_allclose(out[~np.eye(5, dtype=bool)], 1 / 4)
 
 
-def drawn(kind, folders, classes, *options):
-    args = figures.parser().parse_args(
-        [kind, "--out", "x.png", "--classes", str(classes), *options, *map(str, folders)]
-    )
-    return figures.KINDS[kind][0](args)
-
-
 def test_bars_show_the_class_asked_for(folders, tmp_path):
     classes = write_classes(tmp_path / "classes.csv", NAMES)
-    figure = drawn("bars", folders[:2], classes, "--class", "class 3")
+    figure = drawn("bars", folders[:2], "--classes", classes, "--class", "class 3")
     assert "label of 'class 3'" in figure.get_suptitle()
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights[3] == 1 and max(heights[:3]) < 1e-4
     with pytest.raises(UserError, match="there is no class 'cat'"):
-        drawn("bars", folders[:2], classes, "--class", "cat")
+        drawn("bars", folders[:2], "--classes", classes, "--class", "cat")
 
 
 def test_bars_show_the_most_confused_class_by_default(folders, tmp_path):
     write_predictions(folders[0], [0, 0, 4, 4, 4, 5], [0, 1, 7, 7, 4, 5])
-    figure = drawn("bars", folders[:2], write_classes(tmp_path / "classes.csv", NAMES))
+    figure = drawn("bars", folders[:2], "--classes", write_classes(tmp_path / "classes.csv", NAMES))
     assert "label of 'class 4'" in figure.get_suptitle()
 
 
 def test_entropy_has_the_uniform_row(folders, tmp_path):
-    figure = drawn("entropy", folders, write_classes(tmp_path / "classes.csv", NAMES))
+    figure = drawn("entropy", folders, "--classes", write_classes(tmp_path / "classes.csv", NAMES))
     lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
     assert lines["uniform (ln K)"][0] == pytest.approx(math.log(10))
     assert set(lines) - {"OLS", "uniform (ln K)"} <= {f"_child{i}" for i in range(9)}  # hard has none
     with pytest.raises(UserError, match="no matrix_entropy"):
-        drawn("entropy", folders[:1], write_classes(tmp_path / "classes.csv", NAMES))
+        drawn("entropy", folders[:1], "--classes", write_classes(tmp_path / "classes.csv", NAMES))

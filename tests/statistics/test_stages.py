@@ -1,4 +1,4 @@
-"""The stages resample, contrasts and strata on run folders."""
+"""The stages resample and contrasts on run folders, and the measures of strata."""
 
 import json
 
@@ -6,10 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibench.errors import UserError
-from calibench.metrics import measure
-from calibench.stages import contrasts, resample, strata
+from calibench.metrics import measure, strata
+from calibench.planning.configuration import statistics_settings
+from calibench.stages import contrasts as contrasts_stage
+from calibench.stages import resample
+from calibench.statistics import contrasts, intervals
+from calibench.tables import long
 
-from tests.metrics.fake_runs import write_run
+from tests.finished.fake_runs import write_run
+from tests.stages.test_analyse import analyse_to
+
+PLANNED = statistics_settings('{"contrasts": [["ols", "hard"]]}')
+
+
+def records(*folders):
+    return [str(folder / "run.json") for folder in folders]
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +31,20 @@ def folders(tmp_path_factory):
 
 def test_resample_gives_intervals_and_null_bands(folders, tmp_path):
     out = tmp_path / "i.csv"
-    resample.main(["--settings", '{"resamples": 200}', "--out", str(out), str(folders[0]), str(folders[4])])
+    resample.main(["--settings", '{"resamples": 200}', "--out", str(out), *records(folders[0], folders[4])])
     table = pd.read_csv(out, keep_default_na=False, na_values={c: [""] for c in ("low", "high", "value")})
-    assert list(table.columns) == resample.COLUMNS and set(table["groups"]) == {100}
-    intervals = table[table["kind"] == "interval"]
-    inner = intervals[intervals["metric"] != "ece"]
+    assert list(table.columns)[-len(intervals.COLUMNS) :] == intervals.COLUMNS and set(table["groups"]) == {
+        100
+    }
+    drawn = table[table["kind"] == "interval"]
+    inner = drawn[drawn["metric"] != "ece"]
     assert (inner["low"] < inner["value"]).all() and (inner["value"] < inner["high"]).all()
-    assert intervals.loc[intervals["metric"] == "ece", ["low", "high"]].isna().all(axis=None)
+    assert drawn.loc[drawn["metric"] == "ece", ["low", "high"]].isna().all(axis=None)
     null = table[table["metric"] == "ece"].set_index(["regime", "kind"])["value"]
     assert null["hard", "null_groups"] > null["hard", "null"] > 0
     index = pd.read_csv(folders[0] / "predictions/test.csv")
     expected = measure(np.load(folders[0] / "predictions/top1/test.npy"), index["target"].to_numpy())
-    point = intervals[intervals["regime"] == "hard"].set_index("metric")["value"]
+    point = drawn[drawn["regime"] == "hard"].set_index("metric")["value"]
     for name in ("nll", "brier", "gap", "ece", "f1", "auroc", "top5_error"):
         assert point[name] == pytest.approx(expected[name])
 
@@ -39,7 +52,7 @@ def test_resample_gives_intervals_and_null_bands(folders, tmp_path):
 def test_contrasts_name_what_differs(folders, tmp_path):
     settings = {"contrasts": [["ls", "hard"], ["ols", "ls"], ["ls", "hard@temperature"], ["ols", "none"]]}
     out = tmp_path / "c.csv"
-    contrasts.main(["--settings", json.dumps(settings), "--out", str(out), *map(str, folders)])
+    contrasts_stage.main(["--settings", json.dumps(settings), "--out", str(out), *records(*folders)])
     table = pd.read_csv(out)
     assert list(table.columns) == contrasts.COLUMNS
     planned = table[table["family"] == "planned"].set_index(["run", "reference", "metric"])
@@ -64,7 +77,7 @@ def test_contrasts_name_what_differs(folders, tmp_path):
 
 
 def test_one_seed_is_said_to_conclude_nothing(folders):
-    table = contrasts.compare([folders[0], folders[6]], "top1", contrasts.check_settings("{}"))
+    table = contrasts.compare([folders[0], folders[6]], "top1", PLANNED)
     assert set(table["verdict"]) == {"one seed"} and table["p"].isna().all()
 
 
@@ -73,14 +86,14 @@ def test_runs_on_other_images_are_not_compared(tmp_path):
     index = pd.read_csv(second / "predictions/test.csv")
     index.assign(row=index["row"] + 1).to_csv(second / "predictions/test.csv", index=False)
     with pytest.raises(UserError, match="tested on other images or labels"):
-        contrasts.compare([first, second], "top1", contrasts.check_settings("{}"))
+        contrasts.compare([first, second], "top1", PLANNED)
     index.assign(target=(index["target"] + (index.index == 3)) % 10).to_csv(
         second / "predictions/test.csv", index=False
     )
     with pytest.raises(
         UserError, match="tested on other images or labels"
     ):  # the same rows, one label mended
-        contrasts.compare([first, second], "top1", contrasts.check_settings("{}"))
+        contrasts.compare([first, second], "top1", PLANNED)
 
 
 def test_test_images_of_one_patient_have_no_intervals(tmp_path):
@@ -88,40 +101,32 @@ def test_test_images_of_one_patient_have_no_intervals(tmp_path):
     for folder in runs:
         index = pd.read_csv(folder / "predictions/test.csv")
         index.assign(group="one").to_csv(folder / "predictions/test.csv", index=False)
-    settings = resample.check_settings('{"resamples": 50}')
+    settings = statistics_settings('{"resamples": 50}')
     table = resample.resample_run(runs[0], "top1", settings)
     interval = table[table["kind"] == "interval"]
     assert interval["value"].notna().any() and interval[["low", "high", "se"]].isna().all(axis=None)
-    compared = contrasts.compare(runs, "top1", contrasts.check_settings("{}"))
+    compared = contrasts.compare(runs, "top1", PLANNED)
     assert set(compared["verdict"]) == {"no test"}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"contrasts": [["ols"]]}, "no pair"),
-        ({"contrasts": [["ols", "ols"]]}, "with itself"),
-        ({"contrasts": [["ols", "hard@magic"]]}, "no calibrator 'magic'"),
-        ({"metrics": ["sce"]}, "'sce' has no paired test"),
+        ('{"contrasts": [["ols"]]}', "statistics.contrasts.0"),
+        ('{"metrics": ["sce"]}', "statistics.metrics.0: 'sce' is not one of nll, ece"),
+        ('{"resamples": 5}', "statistics.resamples"),
+        ('{"level": 95}', "statistics.level"),
     ],
 )
-def test_bad_contrasts_are_refused(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
-        contrasts.check_settings(json.dumps(settings))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"), [('{"resamples": 5}', "too few"), ('{"level": 95}', "no coverage")]
-)
-def test_bad_resampling_is_refused(settings, message):
-    with pytest.raises(UserError, match=message):
-        resample.check_settings(settings)
+        statistics_settings(settings)
 
 
 def test_strata_are_measured_and_the_worst_is_marked(folders, tmp_path):
-    strata.main(["--run-dir", str(folders[0]), "--out", str(tmp_path / "s.csv")])
-    table = pd.read_csv(tmp_path / "s.csv")
-    assert list(table.columns) == strata.COLUMNS
+    analyse_to(tmp_path, folders[0])
+    table = pd.read_csv(tmp_path / "strata.csv")
+    assert list(table.columns) == long.STRATA
     assert set(table["stratum"]) == {"CT", "US", "CT/abd", "US/liver"}
     index = pd.read_csv(folders[0] / "predictions/test.csv")
     mask = (index["stratum"] == "CT/abd").to_numpy()
@@ -149,10 +154,11 @@ def test_one_stratum_gives_an_empty_table(tmp_path):
     folder = write_run(tmp_path, "hard")
     index = pd.read_csv(folder / "predictions/test.csv").assign(stratum="")
     index.to_csv(folder / "predictions/test.csv", index=False)
-    assert strata.strata_run(folder, "top1").empty
+    analyse_to(tmp_path, folder)
+    assert pd.read_csv(tmp_path / "strata.csv").empty
 
 
 def test_a_single_run_gives_an_empty_table(folders, tmp_path):
-    contrasts.main(["--out", str(tmp_path / "c.csv"), str(folders[0])])
+    contrasts_stage.main(["--out", str(tmp_path / "c.csv"), *records(folders[0])])
     table = pd.read_csv(tmp_path / "c.csv")
     assert table.empty and list(table.columns) == contrasts.COLUMNS

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 from calibench.errors import UserError
+from calibench.planning import checks, naming, settings
 from calibench.planning import configuration as config
-from calibench.planning import runs
-from calibench.stages import sweep
+from calibench.tables import sweep
 
 from tests.workflow.conftest import MINI
 
@@ -22,20 +22,22 @@ def completed(**changes):
 
 def test_runs_of_a_sweep():
     full = completed()
-    assert runs.run_names(full) == [
+    assert naming.run_names(full) == [
         "hard", "hard+lr0.333", "hard+lr3", "ols+alpha03", "ols+alpha03+lr0.333", "ols+alpha03+lr3",
     ]  # fmt: skip
-    assert runs.sweep_runs(full)["ols+alpha03+lr3"] == ("ols+alpha03", 3)
-    runs.check_all(full)
+    assert naming.sweep_runs(full)["ols+alpha03+lr3"] == ("ols+alpha03", 3)
+    checks.check_all(full)
     assert config.complete(full) == full
 
 
 def test_factors_multiply_the_rate_of_each_backbone():
     full = completed(train={"lr": 0.1}, by_backbone={"vgg19": {"train": {"lr": 0.02}}})
-    rates = {b: runs.settings_of(full, "hard+lr3", "digits", b, 0)["train"] for b in ("resnet18", "vgg19")}
+    rates = {
+        b: settings.settings_of(full, "hard+lr3", "digits", b, 0)["train"] for b in ("resnet18", "vgg19")
+    }
     assert rates["resnet18"]["lr"] == pytest.approx(0.3) and rates["vgg19"]["lr"] == pytest.approx(0.06)
     assert "lr_factor" not in rates["vgg19"]
-    assert runs.settings_of(full, "hard", "digits", "vgg19", 0)["train"]["lr"] == 0.02
+    assert settings.settings_of(full, "hard", "digits", "vgg19", 0)["train"]["lr"] == 0.02
 
 
 def test_a_name_that_is_taken_is_told():
@@ -47,7 +49,7 @@ def table(values):
     """A long table from {(run, seed): (val nll, test error)}."""
     rows = []
     for (run, seed), (val, test) in values.items():
-        regime, variant = runs.split_name(run)
+        regime, variant = naming.split_name(run)
         base = {"dataset": "d", "backbone": "b", "regime": regime, "variant": variant, "seed": seed, "n": 9}
         rows += [
             base | {"split": "select", "checkpoint": "top1", "metric": "nll", "value": val},
@@ -74,7 +76,7 @@ def test_validation_chooses_and_test_does_not():
             ("hard+lr3", seed): (0.1, 0.9),
         }
     full = config.complete(config.merge(MINI, SWEPT | {"runs": ["hard", "ols+a"], "variants": {"a": {}}}))
-    out = sweep.choose(table(values), SETTINGS | {"runs": runs.sweep_runs(full)})
+    out = sweep.choose(table(values), SETTINGS | {"runs": naming.sweep_runs(full)})
     assert list(out["factor"]) == [0.333, 1, 3] * 2
     assert list(out["regime"] + out["variant"]) == ["hard"] * 3 + ["ols+a"] * 3
     chosen = out[out["chosen"] == "yes"].set_index("regime")
