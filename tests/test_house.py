@@ -99,16 +99,29 @@ def imported(module: str, seen: set[str]) -> set[str]:
 def stages_of_rules() -> set[tuple[str, str]]:
     """(stage, environment) of every rule that computes."""
     rules = "\n".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    found = re.findall(
-        r'envs/(\w+)\.yaml"(?:(?!\nrule |\nuse rule ).)*?stage \{log\} (calibench[\w.]*)', rules, re.S
-    )
-    return {(stage, environment) for environment, stage in found}
+    found = re.findall(r'envs/(\w+)\.yaml"(?:(?!\nrule |\nuse rule ).)*?stage \{log\} (\w+)', rules, re.S)
+    overridden = re.findall(r'^use rule figure_\w+ as .*?envs/(\w+)\.yaml', rules, re.M | re.S)
+    return {(stage, environment) for environment, stage in found} | {("figure", name) for name in overridden}
+
+
+def figure_kinds(environment: str) -> list[str]:
+    """Kinds of figures that are drawn in an environment; those that name none are drawn in that of their base."""
+    text = (ROOT / "workflow/rules/figures.smk").read_text()
+    blocks = re.findall(r"^(?:use )?rule .*?(?=^(?:use )?rule |^localrules|\Z)", text, re.M | re.S)
+    drawn = {
+        re.search(r"figure_(\w+)(?: with)?:$", block, re.M)[1]: re.search(r"envs/(\w+)\.yaml|$", block)[1]
+        or "analyse"
+        for block in blocks
+    }
+    return [kind for kind, used in drawn.items() if used == environment]
 
 
 @pytest.mark.parametrize(("stage", "environment"), sorted(stages_of_rules()))
 def test_conda_environment_has_all_that_its_stages_import(stage, environment):
     provided = packages(ROOT / "envs" / f"{environment}.yaml")
-    needed = {IMPORT_NAMES.get(name, name) for name in imported(stage, set())}
+    kinds = figure_kinds(environment) if stage == "figure" else []
+    modules = [f"calibench.stages.{stage}", *(f"calibench.figures.{kind}" for kind in kinds)]
+    needed = {IMPORT_NAMES.get(name, name) for module in modules for name in imported(module, set())}
     assert needed, f"{stage} was not found"
     assert not needed - set(provided), f"envs/{environment}.yaml lacks what {stage} imports"
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from calibench.errors import UserError
+from calibench.planning import checks, naming
 from calibench.planning import configuration as config
-from calibench.planning import runs
+from calibench.planning.explain import explain
+from calibench.planning.settings import settings_of
 
 from tests.workflow.conftest import MINI
 
@@ -33,33 +35,33 @@ def changed(**changes):
         ({"regimes": {"oils": {}}}, "unknown regime 'oils'"),
         ({"name": "a/b"}, "config: name"),
         ({"variants": {"x": {"train": {"lrr": 1}}}, "runs": ["hard+x"]}, "unknown key 'lrr'"),
-        ({"by_backbone": {"resnet20": {"train": {"lr": -1}}}}, "train: lr"),
-        ({"datasets": {"digits": {"store": {"size": "32"}}}}, "store: size"),
+        ({"by_backbone": {"resnet20": {"train": {"lr": -1}}}}, "train.lr"),
+        ({"datasets": {"digits": {"store": {"size": "32"}}}}, "store.size"),
         ({1: 2}, "config: the key 1 is not text"),
         ({True: 2}, "config: the key True is not text"),
-        ({"regimes": {"ols": {1: 2}}}, "config: regimes: ols: the key 1 is not text"),
+        ({"regimes": {"ols": {1: 2}}}, "config: regimes.ols: the key 1 is not text"),
         ({"name": ".."}, "config: name: '..' cannot be a name here: letters, digits and _ . - only"),
         ({"name": "."}, "config: name: '.' cannot be a name"),
         ({"name": "x\n"}, "config: name: 'x\\n' cannot be a name"),
         ({"name": "store"}, "config: name: 'store' cannot be a name here: that folder of results/ is shared"),
         ({"name": "data"}, "that folder of results/ is shared"),
         ({"name": "weights"}, "that folder of results/ is shared"),
-        ({"backbones": ["resnet20\n"]}, "config: backbones: 0: 'resnet20\\n' cannot be a name"),
+        ({"backbones": ["resnet20\n"]}, "config: backbones.0: 'resnet20\\n' cannot be a name"),
         ({"datasets": {"digits\n": {"root": "x"}}}, "config: datasets: 'digits\\n' cannot be a name"),
         ({"datasets": {"..": {"root": "x"}}}, "config: datasets: '..' cannot be a name"),
         ({"variants": {"a\n": {}}}, "config: variants: 'a\\n' cannot be a name"),
         ({"regimes": {"ols\n": {}}}, "config: regimes: 'ols\\n' cannot be a name"),
-        ({"seeds": [0.0]}, "config: seeds: 0: 0.0 is not of type 'integer'"),
-        ({"seeds": [True]}, "config: seeds: 0: True is not of type 'integer'"),
-        ({"train": {"lr": float("nan")}}, "config: train: lr: nan is not a finite number"),
-        ({"train": {"lr": float("inf")}}, "config: train: lr: inf is not a finite number"),
-        ({"regimes": {"ols": {"alpha": float("-inf")}}}, "regimes: ols: alpha: -inf is not a finite number"),
+        ({"seeds": [0.0]}, "config: seeds.0: 0.0 is not of type 'integer'"),
+        ({"seeds": [True]}, "config: seeds.0: True is not of type 'integer'"),
+        ({"train": {"lr": float("nan")}}, "config: train.lr: nan is not a finite number"),
+        ({"train": {"lr": float("inf")}}, "config: train.lr: inf is not a finite number"),
+        ({"regimes": {"ols": {"alpha": float("-inf")}}}, "regimes.ols.alpha: -inf is not a finite number"),
         ({"regimes": {"ols": {"alpha": datetime.date(2020, 1, 1)}}}, "'2020-01-01' was read as a date"),
     ],
 )
 def test_mistake(changes, sentence):
     with pytest.raises(UserError) as error:
-        runs.check_all(config.complete(config.merge(MINI, changes)))
+        checks.check_all(config.complete(config.merge(MINI, changes)))
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -72,7 +74,7 @@ def test_mistake(changes, sentence):
             "key 'train' stands twice, in lines 1 and 3; keep one",
         ),
         ('train:\n  lr: 0.1\n  "lr": 0.2\n', "key 'lr' stands twice, in lines 2 and 3"),
-        ("regimes: &a {ols: *a}\n", "regimes: ols: the alias stands within its own anchor"),
+        ("regimes: &a {ols: *a}\n", "regimes.ols: this YAML alias refers to a part that contains it"),
         ("title: 2020-13-45\n", "is not plain YAML: month must be in 1..12"),
         ("a: [", "is not plain YAML"),
         ("[" * 5000, "is nested too deeply"),
@@ -110,7 +112,7 @@ def test_missing_key():
 
 
 def test_runs_expand_in_order():
-    names = runs.run_names({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
+    names = naming.run_names({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
     assert names == ["hard+cutmix", "ls+cutmix", "ols", "a+c", "a+d", "b+c", "b+d"]
 
 
@@ -120,33 +122,31 @@ def test_layers_of_settings():
         by_backbone={"resnet20": {"regimes": {"ols": {"alpha": 0.3}}, "train": {"lr": 0.5}}},
         variants={"a2": {"regime": {"alpha": 0.2}, "train": {"epochs": 9}}},
     )
-    settings = runs.settings_of(full, "ols+a2", "digits", "resnet20", 3)
+    settings = settings_of(full, "ols+a2", "digits", "resnet20", 3)
     assert settings["regime"]["alpha"] == 0.2
     assert settings["train"]["lr"] == 0.5 and settings["train"]["epochs"] == 9
     assert settings["run"] == {
         "dataset": "digits", "backbone": "resnet20", "regime": "ols", "variant": "+a2", "seed": 3,
     }  # fmt: skip
-    assert runs.settings_of(full, "ols", "digits", "resnet20", 3)["regime"]["alpha"] == 0.3
-    assert runs.settings_of(full, "ols", "digits", "resnet34", 3)["regime"]["alpha"] == 0.4
+    assert settings_of(full, "ols", "digits", "resnet20", 3)["regime"]["alpha"] == 0.3
+    assert settings_of(full, "ols", "digits", "resnet34", 3)["regime"]["alpha"] == 0.4
 
 
 def test_missing_data_names_key_path_and_access(tmp_path):
     full = changed(datasets={"digits": {"root": str(tmp_path / "nowhere")}})
-    with pytest.raises(UserError, match=r"datasets: digits: root: .*nowhere' does not exist.*on request"):
-        runs.check_root(full, "digits")
+    with pytest.raises(UserError, match=r"datasets.digits.root: .*nowhere' does not exist.*on request"):
+        checks.check_root(full, "digits")
 
 
 @pytest.mark.parametrize("path", SHIPPED)
 def test_shipped_configs_are_valid(path):
-    runs.check_all(config.read(config.SCHEMA.parents[2] / "config" / path))
+    checks.check_all(config.read(ROOT / "config" / path))
 
 
 def test_the_readme_explains_every_key():
-    """config/README.md ends with what `python -m calibench.planning.configuration` prints."""
-    text = (config.SCHEMA.parents[2] / "config/README.md").read_text()
-    assert config.explain().strip() in text, (
-        "run: python -m calibench.planning.configuration, and paste it into config/README.md"
-    )
+    """config/README.md ends with what `calibench config` prints."""
+    text = (ROOT / "config/README.md").read_text()
+    assert explain().strip() in text, "run: calibench config, and paste it into config/README.md"
 
 
 def test_every_caption_of_snakemakes_report_is_used():

@@ -1,4 +1,4 @@
-"""`python -m calibench.stages.status`, from the files that real runs write."""
+"""`calibench status`, from the files that real runs write."""
 
 import errno
 import fcntl

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calibench.files import write_csv, write_json
-from calibench.planning import configuration
-from calibench.planning import runs
-from calibench.stages import collect, evaluate, report
+from calibench.finished.read import read_keys
+from calibench.planning import configuration, naming
+from calibench.stages import report
+from calibench.stages.analyse import metrics_of
+from calibench.tables.long import METRICS, join
 from matplotlib import pyplot as plt
 
-from tests.metrics.fake_runs import write_classes, write_run
+from tests.finished.fake_runs import write_classes, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "report.ipynb"
@@ -96,11 +98,11 @@ def small(tmp_path_factory):
     for regime, seed in (("hard", 0), ("hard", 1), ("ols", 0)):
         run = write_run(folder, regime, seed=seed, n=120, dataset=DATASET)
         add_provenance(run)
-        write_csv(evaluate.evaluate_run(run), run / "metrics.csv")
+        write_csv(metrics_of(run).assign(**read_keys(run))[METRICS], run / "metrics.csv")
         found.append(run / "metrics.csv")
-    (folder / "metrics.csv").write_text(collect.collect(found))
+    (folder / "metrics.csv").write_text(join(found))
     write_png(folder / "figures" / f"reliability-{DATASET}-resnet50.png")
-    store = write_store(base / "store" / runs.store_name(config, DATASET))
+    store = write_store(base / "store" / naming.store_name(config, DATASET))
     return folder, {"config": config, "version": "9.9"}, store
 
 

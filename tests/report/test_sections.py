@@ -8,8 +8,8 @@ import pytest
 from calibench import report as reporting
 from calibench.errors import UserError
 from calibench.files import write_json
-from calibench.planning import runs
-from calibench.published import audit as published_audit
+from calibench.planning.settings import PARTS
+from calibench.published.printed import read_printed
 from calibench.regimes.catalog import catalog
 from calibench.report import options, published
 from calibench.report.html import number
@@ -56,9 +56,7 @@ def test_store_of_other_settings_is_not_taken(small, tmp_path):
 
 def test_published_identities_are_those_of_the_reference():
     path = reporting.open_experiment(NOTEBOOK.parent, {"config": completed()}).published_file
-    rows = {
-        (r["backbone"], r["regime"]): r for r in published.identities(published_audit.read_printed([path]))
-    }
+    rows = {(r["backbone"], r["regime"]): r for r in published.identities(read_printed([path]))}
     assert [rows["resnet50", regime]["holds"] for regime in ("hard", "ls", "ols")] == [True, False, False]
     assert rows["resnet50", "ls"]["gap"] == pytest.approx(0.0687)
 
@@ -68,7 +66,7 @@ def test_rounding_is_allowed_for(tmp_path):
         head = "paper,table,dataset,backbone,regime,metric,value,unit,note\n"
         cells = {"top1_error": "24.3,%", "avg_confidence": "0.80,fraction", "ece": f"{ece},fraction"}
         (tmp_path / "p.csv").write_text(head + "".join(f"p,1,d,b,r,{m},{v},\n" for m, v in cells.items()))
-        return published.identities(published_audit.read_printed([tmp_path / "p.csv"]))[0]
+        return published.identities(read_printed([tmp_path / "p.csv"]))[0]
 
     # |0.80 - 0.757| = 0.043 ± 0.0055; an ECE of 0.037 ± 0.0005 may be 0.0375, the gap as little
     assert row("0.037")["holds"]
@@ -95,7 +93,7 @@ def test_every_regime_setting_is_explained():
 def test_every_training_setting_is_found_in_the_schema():
     x = reporting.open_experiment(NOTEBOOK.parent, {"config": completed()})
     recipe = options.recipe(x, "resnet50")
-    unknown = [f"{p}.{k}" for p in runs.PARTS for k in recipe[p] if not options._node(f"{p}.{k}")]
+    unknown = [f"{p}.{k}" for p in PARTS for k in recipe[p] if not options._node(f"{p}.{k}")]
     assert unknown == []
 
 
@@ -135,9 +133,9 @@ def test_tables_of_later_stages_appear_when_they_are_there(small, tmp_path):
     )
     frame.to_csv(tmp_path / "gradients.csv", index=False)
     x = reporting.open_experiment(tmp_path, small[1])
-    html = str(reporting.later.gradients(x))
+    html = str(reporting.diagnostics.gradients(x))
     assert "ResNet-50" in html and "OLS + a&lt;b" in html and "0.1000" in html and "nan" not in html
-    assert str(reporting.inference.strata(x)) == ""
+    assert str(reporting.comparisons.strata(x)) == ""
 
 
 @pytest.mark.parametrize(
@@ -165,25 +163,29 @@ def test_user_errors(tmp_path):
 
 def test_statistics_are_shown_in_the_order_of_the_config(small, tmp_path):
     """The real stages write the files; the outcome of the comparison named beforehand reaches the summary."""
-    from calibench.stages import contrasts, posthoc, resample, strata
+    from calibench.stages import contrasts, resample
+
+    from tests.stages.test_analyse import analyse_to
 
     config = completed(runs=["ols", "hard"], statistics={"contrasts": [["ols", "hard"]]})
     folder = shutil.copytree(small[0], tmp_path / "small")
-    runs_done = [str(p.parent) for p in sorted(folder.glob("*/*/*/*/run.json"))]
+    records = sorted(folder.glob("*/*/*/*/run.json"))
+    runs_done = list(map(str, records))
     contrasts.main(
         ["--settings", '{"contrasts": [["ols", "hard"]]}', "--out", str(folder / "contrasts.csv"), *runs_done]
     )
     resample.main(["--settings", '{"resamples": 100}', "--out", str(folder / "intervals.csv"), *runs_done])
-    for run in runs_done:
-        posthoc.main(["--run-dir", run, "--out", f"{run}/posthoc.csv"])
-        strata.main(["--run-dir", run, "--out", f"{run}/strata.csv"])
+    for record in records:
+        analyse_to(record.parent, record.parent)
     x = reporting.open_experiment(folder, {"config": config})
-    assert "OLS − Hard labels" in reporting.inference.contrasts(x)
-    assert str(reporting.inference.answer(x)) == ""  # one seed has both: nothing was tested
-    shown = str(reporting.inference.intervals(x))
+    assert "OLS − Hard labels" in reporting.comparisons.contrasts(x)
+    assert str(reporting.comparisons.answer(x)) == ""  # one seed has both: nothing was tested
+    shown = str(reporting.comparisons.intervals(x))
     assert shown.index(">OLS<") < shown.index(">Hard labels<") and "ECE if calibrated" in shown
-    assert "Temperature" in reporting.inference.posthoc(x) and "Fitted T" in reporting.inference.posthoc(x)
-    assert "<strong>" in reporting.inference.strata(x) and "CT/abd" in reporting.inference.strata(x)
+    assert "Temperature" in reporting.comparisons.posthoc(x) and "Fitted T" in reporting.comparisons.posthoc(
+        x
+    )
+    assert "<strong>" in reporting.comparisons.strata(x) and "CT/abd" in reporting.comparisons.strata(x)
 
 
 def test_the_limits_say_how_small_a_difference_could_be_seen(small, tmp_path):
@@ -210,26 +212,26 @@ def test_the_page_shows_further_measures_and_every_figure_that_was_drawn(small, 
     x = reporting.open_experiment(folder, {"config": completed()})
     mine = x.metrics.query("split == 'test' and checkpoint == 'top1' and regime == 'hard'")
     mean = mine.loc[mine["metric"] == "r_auc_normalised", "value"].mean()
-    selective = str(reporting.further.selective(x))
+    selective = str(reporting.selective.selective(x))
     assert f"{mean:.4f} ± " in selective and "Coverage at 5 % error" in selective
-    assert "Smooth ECE" in str(reporting.further.measures(x))
-    assert "<img" not in selective and str(reporting.further.classes(x)) == ""
+    assert "Smooth ECE" in str(reporting.selective.measures(x))
+    assert "<img" not in selective and str(reporting.selective.classes(x)) == ""
     for kind in ("retention", "density", "entropy", "classmeans", "distances", "bars"):
         write_png(folder / "figures" / f"{kind}-{DATASET}-resnet50.png")
-    assert str(reporting.further.selective(x)).count("<img") == 2
-    assert str(reporting.further.classes(x)).count("<img") == 4
+    assert str(reporting.selective.selective(x)).count("<img") == 2
+    assert str(reporting.selective.classes(x)).count("<img") == 4
 
 
 def test_without_a_calibration_half_the_page_says_so(small, tmp_path):
-    from calibench.stages import posthoc
+    from tests.stages.test_analyse import analyse_to
 
     folder = shutil.copytree(small[0], tmp_path / "small")
     for record in folder.glob("*/*/*/*/run.json"):
         index = pd.read_csv(record.parent / "predictions/val.csv").assign(part="select")
         index.to_csv(record.parent / "predictions/val.csv", index=False)
-        posthoc.main(["--run-dir", str(record.parent), "--out", str(record.parent / "posthoc.csv")])
+        analyse_to(record.parent, record.parent)
     x = reporting.open_experiment(folder, {"config": completed()})
-    assert "calibrate: 0" in reporting.inference.posthoc(x)
+    assert "calibrate: 0" in reporting.comparisons.posthoc(x)
     assert "temperature" not in str(reporting.results.table2(x))
 
 
@@ -240,7 +242,7 @@ def test_answer_names_what_can_and_what_cannot_be_told_apart(tmp_path):
         | {"run": "ols", "reference": "hard@temperature", "verdict": ["lower", "not told apart"]}
     )
     frame.to_csv(tmp_path / "contrasts.csv", index=False)
-    html = str(reporting.inference.answer(reporting.open_experiment(tmp_path, {"config": config})))
+    html = str(reporting.comparisons.answer(reporting.open_experiment(tmp_path, {"config": config})))
     wanted = (
         "OLS against Hard labels, then temperature: lower ECE (ResNet-50); the rest cannot be told apart."
     )
@@ -263,14 +265,14 @@ def test_every_verdict_is_in_the_answer(tmp_path, verdicts, wanted):
     )
     frame.to_csv(tmp_path / "contrasts.csv", index=False)
     x = reporting.open_experiment(tmp_path, {"config": completed(backbones=["resnet50"])})
-    assert f"OLS against Hard labels: {wanted}." in str(reporting.inference.answer(x))
+    assert f"OLS against Hard labels: {wanted}." in str(reporting.comparisons.answer(x))
 
 
 def test_a_temperature_that_nothing_determines_is_not_left_uncommented():
     def notes(temperature, errors):
         rows = [["temperature", "temperature", temperature], ["errors", "none", errors]]
         frame = pd.DataFrame(rows, columns=["metric", "calibrator", "value"]).assign(split="calibrate")
-        return reporting.inference._bound_note(frame)
+        return reporting.comparisons._bound_note(frame)
 
     assert notes(0.5, 3) == notes(1.7, 1) == []
     assert "1 network(s) make no mistake" in notes(0.2, 0)[0] and "upper bound 100" in notes(100.0, 3)[0]

@@ -55,14 +55,14 @@ def test_it_is_in_tables_and_figures(extended):
 
 def legend_of_curves(checkout, *runs):
     """What stands in the learning curves of these runs, drawn by the checkout's own code."""
-    folders = [str(checkout / f"results/mini/digits/resnet20/{run}/seed0") for run in runs]
+    records = [str(checkout / f"results/mini/digits/resnet20/{run}/seed0/run.json") for run in runs]
     code = (
-        "import sys; from calibench import figures;"
-        "f = figures.draw_curves(figures.parser().parse_args(['curves', '--out', 'x.png', *sys.argv[1:]]));"
+        "import sys; from argparse import Namespace; from pathlib import Path; from calibench.figures import curves;"
+        "f = curves.figure(Namespace(records=[Path(p) for p in sys.argv[1:]], out_data=None));"
         "print([t.get_text() for l in f.legends for t in l.get_texts()])"
     )
     environment = clean_environment() | {"PYTHONPATH": str(checkout / "workflow")}
-    command = [sys.executable, "-c", code, *folders]
+    command = [sys.executable, "-c", code, *records]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 

@@ -23,7 +23,7 @@ def test_sweep_and_extra_figures(finished, tmp_path):
     plan = planned(snakemake(finished, "-n", "--configfile", config))
     assert plan["train_hard"] == plan["train_ols"] == 1  # the runs at factor 1 are those that are finished
     assert all(plan[f"figure_{kind}"] == 1 for kind in EXTRA)
-    assert plan["gradient_norms"] == plan["confusions"] == plan["sweep"] == 1
+    assert plan["gradients"] == plan["confusions"] == plan["sweep"] == 1
     names = [f"figures/{kind}-digits-resnet20.png" for kind in EXTRA] + [
         "sweep.csv",
         "gradients.csv",
@@ -52,4 +52,4 @@ def test_sweep_and_extra_figures(finished, tmp_path):
 def test_the_demo_draws_none_of_them(plan):
     jobs = plan("all", figures=MINI["figures"])
     assert not {f"figure_{kind}" for kind in EXTRA} & set(jobs) and "sweep" not in jobs
-    assert jobs["gradient_norms"] == jobs["confusions"] == 1
+    assert jobs["gradients"] == jobs["confusions"] == 1

@@ -48,7 +48,7 @@ def test_each_edge_without_asking_for_its_source(checkout):
     assert edges(output) == expected
     jobs = planned(output)
     assert jobs["train_hard"] == 1  # one run serves both that need it
-    assert jobs["evaluate"] == len(wanted)  # what was not asked for is no row of the tables
+    assert jobs["analyse"] == len(wanted)  # what was not asked for is no row of the tables
 
 
 def test_sources_follow_seed_variant_and_backbone(checkout):

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from calibench.errors import UserError
-from calibench.planning import configuration
-from calibench.planning import runs
+from calibench.planning import checks, configuration, naming
 
 from tests.checkout import ROOT, copy_checkout
 from tests.workflow.conftest import MINI, snakemake
@@ -122,7 +121,7 @@ def stored(tmp_path_factory) -> dict[str, Path]:
     text = yaml.safe_dump(MINI | {"name": "formats", "runs": ["hard"], "datasets": datasets})
     (checkout / "config/formats.yaml").write_text(text)
     config = configuration.read(checkout / "config/formats.yaml")
-    folders = {name: checkout / "results/store" / runs.store_name(config, name) for name in FORMATS}
+    folders = {name: checkout / "results/store" / naming.store_name(config, name) for name in FORMATS}
     targets = [str((folder / "images.npy").relative_to(checkout)) for folder in folders.values()]
     snakemake(checkout, *targets, "--configfile", "config/formats.yaml")
     return folders
@@ -182,15 +181,15 @@ def test_the_audit_has_seen_every_image(stored, name):
 )
 def test_every_example_is_valid_and_its_runs_exist(path):
     config = configuration.read(path)
-    runs.check_all(config)
+    checks.check_all(config)
     for dataset in config["datasets"]:
-        runs.list_inputs(config, dataset)
+        checks.list_inputs(config, dataset)
 
 
 def test_a_missing_root_is_told_with_its_key():
     config = configuration.read(ROOT / "config/imagefolder.yaml")
     with pytest.raises(UserError, match=r"datasets: images: root: 'data/images' does not exist"):
-        runs.check_root(config, "images")
+        checks.check_root(config, "images")
 
 
 def test_known_sets_are_planned_to_be_fetched(tmp_path):

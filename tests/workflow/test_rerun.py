@@ -49,7 +49,7 @@ def test_a_comment_retrains_nothing(plan, finished):
 def test_a_metric_retrains_nothing(plan, finished):
     with edited(finished, f"{PACKAGE}/metrics/calibration.py", "\nimport ", "\nx_of_a_test = 1\nimport "):
         jobs = plan()
-    assert jobs == {"evaluate": 3, "metrics": 1}
+    assert jobs == {"analyse": 3, "metrics": 1}
 
 
 def test_the_training_code_retrains_all(plan, finished):
@@ -61,7 +61,7 @@ def test_the_training_code_retrains_all(plan, finished):
 
 def test_a_second_experiment_reuses_the_store(plan):
     jobs = plan(name="second", runs=["hard"])
-    assert jobs == {"train_hard": 1, "evaluate": 1, "metrics": 1}
+    assert jobs == {"train_hard": 1, "analyse": 1, "metrics": 1}
 
 
 def test_a_new_store_setting_makes_a_new_store(plan):
@@ -104,14 +104,17 @@ def test_another_sample_is_another_run(finished):
     assert "is finished, with other settings (store: digits-" in output
 
 
-def test_a_figures_code_trains_nothing(finished):
-    """Figures are no target here, so their plan is asked for: only they are drawn again."""
+def test_a_change_far_below_a_figure_draws_it_again_and_trains_nothing(finished):
     from tests.workflow.conftest import snakemake, write_config
 
-    target = ["-n", "curves-digits-resnet20.png", "--configfile", write_config(finished)]
-    target[1] = f"results/mini/figures/{target[1]}"
-    with edited(finished, f"{PACKAGE}/plots/curves.py", '"""', 'x_of_a_test = 1\n"""'):
-        assert planned(snakemake(finished, *target)) == {"figure_curves": 1}
+    target = ["results/mini/figures/curves-digits-resnet20.png", "--configfile", write_config(finished)]
+    snakemake(finished, *target)
+    assert planned(snakemake(finished, "-n", *target)) == {}
+    for file in ("figures/curves.py", "finished/read.py", "backbones/names.py"):
+        with edited(finished, f"{PACKAGE}/{file}", "\nimport ", "\nx_of_a_test = 1\nimport "):
+            assert planned(snakemake(finished, "-n", *target)) == {"figure_curves": 1}, file
+    with edited(finished, f"{PACKAGE}/figures/bars.py", "\nimport ", "\nx_of_a_test = 1\nimport "):
+        assert planned(snakemake(finished, "-n", *target)) == {}
 
 
 def test_runs_on_an_edited_list_are_never_mixed(finished):
@@ -144,7 +147,7 @@ def test_a_newer_version_keeps_protected_data_and_runs_and_renews_the_tables_at_
         edited(finished, f"{PACKAGE}/metrics/calibration.py", "\nimport ", "\nx_of_a_test = 1\nimport "),
     ):
         jobs = planned(snakemake(finished, "-n", "results/mini/metrics.csv", "--configfile", config))
-        assert jobs == {"train_hard": 1, "train_ls": 1, "train_ols": 1, "evaluate": 6, "metrics": 1}
+        assert jobs == {"train_hard": 1, "train_ls": 1, "train_ols": 1, "analyse": 6, "metrics": 1}
         (finished / "results/data/digits/train.csv").touch()  # copied anew, the same content
         assert planned(snakemake(finished, "-n", "results/mini/metrics.csv", "--configfile", config)) == jobs
 
@@ -156,4 +159,4 @@ def test_a_fresh_experiment_is_planned_whole_when_protected(tmp_path):
     checkout = copy_checkout(tmp_path / "calibench")
     config = write_config(checkout, "protected.yaml", protect=True)
     jobs = planned(snakemake(checkout, "-n", "results/mini/metrics.csv", "--configfile", config))
-    assert jobs["store"] == 1 and jobs["train_ols"] == 1 and jobs["evaluate"] == 3
+    assert jobs["store"] == 1 and jobs["train_ols"] == 1 and jobs["analyse"] == 3

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -14,11 +15,10 @@ from tests.robustness.conftest import small_disk  # noqa: F401  a fixture
 
 MODULE = """
 import logging, os, signal, sys
-from calibench.cli import run
 from calibench.errors import UserError
 
 def main(argv):
-    how = sys.argv[1]
+    how = argv[0]
     for i in range(8):
         logging.info("step %d", i)
     if how == "user":
@@ -29,26 +29,26 @@ def main(argv):
         raise ValueError("a mistake of ours")
     if how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-
-run(main)
 """
 
 
-def shell_prefix() -> str:
+def shell_prefix(workflow) -> str:
     """What the rules' commands start with, as Snakemake makes it."""
     text = (ROOT / "workflow/rules/common.smk").read_text()
     call = re.search(r"^shell\.prefix\((.*?)^\)", text, re.M | re.S)[1]
-    return eval(f"({call})", {"python_path": "", "WORKFLOW": ROOT / "workflow"}).format()
+    return eval(f"({call})", {"python_path": "", "WORKFLOW": workflow}).format()
 
 
 @pytest.fixture
 def stage(tmp_path):
     """``stage(log, how)`` runs the shell's function ``stage``; ``after`` is the rest of a rule's command."""
-    (tmp_path / "toy.py").write_text(MODULE)
+    workflow = tmp_path / "workflow"
+    shutil.copytree(ROOT / "workflow/calibench", workflow / "calibench")
+    (workflow / "calibench/stages/toy.py").write_text(MODULE)
 
     def run(log, how, after="", **environment):
         return subprocess.run(
-            ["bash", "-c", f"{shell_prefix()} stage '{log}' toy {how} {after}"],
+            ["bash", "-c", f"{shell_prefix(workflow)} stage '{log}' toy {how} {after}"],
             cwd=tmp_path, env=clean_environment() | environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=60,
         )  # fmt: skip
