@@ -103,6 +103,13 @@ fi
 # the package is used from the checkout; scripts in other folders find it too
 site=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 printf '%s\n' "$root/workflow" > "$site/calibench.pth"
+# the command takes the code of the checkout it is called in, elsewhere that of this one
+cat > "$env/bin/calibench" << COMMAND
+#!/bin/sh
+if [ -d workflow/calibench ]; then export PYTHONPATH="\$PWD/workflow\${PYTHONPATH:+:\$PYTHONPATH}"; fi
+exec "$env/bin/python" -m calibench "\$@"
+COMMAND
+chmod +x "$env/bin/calibench"
 "$env/bin/python" -c 'import calibench, torch, torchvision, cv2, snakemake' || die "the environment at $env is broken: remove it and run make setup again."
 
 if [[ $env != "$root/.venv" ]]; then

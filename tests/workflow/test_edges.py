@@ -190,7 +190,7 @@ def test_a_chain_of_three(checkout):
                 "runs": ["hard", "ols"], "statistics": {"contrasts": [["ols", "hard@temperature"]]},
                 "datasets": {"digits": MINI["datasets"]["digits"] | {"calibrate": 0}},
             },
-            "set datasets: digits: calibrate above 0, or leave the contrast out",
+            "set datasets.digits.calibrate above 0, or leave the contrast out",
         ),
         (
             {"runs": ["hard"], "by_backbone": {"mobilenetv2": {"train": {"lr": 0.05}}}},

@@ -188,7 +188,7 @@ def test_every_example_is_valid_and_its_runs_exist(path):
 
 def test_a_missing_root_is_told_with_its_key():
     config = configuration.read(ROOT / "config/imagefolder.yaml")
-    with pytest.raises(UserError, match=r"datasets: images: root: 'data/images' does not exist"):
+    with pytest.raises(UserError, match=r"datasets.images.root: 'data/images' does not exist"):
         checks.check_root(config, "images")
 
 

@@ -47,7 +47,7 @@ def check_list_unchanged(config: dict[str, Any], dataset: str, store: Path, fini
     """
     if finished and (path := changed_list(store)):
         raise UserError(
-            f"config: datasets: {dataset}: '{path}' has changed since {finished} finished runs were trained on it: "
+            f"config: datasets.{dataset}: '{path}' has changed since {finished} finished runs were trained on it: "
             "restore it, or give the experiment another `name` to train on the new list, or delete those runs "
             "(`protect: false` does it)"
         )

@@ -1,15 +1,12 @@
 """Section 5: the printed numbers held against what any set of predictions must satisfy."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from calibench.backbones.names import backbone_label
-from calibench.files import read_json
-from calibench.published.audit import CLAIMS
+from calibench.published.audit import CLAIM, kept_audit
 from calibench.published.bounds import Cells, ece_gap, error_of
-from calibench.published.claims import claims
 from calibench.published.printed import read_printed
 from calibench.regimes.catalog import label
 from calibench.report.experiment import Experiment
@@ -41,7 +38,7 @@ def check(experiment: Experiment) -> Html:
             [head, absent("The config names no published numbers (tables: published), so none are checked.")]
         )
     frame = read_printed([path])
-    return join([head, _identity_table(frame), _claim_table(path, frame)])
+    return join([head, _identity_table(frame), _claim_table(frame["paper"].iloc[0])])
 
 
 def _identity_table(frame: pd.DataFrame) -> Html:
@@ -83,18 +80,17 @@ def _identity_table(frame: pd.DataFrame) -> Html:
     return join([paragraph(rule), body])
 
 
-def _claim_table(path: Path, frame: pd.DataFrame) -> Html:
-    """Claims of the paper's text, tested on its own cells (claims.json)."""
-    wanted = [claim for claim in read_json(CLAIMS) if claim["file"] == path.stem]
-    if not wanted:
+def _claim_table(paper: str) -> Html:
+    """Claims of the paper's text, held against its own cells."""
+    kept = kept_audit()
+    found = kept[(kept["paper"] == paper) & kept["rule"].str.startswith(CLAIM)]
+    if found.empty:
         return absent("No claims of this paper's text have been written down as tests.")
     rows = []
-    for found in claims(frame, wanted):
-        holds = (
-            found["holds"] if found["holds"] == "yes" else Html("<strong>{}</strong>").format(found["holds"])
-        )
-        origin, _, claim = found["rule"].partition(": ")
-        rows.append([claim, "its text" if origin == "text" else "ours", holds, found["statement"]])
+    for row in found.itertuples():
+        holds = row.holds if row.holds == "yes" else Html("<strong>{}</strong>").format(row.holds)
+        origin, _, claim = row.rule.partition(": ")
+        rows.append([claim, "its text" if origin == "text" else "ours", holds, row.statement])
     return table(
         ["Statement", "Expectation of", "Holds in its tables", "Printed numbers"],
         rows,

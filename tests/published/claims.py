@@ -1,16 +1,25 @@
-"""What the papers' texts say of their tables (claims.json), each held against the printed cells."""
+"""The audit of the published numbers, computed: claims of the papers' texts, cells printed twice, copied baselines.
+
+It says the same each time, so the package carries its outcome, audit.csv. Renew it after an edit of the printed
+numbers or of claims.json: ``python -m tests.published.claims``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from calibench.backbones.names import backbone_label
 from calibench.errors import UserError
+from calibench.files import read_json, write_csv
+from calibench.published import papers
+from calibench.published.audit import COLUMNS, KEPT, bounds
+from calibench.published.printed import ROW, plain, read_printed
 
 HIGHER_IS_BETTER = {"accuracy", "auroc", "precision", "recall", "f1", "map"}
+CLAIMS = Path(__file__).with_name("claims.json")
 FEW = 4  # a mean of so many differences or fewer is shown with each of them
 
 Test = Callable[[pd.DataFrame, dict[str, Any]], tuple[bool, str]]
@@ -256,3 +265,73 @@ def claims(frame: pd.DataFrame, wanted: list[dict[str, Any]]) -> list[dict[str, 
         rule = f"{claim.get('kind', 'text')}: {claim['claim']}"
         rows.append({**place, "rule": rule, "holds": "yes" if holds else "no", "statement": said})
     return rows
+
+
+def printed_twice(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Cells that a paper prints in two tables with two values (both may be right: other runs, other
+    settings).
+    """
+    rows = []
+    keys = ["paper", "dataset", "backbone", "regime", "metric"]
+    own = frame[~frame["note"].str.contains("copied|ensemble")]
+    for key, part in own.groupby(keys, sort=False):
+        if part["table"].nunique() > 1 and part["printed"].nunique() > 1:
+            text = "; ".join(f"Table {t}: {v}" for t, v in zip(part["table"], part["value"], strict=True))
+            place = dict(zip(keys, key, strict=True))
+            tables = ", ".join(dict.fromkeys(part["table"]))
+            said = f"{place.pop('metric')}: {text}"
+            rows.append(
+                {**place, "table": tables, "rule": "one cell, one value", "holds": "no", "statement": said}
+            )
+    return rows
+
+
+def copied(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Cells equal, to the last printed digit, to another paper's: baselines that were taken over, not run
+    again.
+    """
+    accuracy = frame["metric"].isin(["accuracy", "top1_error"]) & (frame["unit"] == "%")
+    part = frame[accuracy]
+    flipped = np.where(part["metric"] == "accuracy", 100 - part["printed"], part["printed"]).round(4)
+    part = part.assign(
+        error=flipped, data=part["dataset"].map(plain), mark=part["note"].str.contains("copied")
+    )
+    rows = []
+    for (_, backbone, regime, _), same in part.groupby(["data", "backbone", "regime", "error"], sort=False):
+        papers = same.drop_duplicates("paper")
+        if len(papers) > 1:
+            text = " = ".join(f"{r.value} ({r.paper}, Table {r.table})" for r in papers.itertuples())
+            where = {
+                "paper": "; ".join(papers["paper"]),
+                "dataset": same["dataset"].iloc[0],
+                "backbone": backbone,
+            }
+            said = f"{text}: equal to the last digit as accuracy or 100 − error"
+            rows.append(
+                {
+                    **where,
+                    "regime": regime,
+                    "rule": "baseline run by the paper itself",
+                    "holds": "no",
+                    "statement": said,
+                }
+            )
+    for row in part[part["mark"]].itertuples():
+        place = {name: getattr(row, name) for name in ROW}
+        said = f"{row.value} %: {row.note}"
+        rows.append({**place, "rule": "baseline run by the paper itself", "holds": "no", "statement": said})
+    return rows
+
+
+def published_audit() -> pd.DataFrame:
+    """All checks of the published numbers, columns :data:`COLUMNS`, papers in the order of their files."""
+    printed = read_printed(list(papers().values()))
+    rows = bounds(printed) + claims(printed, read_json(CLAIMS)) + printed_twice(printed) + copied(printed)
+    table = pd.DataFrame(rows, columns=COLUMNS).fillna("")
+    order = {name: i for i, name in enumerate(dict.fromkeys(printed["paper"]))}
+    rank = table["paper"].str.partition("; ")[0].map(order)
+    return table.iloc[np.argsort(rank.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+if __name__ == "__main__":
+    write_csv(published_audit(), KEPT)
