@@ -54,9 +54,9 @@ def test_store_of_other_settings_is_not_taken(small, tmp_path):
     assert x.stores == {}
 
 
-def test_published_identities_are_those_of_the_reference():
+def test_published_bounds_are_those_of_the_reference():
     path = reporting.open_experiment(NOTEBOOK.parent, {"config": completed()}).published_file
-    rows = {(r["backbone"], r["regime"]): r for r in published.identities(read_printed([path]))}
+    rows = {(r["backbone"], r["regime"]): r for r in published.bound_rows(read_printed([path]))}
     assert [rows["resnet50", regime]["holds"] for regime in ("hard", "ls", "ols")] == [True, False, False]
     assert rows["resnet50", "ls"]["gap"] == pytest.approx(0.0687)
 
@@ -66,7 +66,7 @@ def test_rounding_is_allowed_for(tmp_path):
         head = "paper,table,dataset,backbone,regime,metric,value,unit,note\n"
         cells = {"top1_error": "24.3,%", "avg_confidence": "0.80,fraction", "ece": f"{ece},fraction"}
         (tmp_path / "p.csv").write_text(head + "".join(f"p,1,d,b,r,{m},{v},\n" for m, v in cells.items()))
-        return published.identities(read_printed([tmp_path / "p.csv"]))[0]
+        return published.bound_rows(read_printed([tmp_path / "p.csv"]))[0]
 
     # |0.80 - 0.757| = 0.043 ± 0.0055; an ECE of 0.037 ± 0.0005 may be 0.0375, the gap as little
     assert row("0.037")["holds"]

@@ -84,13 +84,16 @@ def sweep(experiment: Experiment) -> Html:
 
 
 def confusions(experiment: Experiment) -> Html:
-    """confusions.csv: what each class's learned soft label gives its mass to."""
-    text = "The largest entries beside the diagonal of each learned label matrix."
-    return _csv(experiment, "confusions.csv", "Largest confusions in the learned labels", text)
+    """confusions.csv: which classes are taken for which on test."""
+    text = (
+        "For each class, the other classes that its test images are most often taken for, seeds together. "
+        "Where a regime learns a label matrix, its entry for that class stands beside it."
+    )
+    return _csv(experiment, "confusions.csv", "Most frequent confusions on test", text)
 
 
 def published_audit(experiment: Experiment) -> Html:
-    """published_audit.csv: every published row, and our own, against every identity."""
+    """published_audit.csv: every published row, and our own, against every bound."""
     path = experiment.folder / "published_audit.csv"
     if not path.is_file():
         return Html()

@@ -13,7 +13,7 @@ from calibench.report.experiment import Experiment
 from calibench.report.html import Html, absent, heading, join, paragraph, table
 
 
-def identities(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def bound_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a published table that have error (or accuracy), confidence and ECE, and whether they are possible.
 
     Args:
@@ -30,7 +30,7 @@ def identities(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def check(experiment: Experiment) -> Html:
-    """Identities and claims, computed from the published table."""
+    """Bounds and claims, computed from the published table."""
     head = heading("The published numbers, checked", "published-check")
     path = experiment.published_file
     if path is None:
@@ -38,11 +38,11 @@ def check(experiment: Experiment) -> Html:
             [head, absent("The config names no published numbers (tables: published), so none are checked.")]
         )
     frame = read_printed([path])
-    return join([head, _identity_table(frame), _claim_table(frame["paper"].iloc[0])])
+    return join([head, _bound_table(frame), _claim_table(frame["paper"].iloc[0])])
 
 
-def _identity_table(frame: pd.DataFrame) -> Html:
-    rows = identities(frame)
+def _bound_table(frame: pd.DataFrame) -> Html:
+    rows = bound_rows(frame)
     if not rows:
         return absent("The published table has no cell with error, confidence and ECE together.")
     shown = [
