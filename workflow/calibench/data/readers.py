@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from calibench.data import arrays
-from calibench.data.decode import decode
+from calibench.data.decode import Window, decode
 from calibench.data.listing import root_of
 from calibench.data.unreadable import Unreadable
 
@@ -26,7 +26,8 @@ class Reader(Protocol):
 class FolderReader:
     """Images as files below a folder; nothing outside the folder is ever opened, symbolic links included."""
 
-    def __init__(self, root: str | os.PathLike) -> None:
+    def __init__(self, root: str | os.PathLike, window: Window = None) -> None:
+        self.window = window
         self.root = os.path.realpath(root)
         self._folders: dict[str, str] = {}  # a dataset has many images and few folders
 
@@ -71,7 +72,7 @@ class FolderReader:
 
     def read(self, filename: str) -> np.ndarray:
         """Pixels of one file; see :func:`calibench.data.decode.decode`."""
-        return decode(self.load(filename))
+        return decode(self.load(filename), self.window)
 
 
 def open_reader(settings: dict[str, Any]) -> Reader:
@@ -83,4 +84,4 @@ def open_reader(settings: dict[str, Any]) -> Reader:
     root: Path = root_of(settings)
     if settings["format"] in arrays.FORMATS:
         return arrays.ArrayReader(arrays.load(settings, root))
-    return FolderReader(root)
+    return FolderReader(root, settings["store"]["window"])

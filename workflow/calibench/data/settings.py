@@ -67,13 +67,13 @@ def _whole(value: Any, key: str, least: int) -> None:
 def _check_store(store: dict[str, Any], where: str) -> None:
     _whole(store["size"], f"{where}.store.size", 1)
     window = store["window"]
-    if window is not None:
+    if window not in (None, "dicom"):
         numbers = isinstance(window, list) and all(
             isinstance(w, (int, float)) and not isinstance(w, bool) for w in window
         )
         if not numbers or len(window) != 2 or not window[0] < window[1]:
             raise UserError(
-                f"{where}.store.window must be [lowest, highest] with lowest < highest; got {window!r}"
+                f"{where}.store.window must be [lowest, highest] with lowest < highest, or dicom; got {window!r}"
             )
 
 
