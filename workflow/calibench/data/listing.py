@@ -14,13 +14,12 @@ import pandas as pd
 
 from calibench.data import arrays, imagefolder, radimagenet, splitting
 from calibench.data.csvfile import Table, read_table
+from calibench.data.splitnames import SPLITS, split_of, told
 from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 
 LIST_COLUMNS = ["filename", "label", "target", "split", "group", "stratum"]
-SPLITS = ("train", "val", "test")
-ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 Where = Callable[[int], str]
 TEXTS = ("filename", "label", "group", "stratum")  # columns of free text
 LONGEST = 4096  # characters of a filename (Linux's limit of a path) or another text
@@ -85,7 +84,9 @@ def read_arrays(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Whe
 
 def read_tree(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
     """List a tree of folders; see :func:`read_lists`."""
-    return imagefolder.read_tree(root), lambda _row: str(root)
+    key = f"datasets.{settings['name']}.split.folders"
+    frame = imagefolder.read_tree(root, settings["split"]["folders"], key)
+    return frame, lambda row: f"{root}, {frame['filename'][row]}"
 
 
 LIST_FORMATS = ("radimagenet", "list", "semicolon")
@@ -178,11 +179,11 @@ def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
 
 def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
     """Fill the column ``split`` in place: as listed, or seeded and group-aware where the list has none."""
-    given = frame["split"].replace(ALIASES)
-    if not (given == "").all():
-        row = _first(~given.isin(SPLITS))
-        if row is not None:
-            raise UserError(f"{where(row)}: split '{given[row][:SHOWN]}' is none of train, val, test")
+    listed = frame["split"].str.strip()
+    given = listed.map({name: split_of(name) for name in listed.unique()})
+    row = _first(given == "")
+    if row is not None and (listed != "").any():
+        raise UserError(f"{where(row)}: split '{listed[row][:SHOWN]}' is none of {told()}")
     present = set(given.unique()) - {""}
     open_rows = given.isin(["", "train"]).to_numpy()
     shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}

@@ -11,7 +11,7 @@ DEFAULTS: dict[str, Any] = {
     "format": "radimagenet",
     "labels": None,
     "files": {},
-    "split": {"val": 0.1, "test": 0.2, "seed": 0},
+    "split": {"val": 0.1, "test": 0.2, "seed": 0, "folders": "auto"},
     "sample": {"per_class": None, "seed": 0, "splits": ["train"]},
     "calibrate": 0.5,
     "store": {"size": 224, "colour": "grey", "interpolation": "auto", "unreadable": "stop", "window": None},
@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     },
 }
 CHOICES = {
+    "split": {"folders": ("auto", "splits", "classes")},
     "store": {
         "colour": ("grey", "rgb", "bgr"),
         "interpolation": ("auto", "area", "linear", "cubic"),
