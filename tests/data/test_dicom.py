@@ -9,11 +9,10 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
-import pydicom.data  # noqa: E402
 from calibench.data import dicomjpeg  # noqa: E402
 from calibench.data.decode import Unreadable, decode, to_stored  # noqa: E402
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
-from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array  # noqa: E402
 
 STORE = {"size": 8, "colour": "grey", "interpolation": "auto"}
@@ -82,9 +81,7 @@ def test_own_window():
     assert image.dtype == np.uint8 and (image == expected).all()
     assert (to_stored(image, STORE | {"window": "dicom"}) == expected).all()
     dark = PIXELS.astype(np.uint16)
-    assert (
-        shown(pixels=dark, photometric="MONOCHROME1", **tags) == 255 - shown(pixels=dark, **tags)
-    ).all()
+    assert (shown(pixels=dark, photometric="MONOCHROME1", **tags) == 255 - shown(pixels=dark, **tags)).all()
 
 
 def test_own_table_goes_before_the_window():
@@ -101,7 +98,7 @@ def test_without_a_window_of_its_own():
     assert (shown(pixels=eight, BitsAllocated=8, BitsStored=8, HighBit=7) == eight).all()
 
 
-FILES = Path(pydicom.data.__file__).parent / "test_files"
+FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 # Files of pydicom's tests that are refused, and why; of two frames and more all are.
 REFUSED = {
     "GDCMJ2K_TextGBR.dcm": "broken data stream",  # JPEG 2000 in a box that the standard does not allow
@@ -148,7 +145,9 @@ def test_all_files_that_come_with_pydicom():
         assert np.array_equal(image, by_pydicom(dataset)), path.name
         decoded += 1
     if not HAVE_DECODER:
-        lacking = {n for n, why in refused.items() if why.endswith("needs a decoder: pip install imagecodecs")}
+        lacking = {
+            n for n, why in refused.items() if why.endswith("needs a decoder: pip install imagecodecs")
+        }
         assert len(lacking) == 8
         refused = {n: why for n, why in refused.items() if n not in lacking}
     single = {n: why for n, why in refused.items() if "frames; list single frames" not in why}
@@ -187,12 +186,13 @@ def test_twelve_bit_jpeg(file):
     assert image.shape == (1024, 256) and image.max() == 264
     assert image.mean() == pytest.approx(14.37, abs=0.01)
 
+
 @needs_decoder
 def test_damaged_compressed_pixels():
     """Cut in the middle; or of a size that the tags do not tell."""
     for file in ("SC_rgb_jpeg_gdcm.dcm", "MR_small_jpeg_ls_lossless.dcm", "JPGExtended.dcm"):
         dataset = pydicom.dcmread(FILES / file)
-        frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
         dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
         stream = io.BytesIO()
         dataset.save_as(stream)

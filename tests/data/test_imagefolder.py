@@ -44,15 +44,28 @@ def test_splits(tmp_path, caplog):
     assert frame["split"].tolist() == ["test", "train", "train", "val"]
     assert frame["label"].tolist() == ["b", "a", "b", "a"]
     assert (open_reader(settings(tmp_path)).read("train/b/deep/2.PNG") == 1).all()
-    assert "read as splits: test = 'test' (1 classes, 1 images), train = 'train' (2 classes, 2 images)" in caplog.text
-    for told in ("1 hidden folders", "1 hidden files", "1 .txt files", "1 .db files", "without images: 'docs/'"):
+    assert (
+        "read as splits: test = 'test' (1 classes, 1 images), train = 'train' (2 classes, 2 images)"
+        in caplog.text
+    )
+    for told in (
+        "1 hidden folders",
+        "1 hidden files",
+        "1 .txt files",
+        "1 .db files",
+        "without images: 'docs/'",
+    ):
         assert told in caplog.text
 
 
-@pytest.mark.parametrize("names", ["Training Testing", "Train Test", "train Testing", "TR ts", "train Validation"])
+@pytest.mark.parametrize(
+    "names", ["Training Testing", "Train Test", "train Testing", "TR ts", "train Validation"]
+)
 def test_usual_spellings_are_splits(tmp_path, names):
     """The two most downloaded brain-MR collections have Training and Testing."""
-    tree(tmp_path, *[f"{split}/{c}/{i}.png" for split in names.split() for c in ("x", "y") for i in range(10)])
+    tree(
+        tmp_path, *[f"{split}/{c}/{i}.png" for split in names.split() for c in ("x", "y") for i in range(10)]
+    )
     frame, classes = listing.load(settings(tmp_path))
     assert classes["label"].tolist() == ["x", "y"]
     drawn = frame.groupby(frame["filename"].str.split("/").str[0])["split"].unique().map(set)
@@ -63,27 +76,41 @@ def test_usual_spellings_are_splits(tmp_path, names):
 
 # Trees of which it cannot be told whether their first level are splits or classes.
 UNCERTAIN = {
-    "images directly": (["train/1.png", "train/2.png", "test/3.png"], "no images in <split>/<class>/; without"),
+    "images directly": (
+        ["train/1.png", "train/2.png", "test/3.png"],
+        "no images in <split>/<class>/; without",
+    ),
     "a vehicle": (["car/1.png", "bus/1.png", "train/1.png"], r"3 classes 'bus \(1 images\)', 'car"),
     "one more folder": (["train/a/1.png", "test/a/1.png", "masks/a/1.png"], r"without 'masks \(1 images\)'"),
-    "test without labels": (["train/a/1.png", "train/b/1.png", "test/1.png"], r"without 'test/\* \(1 images\)'"),
+    "test without labels": (
+        ["train/a/1.png", "train/b/1.png", "test/1.png"],
+        r"without 'test/\* \(1 images\)'",
+    ),
     "no training": (["val/a/1.png", "test/a/1.png"], r"test = 'test' \(1 classes, 1 images\), val = 'val'"),
     "two tests": (["train/a/1.png", "test/a/1.png", "Testing/a/1.png"], "test = 'Testing'"),
     "no common class": (["train/a/1.png", "train/b/1.png", "test/images/1.png"], "train = 'train'"),
-    "splits below classes": (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"2 classes 'a \(2 images\)'"),
+    "splits below classes": (
+        ["a/train/1.png", "a/test/1.png", "b/train/1.png"],
+        r"2 classes 'a \(2 images\)'",
+    ),
 }
 
 
 @pytest.mark.parametrize(("names", "shown"), UNCERTAIN.values(), ids=UNCERTAIN)
 def test_both_readings_are_shown(tmp_path, names, shown):
     tree(tmp_path, *names)
-    with pytest.raises(UserError, match="can be read in two ways; set datasets.toy.split.folders to splits, ") as error:
+    with pytest.raises(
+        UserError, match="can be read in two ways; set datasets.toy.split.folders to splits, "
+    ) as error:
         listing.load(settings(tmp_path))
     assert re.search(shown, str(error.value))
 
 
 def test_the_key_decides_and_what_is_left_out_is_named(tmp_path, caplog):
-    tree(tmp_path, *[f"{top}/{c}/{i}.png" for top in ("train", "test", "masks") for c in "ab" for i in range(10)])
+    tree(
+        tmp_path,
+        *[f"{top}/{c}/{i}.png" for top in ("train", "test", "masks") for c in "ab" for i in range(10)],
+    )
     frame, classes = listing.load(settings(tmp_path, split={"folders": "splits"}))
     assert classes["label"].tolist() == ["a", "b"] and len(frame) == 40
     assert "left out, for they are in no class folder of a split: 'masks (20 images)'" in caplog.text
@@ -114,7 +141,11 @@ def test_hugging_face_metadata_at_the_root(tmp_path):
     rows = [f"{name},{'xy'[i % 2]}" for i, name in enumerate(names)]
     metadata(tmp_path, "\n".join(["file_name,label", *rows]))
     frame, _ = listing.load(settings(tmp_path))
-    assert frame["label"].tolist() == ["x", "y"] * 6 and frame["split"].tolist()[::4] == ["train", "val", "test"]
+    assert frame["label"].tolist() == ["x", "y"] * 6 and frame["split"].tolist()[::4] == [
+        "train",
+        "val",
+        "test",
+    ]
     metadata(tmp_path, "\n".join(["file_name,label", *rows, "train/a/9.png,x"]))
     with pytest.raises(UserError, match=r"metadata\.csv, line 14: 'train/a/9\.png' is not there"):
         listing.load(settings(tmp_path))
@@ -140,9 +171,14 @@ def test_tiny_imagenet(tmp_path, caplog):
         "val/images/val_0.JPEG": "n02",
         "val/images/val_1.JPEG": "n01",
     }
-    assert "2 images are left out, for they have no label: 'test/images/test_0.JPEG', 'val/images/val_2" in caplog.text
+    assert (
+        "2 images are left out, for they have no label: 'test/images/test_0.JPEG', 'val/images/val_2"
+        in caplog.text
+    )
     annotations.write_text("val_0.JPEG\tn02\nval_7.JPEG\tn01\n")
-    with pytest.raises(UserError, match=r"val_annotations\.txt, line 2: 'val/images/val_7\.JPEG' is not there"):
+    with pytest.raises(
+        UserError, match=r"val_annotations\.txt, line 2: 'val/images/val_7\.JPEG' is not there"
+    ):
         listing.load(settings(tmp_path))
 
 

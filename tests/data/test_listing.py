@@ -148,12 +148,19 @@ def test_missing_list(root):
 
 @pytest.mark.parametrize(
     ("train", "val", "test"),
-    [("train", "valid", "test"), ("Training", "VALIDATION", "Testing"), ("tr", "dev", "ts"), ("TRAIN ", "val", " Test")],
+    [
+        ("train", "valid", "test"),
+        ("Training", "VALIDATION", "Testing"),
+        ("tr", "dev", "ts"),
+        ("TRAIN ", "val", " Test"),
+    ],
 )
 def test_spellings_of_a_listed_split(root, train, val, test):
     text = f"filename,label,split\na.png,x,{train}\nb.png,y,{train}\nc.png,x,{val}\nd.png,y,{test}\n"
     assert listing.load(one(root, text))[0]["split"].tolist() == ["train", "train", "val", "test"]
-    with pytest.raises(UserError, match=r"line 4: split 'holdout' is none of train, training, tr; val, valid"):
+    with pytest.raises(
+        UserError, match=r"line 4: split 'holdout' is none of train, training, tr; val, valid"
+    ):
         listing.load(one(root, text.replace(f"c.png,x,{val}", "c.png,x,holdout")))
     with pytest.raises(UserError, match=r"line 5: split '' is none of"):
         listing.load(one(root, text.replace(f"d.png,y,{test}", "d.png,y,")))

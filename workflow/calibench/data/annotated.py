@@ -24,7 +24,9 @@ ANNOTATIONS = "val/val_annotations.txt"
 
 def _check_there(name: str, images: Collection[str], where: str) -> None:
     if name not in images:
-        raise UserError(f"{where}: '{name}' is not there, or no image by its ending; correct or remove the row")
+        raise UserError(
+            f"{where}: '{name}' is not there, or no image by its ending; correct or remove the row"
+        )
 
 
 def _tell_left_out(images: list[str], listed: Collection[str], why: str) -> None:
@@ -73,7 +75,9 @@ def _read_tiny(root: Path, images: list[str]) -> pd.DataFrame:
         _check_there(name, there, where)
         rows.append((name, fields[1], "test"))
     log.info("read as Tiny-ImageNet: val, by its annotations, is test; validation is cut from train")
-    return pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(group="", stratum="")
+    return pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(
+        group="", stratum=""
+    )
 
 
 def read(root: Path, images: list[str]) -> pd.DataFrame | None:
@@ -98,6 +102,8 @@ def read(root: Path, images: list[str]) -> pd.DataFrame | None:
         return None
     there = set(images)
     frame = pd.concat([_read_metadata(root, folder, there) for folder in folders], ignore_index=True)
-    log.info("read by %s: labels are its column 'label', not the folders", some([f + METADATA for f in folders]))
+    log.info(
+        "read by %s: labels are its column 'label', not the folders", some([f + METADATA for f in folders])
+    )
     _tell_left_out(images, set(frame["filename"]), f"no {METADATA} names them")
     return frame

@@ -122,9 +122,13 @@ def read_tree(root: Path, folders: str = "auto", key: str = "split.folders") -> 
     if frame is None:
         reading = _read(root, images, folders, key)
         if not reading.rows:
-            raise UserError(f"{root}: no images in folders; expected <class>/<image> or train/<class>/<image>")
+            raise UserError(
+                f"{root}: no images in folders; expected <class>/<image> or train/<class>/<image>"
+            )
         if reading.out:
-            log.warning("left out, for they are in no class folder of a split: %s", UserError(reading.left_out()))
+            log.warning(
+                "left out, for they are in no class folder of a split: %s", UserError(reading.left_out())
+            )
         frame = pd.DataFrame(reading.rows, columns=["filename", "label", "split"], dtype="str")
         frame = frame.assign(group="", stratum="")
     return frame.astype("str")

@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from calibench.data import arrays
+from calibench.data import arrays, shards
 from calibench.data.decode import Window, decode
-from calibench.data.listing import root_of
+from calibench.data.limits import MAX_BYTES
+from calibench.data.sources import root_of
 from calibench.data.unreadable import Unreadable
-
-MAX_BYTES = 1 << 30  # a larger "image" is a mistake; reading it could exhaust the memory of a node
 
 
 class Reader(Protocol):
@@ -84,4 +83,6 @@ def open_reader(settings: dict[str, Any]) -> Reader:
     root: Path = root_of(settings)
     if settings["format"] in arrays.FORMATS:
         return arrays.ArrayReader(arrays.load(settings, root))
+    if settings["format"] == shards.FORMAT:
+        return shards.TarReader(root, settings["store"]["window"])
     return FolderReader(root, settings["store"]["window"])

@@ -11,7 +11,9 @@ from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif", ".dcm")
-LINKED = 2  # links to folders are followed so deep (split, class), no deeper: they could lead round in circles
+LINKED = (
+    2  # links to folders are followed so deep (split, class), no deeper: they could lead round in circles
+)
 SHOWN = 6  # names in a message
 
 
