@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 # How errors are told and files are written changes no number.
 PLUMBING = {"calibench", "calibench.cli", "calibench.errors", "calibench.files", "calibench.catalog"}
 PLUMBING.add("calibench.staging")  # an equal copy of the same images
+PLUMBING.add("calibench.data.overview")  # shown to people, read by no stage
 
 
 def _file(module: str) -> Path | None:

@@ -74,6 +74,20 @@ class FolderReader:
         return decode(self.load(filename), self.window)
 
 
+class TarReader:
+    """Images out of tar files, by the names that :func:`calibench.data.shards.read_list` gives."""
+
+    def __init__(self, root: Path, window: Window = None) -> None:
+        self.window = window
+        self.places = shards.places(root)
+
+    def read(self, filename: str) -> np.ndarray:
+        """Pixels of one image; see :func:`calibench.data.decode.decode`."""
+        if filename not in self.places:
+            raise Unreadable("not in the tar files any more")
+        return decode(self.places[filename].read(), self.window)
+
+
 def open_reader(settings: dict[str, Any]) -> Reader:
     """The reader for a dataset's format.
 
@@ -84,5 +98,5 @@ def open_reader(settings: dict[str, Any]) -> Reader:
     if settings["format"] in arrays.FORMATS:
         return arrays.ArrayReader(arrays.load(settings, root))
     if settings["format"] == shards.FORMAT:
-        return shards.TarReader(root, settings["store"]["window"])
+        return TarReader(root, settings["store"]["window"])
     return FolderReader(root, settings["store"]["window"])

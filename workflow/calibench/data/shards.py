@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from calibench.data.decode import Window, decode
 from calibench.data.limits import MAX_BYTES
 from calibench.data.splitnames import split_of
 from calibench.data.tree import EXTENSIONS
@@ -176,20 +174,7 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["filename", "label", "split", "group", "stratum"], dtype="str")
 
 
-class TarReader:
-    """Images out of tar files, by the names that :func:`read_list` gives."""
-
-    def __init__(self, root: Path, window: Window = None) -> None:
-        self.window = window
-        self.places = {
-            name: place
-            for shard in find_shards(root)
-            for name, place in members(root, shard)
-            if posixpath.splitext(name)[1].lower() in EXTENSIONS
-        }
-
-    def read(self, filename: str) -> np.ndarray:
-        """Pixels of one image; see :func:`calibench.data.decode.decode`."""
-        if filename not in self.places:
-            raise Unreadable("not in the tar files any more")
-        return decode(self.places[filename].read(), self.window)
+def places(root: Path) -> dict[str, Member]:
+    """Where each image lies, by the names that :func:`read_list` gives."""
+    found = (item for shard in find_shards(root) for item in members(root, shard))
+    return {name: place for name, place in found if posixpath.splitext(name)[1].lower() in EXTENSIONS}
