@@ -159,7 +159,7 @@ def test_spellings_of_a_listed_split(root, train, val, test):
     text = f"filename,label,split\na.png,x,{train}\nb.png,y,{train}\nc.png,x,{val}\nd.png,y,{test}\n"
     assert listing.load(one(root, text))[0]["split"].tolist() == ["train", "train", "val", "test"]
     with pytest.raises(
-        UserError, match=r"line 4: split 'holdout' is none of train, training, tr; val, valid"
+        UserError, match=r"line 4: split 'holdout' is none of train, val, test \(nor training, tr, valid"
     ):
         listing.load(one(root, text.replace(f"c.png,x,{val}", "c.png,x,holdout")))
     with pytest.raises(UserError, match=r"line 5: split '' is none of"):

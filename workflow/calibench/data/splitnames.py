@@ -20,4 +20,7 @@ def split_of(name: str) -> str:
 
 def told() -> str:
     """All spellings, for a message."""
-    return "; ".join(", ".join(spellings) for spellings in SPELLINGS.values())
+    others = [
+        spelling for spellings in SPELLINGS.values() for spelling in spellings if spelling not in SPLITS
+    ]
+    return f"{', '.join(SPLITS)} (nor {', '.join(others)})"
