@@ -89,10 +89,6 @@ UNCERTAIN = {
     "no training": (["val/a/1.png", "test/a/1.png"], r"test = 'test' \(1 classes, 1 images\), val = 'val'"),
     "two tests": (["train/a/1.png", "test/a/1.png", "Testing/a/1.png"], "test = 'Testing'"),
     "no common class": (["train/a/1.png", "train/b/1.png", "test/images/1.png"], "train = 'train'"),
-    "splits below classes": (
-        ["a/train/1.png", "a/test/1.png", "b/train/1.png"],
-        r"2 classes 'a \(2 images\)'",
-    ),
 }
 
 
@@ -104,6 +100,22 @@ def test_both_readings_are_shown(tmp_path, names, shown):
     ) as error:
         listing.load(settings(tmp_path))
     assert re.search(shown, str(error.value))
+
+
+def test_a_tree_packed_in_one_more_folder(tmp_path):
+    tree(tmp_path, "archive/train/a/1.png", "archive/train/b/1.png", "archive/test/a/1.png")
+    with pytest.raises(
+        UserError, match=r"single folder 'archive'; .* set datasets\.toy\.root to \S+/archive, else"
+    ):
+        listing.load(settings(tmp_path))
+
+
+def test_splits_below_classes(tmp_path):
+    tree(tmp_path, *[f"{c}/{s}/{i}.png" for c in "ab" for s in ("Train", "test") for i in range(5)])
+    with pytest.raises(UserError, match=r"splits inside its folders \('Train', 'test'\).* move them up"):
+        listing.load(settings(tmp_path))
+    frame, _ = listing.load(settings(tmp_path, split={"folders": "classes"}))
+    assert sorted(set(frame["label"])) == ["a", "b"] and len(frame) == 20
 
 
 def test_the_key_decides_and_what_is_left_out_is_named(tmp_path, caplog):

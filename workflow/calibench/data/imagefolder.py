@@ -78,23 +78,44 @@ def _certain(images: list[str], splits: Reading) -> str:
     tops = {name.split("/")[0] for name in images if "/" in name}
     named = [split_of(top) for top in tops if split_of(top)]
     if not named:
-        second = {parts[1] for parts in (name.split("/") for name in images) if len(parts) > 2}
-        return "" if second and all(map(split_of, second)) else "classes"
+        return "classes"
     labels = {split: {row[1] for row in splits.rows if row[2] == split} for split in named}
     sure = len(named) == len(tops) and len(set(named)) == len(named) and not set(splits.out) - {"*"}
     return "splits" if sure and all(labels[s] & labels.get("train", set()) for s in named) else ""
 
 
+def _check_depth(root: Path, images: list[str], key: str) -> None:
+    """Refuse trees without splits at the top that have them further down, or look as if one level were too many."""
+    parts = [name.split("/") for name in images if "/" in name]
+    tops, second = {p[0] for p in parts}, {p[1] for p in parts if len(p) > 2}
+    if any(map(split_of, tops)):
+        return
+    if len(tops) == 1:
+        only = root / tops.pop()
+        raise UserError(
+            f"{root} holds images in the single folder '{only.name}'; if that is no class but holds the classes or "
+            f"splits, set {key.removesuffix('split.folders')}root to {only}, else {key} to classes"
+        )
+    if second and all(map(split_of, second)):
+        raise UserError(
+            f"{root} has splits inside its folders ({some(sorted(second))}), and they are read at the top only; move "
+            f"them up to <split>/<class>/, or set {key} to classes, which ignores them"
+        )
+
+
 def _read(root: Path, images: list[str], folders: str, key: str) -> Reading:
     """The reading that is certain, or the one that the key decides for; see :func:`read_tree`."""
     splits, classes = _as_splits(images), _as_classes(images)
+    if folders == "auto":
+        _check_depth(root, images, key)
     chosen = _certain(images, splits) if folders == "auto" else folders
     if not chosen:
         raise UserError(
             f"{root} can be read in two ways; set {key} to splits, which reads {_told_splits(splits)}, or to classes, "
             f"which reads {_told_classes(classes)}"
         )
-    log.info("read as %s: %s", chosen, _told_splits(splits) if chosen == "splits" else _told_classes(classes))
+    told = _told_splits(splits) if chosen == "splits" else _told_classes(classes)
+    log.info("read as %s: %s", chosen, UserError(told))  # as text: control characters shown, not sent
     return splits if chosen == "splits" else classes
 
 

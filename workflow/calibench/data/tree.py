@@ -83,7 +83,8 @@ def walk(root: Path) -> Tree:
         except UnicodeEncodeError as error:
             raise UserError(f"{root}: the name {name!r} is not UTF-8; rename it") from error
     if tree.passed:
-        log.info("passed over: %s", ", ".join(f"{n} {what}" for what, n in tree.passed.most_common(SHOWN)))
+        told = ", ".join(f"{n} {what}" for what, n in tree.passed.most_common(SHOWN))
+        log.info("passed over: %s", UserError(told))  # as text: control characters shown, not sent
     if tree.empty:
         log.info("%d folder(s) without images: %s", len(tree.empty), UserError(some(sorted(tree.empty))))
     return tree
