@@ -146,13 +146,24 @@ def test_missing_list(root):
         listing.load(settings)
 
 
-def test_listed_split_and_alias(root):
-    frame, _ = listing.load(
-        one(root, "filename,label,split\na.png,x,train\nb.png,y,train\nc.png,x,valid\nd.png,y,test\n")
-    )
-    assert frame["split"].tolist() == ["train", "train", "val", "test"]
-    with pytest.raises(UserError, match=r"line 4: split 'dev'"):
-        listing.load(one(root, "filename,label,split\na.png,x,train\nb.png,y,train\nc.png,x,dev\n"))
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("train", "valid", "test"),
+        ("Training", "VALIDATION", "Testing"),
+        ("tr", "dev", "ts"),
+        ("TRAIN ", "val", " Test"),
+    ],
+)
+def test_spellings_of_a_listed_split(root, train, val, test):
+    text = f"filename,label,split\na.png,x,{train}\nb.png,y,{train}\nc.png,x,{val}\nd.png,y,{test}\n"
+    assert listing.load(one(root, text))[0]["split"].tolist() == ["train", "train", "val", "test"]
+    with pytest.raises(
+        UserError, match=r"line 4: split 'holdout' is none of train, val, test \(nor training, tr, valid"
+    ):
+        listing.load(one(root, text.replace(f"c.png,x,{val}", "c.png,x,holdout")))
+    with pytest.raises(UserError, match=r"line 5: split '' is none of"):
+        listing.load(one(root, text.replace(f"d.png,y,{test}", "d.png,y,")))
 
 
 def test_seeded_split_ignores_row_order(root):

@@ -1,8 +1,10 @@
 """Every format on its way from the user's files to the store, through Snakemake, in one call."""
 
 import gzip
+import io
 import json
 import struct
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -99,6 +101,20 @@ def write_semicolon(root: Path) -> dict:
     return {"format": "semicolon", "files": files, "store": {"size": SIZE, "window": [0, 4080]}}
 
 
+def write_webdataset(root: Path) -> dict:
+    for split, (images, labels) in pictures(6).items():
+        with tarfile.open(root / f"{split}-000.tar", "w") as archive:
+            for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+                for name, data in (
+                    (f"{i:02d}.png", cv2.imencode(".png", image)[1].tobytes()),
+                    (f"{i:02d}.cls", b"%d" % label),
+                ):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    return {"format": "webdataset", "labels": LABELS}
+
+
 FORMATS = {
     "imagefolder": write_imagefolder,
     "npz": write_npz,
@@ -106,6 +122,7 @@ FORMATS = {
     "cifar": write_cifar,
     "list": write_list,
     "semicolon": write_semicolon,
+    "webdataset": write_webdataset,
 }
 
 

@@ -17,6 +17,7 @@ from calibench.files import atomic_path
 csv.field_size_limit(1 << 30)  # Python's limit would hide the line of an overlong field; listing has its own
 HEAD = 1 << 20  # bytes in which the first line must end
 COLUMNS = ("filename", "label", "split", "group", "stratum")
+RENAMED = {"file_name": "filename"}  # Hugging Face's name of the column
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,24 @@ def _head(data: bytes, delimiter: str, count: int = 2) -> list[list[str]]:
     return [record for record, _ in zip(records, range(count), strict=False)]
 
 
+def first_line(path: Path) -> list[str]:
+    """The fields of a file's first record, stripped; empty for an empty file.
+
+    Raises:
+        UserError: see :func:`read_utf8`.
+    """
+    data = read_utf8(path)
+    head = _head(data, _delimiter(data), 1)
+    return [name.strip() for name in head[0]] if head else []
+
+
 def _delimiter(data: bytes) -> str:
     first = data.split(b"\n", 1)[0]
     return max(",;\t", key=lambda d: first.count(d.encode()))
 
 
 def _header(path: Path, head: list[list[str]], required: Sequence[str]) -> list[str]:
-    names = [name.strip() for name in head[0]]
+    names = [RENAMED.get(name.strip(), name.strip()) for name in head[0]]
     for name in names:
         if name in COLUMNS and names.count(name) > 1:
             raise UserError(f"{path}: column '{name}' appears twice; keep one of them")

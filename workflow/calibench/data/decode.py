@@ -13,13 +13,14 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from calibench.data import headers  # noqa: E402
-from calibench.data.dicom import decode_dicom, is_dicom  # noqa: E402
+from calibench.data.dicom import OWN, decode_dicom, is_dicom  # noqa: E402
 from calibench.data.unreadable import Unreadable  # noqa: E402
 
+Window = Sequence[float] | str | None  # [lowest, highest], "dicom", or none
 INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, window: Window = None) -> np.ndarray:
     """Decode an image file as it is stored.
 
     The orientation tag of EXIF is not applied and of an animation the first frame is taken. CMYK, YCbCr and
@@ -27,6 +28,7 @@ def decode(data: bytes) -> np.ndarray:
 
     Args:
         data: the whole file (PNG, JPEG, TIFF, BMP, WebP, PGM, …; DICOM with the extra).
+        window: ``store.window``; only ``dicom`` matters here, for a DICOM file's own window is in its tags.
 
     Returns:
         (H, W), (H, W, 3) BGR or (H, W, 4) BGRA in the file's own depth.
@@ -38,7 +40,7 @@ def decode(data: bytes) -> np.ndarray:
     if not data:
         raise Unreadable("empty file")
     if is_dicom(data):
-        return decode_dicom(data)
+        return decode_dicom(data, window)
     pixels, wrong = headers.inspect(data)
     if problem := excess(pixels) or wrong:
         raise Unreadable(problem)
@@ -51,15 +53,16 @@ def decode(data: bytes) -> np.ndarray:
     return image
 
 
-def to_uint8(image: np.ndarray, window: Sequence[float] | None = None) -> np.ndarray:
+def to_uint8(image: np.ndarray, window: Window = None) -> np.ndarray:
     """Map pixels to 0..255: 8-bit as they are, anything else through ``window`` = [lowest, highest].
 
-    With a window, 8-bit images are windowed too. Values outside are clipped; rounding is to nearest.
+    With such a window, 8-bit images are windowed too. Values outside are clipped; rounding is to nearest.
+    ``dicom`` (each file's own window) was applied by :func:`decode`.
 
     Raises:
         Unreadable: more than 8 bits and no window (guessing one would make 12-bit data near-black), or NaN.
     """
-    if window is None:
+    if window is None or window == OWN:
         if image.dtype != np.uint8:
             raise Unreadable(
                 f"{image.dtype} pixels need an explicit window; set store.window: [lowest, highest]"

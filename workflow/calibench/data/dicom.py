@@ -1,6 +1,7 @@
 """DICOM images, an optional extra (``pip install calibench[medical]``)."""
 
 import io
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,52 +10,138 @@ from calibench.data.limits import excess
 from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
 
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # unreadable files get our line, not its traceback
+OWN = "dicom"  # value of store.window: each file's own window
+
 
 def is_dicom(data: bytes) -> bool:
     """Whether the preamble of DICOM part 10 is there."""
     return data[128:132] == b"DICM"
 
 
-def _check_size(dataset: Any) -> None:
-    """Refuse several frames and too many pixels by what the tags say, before anything is decoded."""
+def _check_decoder(dataset: Any, decoder: Any) -> None:
+    """Refuse a compression that nothing here decodes, and name the package that would."""
+    from calibench.data.dicomjpeg import DECODER_DEPENDENCIES, PACKAGE
+
+    able = set(decoder.available_plugins)
+    if decoder.UID.name.startswith("JPEG Extended") and dataset.BitsStored > 8:
+        able -= {"pillow"}  # it knows this compression with 8 bits only
+    if decoder.is_encapsulated and not able:
+        package = f"pip install {PACKAGE}"
+        if decoder.UID not in DECODER_DEPENDENCIES:
+            package = f"install one of these: {'; '.join(decoder.missing_dependencies)}"
+        raise Unreadable(f"DICOM compressed as {decoder.UID.name} needs a decoder: {package}")
+    if PACKAGE in able:
+        dataset.pixel_array_options(decoding_plugin=PACKAGE)
+
+
+def _check(dataset: Any) -> None:
+    """Refuse by what the tags say, before anything is decoded: no image, several frames, too many pixels, no decoder."""
+    from pydicom.pixels import get_decoder
+
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise Unreadable("DICOM without an image (no Rows and Columns)")
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames > 1:
         raise Unreadable(f"DICOM with {frames} frames; list single frames")
     if problem := excess(int(dataset.Rows) * int(dataset.Columns)):
         raise Unreadable(problem)
+    _check_decoder(dataset, get_decoder(dataset.file_meta.TransferSyntaxUID))
 
 
-def decode_dicom(data: bytes) -> np.ndarray:
-    """Pixels of a single-frame DICOM file after its rescale (for CT: Hounsfield units).
+def _to_bgr(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Colour (H, W, 3) of ``bits`` bits as uint8: the eight highest bits, in the order of all readers."""
+    eight = (pixels >> max(0, bits - 8)).astype(np.uint8)
+    return np.ascontiguousarray(eight[:, :, 2::-1])
 
-    MONOCHROME1 (low values bright) is inverted within its stored range before, so that bright is always high.
 
-    Returns:
-        (H, W) float32 in modality units, or (H, W, 3) uint8 BGR for colour.
+def _palette(pixels: np.ndarray, dataset: Any) -> np.ndarray:
+    """Palette indices (H, W) as uint8 BGR; a table of 16-bit entries is used with its eight highest bits."""
+    from pydicom.pixels import apply_color_lut
+
+    coloured = apply_color_lut(pixels, dataset)
+    return _to_bgr(coloured, 8 * coloured.dtype.itemsize)
+
+
+def _own_window(values: np.ndarray, dataset: Any) -> np.ndarray:
+    """Grey values in modality units through the file's VOI table or, without one, its first window, as uint8.
 
     Raises:
-        Unreadable: no pydicom, several frames, too large, or a compression that no installed plug-in knows.
+        Unreadable: if the file has neither and more than 8 bits.
+    """
+    from pydicom.dataset import Dataset
+    from pydicom.pixels import apply_voi, apply_windowing
+
+    if dataset.get("VOILUTSequence"):
+        shown = apply_voi(values, dataset)
+        return (shown >> max(0, int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 8)).astype(np.uint8)
+    if dataset.get("WindowWidth") is None or dataset.get("WindowCenter") is None:
+        if values.min() >= 0 and values.max() <= 255 and dataset.BitsStored <= 8:
+            return np.rint(values).astype(np.uint8)
+        raise Unreadable("DICOM without a window of its own; set store.window: [lowest, highest]")
+    if not np.isfinite(values).all():
+        raise Unreadable("pixels that are not finite numbers (NaN or infinity)")
+    screen = Dataset()  # pydicom's formulas give the range of these tags: 0 to 255
+    screen.PhotometricInterpretation, screen.BitsStored, screen.PixelRepresentation = "MONOCHROME2", 8, 0
+    for tag in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
+        if tag in dataset:
+            setattr(screen, tag, dataset[tag].value)
+    return np.rint(apply_windowing(values, screen)).astype(np.uint8)
+
+
+def _inverted(pixels: np.ndarray, dataset: Any) -> np.ndarray:
+    """Stored values mirrored within their range."""
+    low, high = 0, (1 << dataset.BitsStored) - 1
+    if dataset.PixelRepresentation:
+        low, high = -(1 << dataset.BitsStored - 1), (1 << dataset.BitsStored - 1) - 1
+    return (low + high - pixels.astype(np.int64)).astype(pixels.dtype)
+
+
+def _pixels(dataset: Any, window: Any) -> np.ndarray:
+    """Pixels of a dataset that :func:`_check` has passed; see :func:`decode_dicom`."""
+    from pydicom.pixels import apply_modality_lut
+
+    pixels, kind = dataset.pixel_array, dataset.PhotometricInterpretation
+    if pixels.ndim == 3:
+        return _to_bgr(pixels, dataset.BitsStored)
+    if kind == "PALETTE COLOR":
+        return _palette(pixels, dataset)
+    if window == OWN:
+        shown = _own_window(apply_modality_lut(pixels, dataset), dataset)
+        return 255 - shown if kind == "MONOCHROME1" else shown
+    if kind == "MONOCHROME1":
+        pixels = _inverted(pixels, dataset)
+    return np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float32)
+
+
+def decode_dicom(data: bytes, window: Any = None) -> np.ndarray:
+    """Pixels of a single-frame DICOM file.
+
+    Grey values are given after their rescale (for CT: Hounsfield units); MONOCHROME1 (low values bright) is
+    inverted within its stored range before, so that bright is always high.
+
+    Args:
+        data: the whole file.
+        window: ``store.window``; with ``dicom`` grey values go through the file's own VOI table or window.
+
+    Returns:
+        (H, W) float32 in modality units, uint8 with ``dicom``; (H, W, 3) uint8 BGR for colour and palettes.
+
+    Raises:
+        Unreadable: no pydicom, no image, several frames, too large, no window of its own where that is asked
+            for, damaged, or a compression that no installed package decodes.
     """
     try:
         import pydicom
-        from pydicom.pixels import apply_modality_lut
+
+        from calibench.data import dicomjpeg  # noqa: F401 - registers its decoders
     except ImportError as error:
-        raise Unreadable("DICOM needs pydicom: pip install pydicom") from error
+        raise Unreadable("DICOM needs pydicom: pip install 'calibench[medical]'") from error
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
-        _check_size(dataset)
-        pixels = dataset.pixel_array
-        if dataset.PhotometricInterpretation == "MONOCHROME1":
-            low, high = (-(1 << dataset.BitsStored - 1), (1 << dataset.BitsStored - 1) - 1)
-            if not dataset.PixelRepresentation:
-                low, high = 0, (1 << dataset.BitsStored) - 1
-            pixels = (low + high - pixels.astype(np.int32)).astype(pixels.dtype)
-        if pixels.ndim == 3:
-            return np.ascontiguousarray(pixels[:, :, ::-1])
-        return np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float32)
+        _check(dataset)
+        return _pixels(dataset, window)
     except (Unreadable, UserError):
         raise
     except Exception as error:  # pydicom and its plug-ins raise nearly anything on damaged files
-        raise Unreadable(
-            f"DICOM: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
+        raise Unreadable(f"DICOM: {' '.join(str(error).split())[:300] or type(error).__name__}") from error

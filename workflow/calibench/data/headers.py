@@ -4,7 +4,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 _SOS, _EOI = 0xDA, 0xD9
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RSTn, SOI: markers without a payload
-_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn: the payload holds the image's size
+# SOFn (0xF7 is JPEG-LS's): the payload holds the image's size
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 
 def _png(data: bytes) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from calibench.errors import UserError
 VARIABLE = (
     "OPENCV_IO_MAX_IMAGE_PIXELS"  # OpenCV's own: one limit for what it decodes and what we look at first
 )
+MAX_BYTES = 1 << 30  # a larger "image" is a mistake; reading it could exhaust the memory of a node
 MAX_PIXELS = 1 << 27  # 11,585 x 11,585, beyond any radiograph
 
 

@@ -1,122 +1,25 @@
 """From list files to one checked table: filename, label, target, split, group, stratum."""
 
 import logging
-import os
 import posixpath
 import stat
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from calibench.data import arrays, imagefolder, radimagenet, splitting
-from calibench.data.csvfile import Table, read_table
+from calibench.data import radimagenet, splitting
+from calibench.data.sources import LIST_FORMATS, Where, read_source, root_of
+from calibench.data.splitnames import SPLITS, split_of, told
 from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 
 LIST_COLUMNS = ["filename", "label", "target", "split", "group", "stratum"]
-SPLITS = ("train", "val", "test")
-ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
-Where = Callable[[int], str]
 TEXTS = ("filename", "label", "group", "stratum")  # columns of free text
 LONGEST = 4096  # characters of a filename (Linux's limit of a path) or another text
 SHOWN = 80  # characters of them in a message
-
-
-def root_of(settings: dict[str, Any]) -> Path:
-    """The dataset's folder.
-
-    Raises:
-        UserError: naming the key ``datasets.<name>.root`` and, for RadImageNet, how to get access.
-    """
-    key = f"datasets.{settings['name']}.root"
-    if not settings.get("root"):
-        raise UserError(f"{key} is not set; set it to the folder that holds the images")
-    root = Path(settings["root"]).expanduser()
-    if not (os.path.isdir(root) or (settings["format"] == "npz" and os.path.isfile(root))):
-        hint = f" ({radimagenet.ACCESS})" if settings["format"] == "radimagenet" else ""
-        raise UserError(f"{key} is {root}, which is not there; set it to where the images are{hint}")
-    return root
-
-
-def read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
-    """Read the list files that the settings name.
-
-    Returns:
-        Frame of strings (filename, label, split, group, stratum); a function giving ``file, line`` of a row.
-    """
-    files = dict(settings["files"])
-    if settings["format"] == "radimagenet":
-        files = {**radimagenet.LISTS, **files}
-    key = f"datasets.{settings['name']}.files"
-    unknown = sorted(set(files) - {"list", *SPLITS})
-    if unknown or ("list" in files) == ("train" in files):
-        raise UserError(
-            f"{key} must name either 'list' or 'train' (with 'val' and 'test'); got {sorted(files)}"
-        )
-    names = ["list"] if "list" in files else [name for name in SPLITS if name in files]
-    tables = []
-    for name in names:
-        table = read_table(root / files[name], headless=settings["format"] == "semicolon")
-        if name != "list":
-            table.frame["split"] = name
-        tables.append(table)
-    frame = pd.concat([t.frame for t in tables], ignore_index=True)
-    return frame, _where(tables)
-
-
-def read_arrays(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
-    """List the images of array formats; see :func:`read_lists`."""
-    parts = arrays.load(settings, root)
-    rows = [
-        (arrays.name_of(split, i), label, split)
-        for split, part in parts.items()
-        for i, label in enumerate(part.labels)
-    ]
-    frame = pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(
-        group="", stratum=""
-    )
-    return frame, lambda row: f"{root}, {rows[row][0]}"
-
-
-def read_tree(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
-    """List a tree of folders; see :func:`read_lists`."""
-    return imagefolder.read_tree(root), lambda _row: str(root)
-
-
-LIST_FORMATS = ("radimagenet", "list", "semicolon")
-SOURCES = dict.fromkeys(LIST_FORMATS, read_lists) | dict.fromkeys(arrays.FORMATS, read_arrays)
-SOURCES["imagefolder"] = read_tree
-
-
-def read_source(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
-    """List the images of any format; see :func:`read_lists`.
-
-    Raises:
-        UserError: if the format is unknown, or anything its reader finds.
-    """
-    source = SOURCES.get(settings["format"])
-    if source is None:
-        key = f"datasets.{settings['name']}.format"
-        raise UserError(f"{key} '{settings['format']}' is unknown; there are: {', '.join(SOURCES)}")
-    return source(settings, root)
-
-
-def _where(tables: list[Table]) -> Where:
-    sizes = [len(t.frame) for t in tables]
-    ends = np.cumsum(sizes)
-    tables = [replace(t, frame=t.frame.iloc[:0].copy()) for t in tables]  # lines are found in the files again
-
-    def where(row: int) -> str:
-        index = int(np.searchsorted(ends, row, side="right"))
-        table = tables[index]
-        return f"{table.path}, line {table.line(row - (int(ends[index]) - sizes[index]))}"
-
-    return where
 
 
 def _first(mask: pd.Series) -> int | None:
@@ -178,11 +81,11 @@ def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
 
 def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
     """Fill the column ``split`` in place: as listed, or seeded and group-aware where the list has none."""
-    given = frame["split"].replace(ALIASES)
-    if not (given == "").all():
-        row = _first(~given.isin(SPLITS))
-        if row is not None:
-            raise UserError(f"{where(row)}: split '{given[row][:SHOWN]}' is none of train, val, test")
+    listed = frame["split"].str.strip()
+    given = listed.map({name: split_of(name) for name in listed.unique()})
+    row = _first(given == "")
+    if row is not None and (listed != "").any():
+        raise UserError(f"{where(row)}: split '{listed[row][:SHOWN]}' is none of {told()}")
     present = set(given.unique()) - {""}
     open_rows = given.isin(["", "train"]).to_numpy()
     shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}

@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from calibench.data import arrays
-from calibench.data.decode import decode
-from calibench.data.listing import root_of
+from calibench.data import arrays, shards
+from calibench.data.decode import Window, decode
+from calibench.data.limits import MAX_BYTES
+from calibench.data.sources import root_of
 from calibench.data.unreadable import Unreadable
-
-MAX_BYTES = 1 << 30  # a larger "image" is a mistake; reading it could exhaust the memory of a node
 
 
 class Reader(Protocol):
@@ -26,7 +25,8 @@ class Reader(Protocol):
 class FolderReader:
     """Images as files below a folder; nothing outside the folder is ever opened, symbolic links included."""
 
-    def __init__(self, root: str | os.PathLike) -> None:
+    def __init__(self, root: str | os.PathLike, window: Window = None) -> None:
+        self.window = window
         self.root = os.path.realpath(root)
         self._folders: dict[str, str] = {}  # a dataset has many images and few folders
 
@@ -71,7 +71,21 @@ class FolderReader:
 
     def read(self, filename: str) -> np.ndarray:
         """Pixels of one file; see :func:`calibench.data.decode.decode`."""
-        return decode(self.load(filename))
+        return decode(self.load(filename), self.window)
+
+
+class TarReader:
+    """Images out of tar files, by the names that :func:`calibench.data.shards.read_list` gives."""
+
+    def __init__(self, root: Path, window: Window = None) -> None:
+        self.window = window
+        self.places = shards.places(root)
+
+    def read(self, filename: str) -> np.ndarray:
+        """Pixels of one image; see :func:`calibench.data.decode.decode`."""
+        if filename not in self.places:
+            raise Unreadable("not in the tar files any more")
+        return decode(self.places[filename].read(), self.window)
 
 
 def open_reader(settings: dict[str, Any]) -> Reader:
@@ -83,4 +97,6 @@ def open_reader(settings: dict[str, Any]) -> Reader:
     root: Path = root_of(settings)
     if settings["format"] in arrays.FORMATS:
         return arrays.ArrayReader(arrays.load(settings, root))
-    return FolderReader(root)
+    if settings["format"] == shards.FORMAT:
+        return TarReader(root, settings["store"]["window"])
+    return FolderReader(root, settings["store"]["window"])

@@ -100,7 +100,7 @@ def check_dataset(settings: dict[str, Any], name: str) -> None:
     if settings["split"]["val"] + settings["split"]["test"] >= 1:
         raise UserError(f"{where}.split: val and test together leave nothing for train; lower one of them")
     window = settings["store"]["window"]
-    if window is not None and not window[0] < window[1]:
+    if isinstance(window, list) and not window[0] < window[1]:
         raise UserError(f"{where}.store.window must be [lowest, highest] with lowest < highest; got {window}")
     names = settings["labels"]
     if names is not None and len(set(names)) < len(names):

@@ -23,6 +23,7 @@ PLUMBING = {
     "calibench.planning.configuration",
 }
 PLUMBING |= {"calibench.regimes", "calibench.regimes.catalog", "calibench.data.staging"}
+PLUMBING.add("calibench.data.overview")  # shown to people, read by no stage
 
 
 def _file(module: str) -> Path | None:

@@ -69,7 +69,7 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "additionalProperties":
         return _unknown_key(error)
     if error.validator in ("pattern", "not"):  # the schema says in words what they are for
-        return f"'{error.instance}' cannot be a name here: {error.schema['$comment']}"
+        return f"'{error.instance}' does not fit here: {error.schema['$comment']}"
     if (
         error.validator == "type"
         and isinstance(error.instance, str)

@@ -1,41 +1,68 @@
-"""Read a data set's list, check every row, and write one table and the class index."""
+"""Read a data set's list, check every row, and write one table and the class index; or show it as a picture."""
 
+import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from calibench import cli
-from calibench.data import listing
+from calibench.data import listing, overview
 from calibench.data.csvfile import write_frame
+from calibench.errors import UserError
 from calibench.files import sha256_of, write_json
-from calibench.planning.configuration import dataset_settings
+from calibench.planning.configuration import dataset_settings, read
 
 log = logging.getLogger(__name__)
+
+
+def settings_from(configs: Sequence[Path], name: str | None) -> str:
+    """Settings of one data set of a config, as JSON; its only one where no name is given.
+
+    Raises:
+        UserError: if it has no such data set, or several and none is named.
+    """
+    datasets: dict[str, Any] = read(*configs)["datasets"]
+    if name is None and len(datasets) == 1:
+        name = next(iter(datasets))
+    if name not in datasets:
+        raise UserError(f"--dataset: name one of the config's data sets: {', '.join(datasets)}")
+    return json.dumps({"name": name, **datasets[name]})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument("--settings", required=True, help="settings of the data set, JSON")
-    parser.add_argument(
-        "--out-list", required=True, type=Path, help="CSV: filename,label,target,split,group,stratum"
-    )
-    parser.add_argument(
-        "--out-classes", required=True, type=Path, help="CSV: target,label,train,val,test (counts)"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--settings", help="settings of the data set, JSON")
+    source.add_argument("--config", nargs="+", type=Path, help="config files that name the data set")
+    parser.add_argument("--dataset", help="which data set of --config (default: its only one)")
+    parser.add_argument("--out-list", type=Path, help="CSV: filename,label,target,split,group,stratum")
+    parser.add_argument("--out-classes", type=Path, help="CSV: target,label,train,val,test (counts)")
     parser.add_argument("--inputs", nargs="*", default=[], help="the files that the list is read from")
     parser.add_argument(
         "--out-inputs",
         type=Path,
         help="JSON: SHA-256 of each of --inputs, to notice a changed list, and the code",
     )
+    parser.add_argument(
+        "--show", type=Path, help="PNG: ten thumbnails per class; counts, sizes and modes go to the terminal"
+    )
     args = parser.parse_args(argv)
-    read = {path: sha256_of(path) for path in args.inputs if Path(path).is_file()}
-    settings, code = dataset_settings(args.settings)
+    if not args.show and not (args.out_list and args.out_classes):
+        parser.error("give --out-list and --out-classes, or --show")
+    inputs = {path: sha256_of(path) for path in args.inputs if Path(path).is_file()}
+    settings, code = dataset_settings(args.settings or settings_from(args.config, args.dataset))
     frame, classes = listing.load(settings)
     if args.out_inputs:
-        write_json(args.out_inputs, {"inputs": read, "code": code})
-    write_frame(frame, args.out_list)
-    write_frame(classes, args.out_classes)
+        write_json(args.out_inputs, {"inputs": inputs, "code": code})
+    if args.out_list:
+        write_frame(frame, args.out_list)
+    if args.out_classes:
+        write_frame(classes, args.out_classes)
     counts = ", ".join(f"{classes[split].sum()} {split}" for split in listing.SPLITS)
     log.info("%d images of %d classes: %s", len(frame), len(classes), counts)
+    if args.show:
+        for lines in overview.show(settings, frame, classes, args.show, os.cpu_count() or 1):
+            print(lines)

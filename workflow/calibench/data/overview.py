@@ -1,0 +1,205 @@
+"""A first look at a data set, cheap at any size: ten thumbnails of each class, sizes and modes of a sample.
+
+Most mistakes in a list (wrong folder, wrong window, two classes exchanged) are seen there at a glance.
+"""
+
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from calibench.data import splitting
+from calibench.data.decode import Window, to_colour, to_uint8
+from calibench.data.pool import over_chunks
+from calibench.data.readers import Reader, open_reader
+from calibench.data.splitnames import SPLITS
+from calibench.data.unreadable import Unreadable
+from calibench.errors import UserError
+from calibench.files import atomic_path
+
+EACH = 10  # thumbnails of a class
+SAMPLE = 200  # images of the whole set whose size and mode are looked at, besides those shown
+TILE = 72  # pixels of a thumbnail's side
+ROWS = 30  # classes in one picture; the next ones go to a second
+GAP = 4  # pixels between two rows
+HEAD = 40  # pixels above the first
+GREY = 238  # beside images that are not square
+LABEL = 300  # pixels of width for the names of the classes
+DPI = 100
+
+
+@dataclass
+class Look:
+    """What was seen of some images: thumbnails by row of the list, and counts."""
+
+    tiles: dict[int, np.ndarray] = field(default_factory=dict)  # (TILE, TILE, 3) RGB
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height)
+    modes: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+
+def mode_of(image: np.ndarray) -> str:
+    """Depth and colours in words, as ``8-bit grey``."""
+    depth = "float" if image.dtype.kind == "f" else f"{8 * image.dtype.itemsize}-bit"
+    if image.ndim == 2 or image.shape[2] == 1:
+        return f"{depth} grey"
+    same = (image[:, :, :1] == image[:, :, 1:3]).all()
+    return f"{depth} colour" + (", all grey" if same else "") + (" with alpha" if image.shape[2] == 4 else "")
+
+
+def tile_of(image: np.ndarray, window: Window) -> np.ndarray:
+    """A thumbnail (TILE, TILE, 3) RGB that keeps the aspect; deep images without a window go from least to most."""
+    try:
+        eight = to_uint8(image, window)
+    except Unreadable:
+        low, high = float(np.nanmin(image)), float(np.nanmax(image))
+        eight = to_uint8(np.nan_to_num(image, nan=low), [low, max(high, low + 1)])
+    rgb = to_colour(eight, "rgb")
+    scale = TILE / max(rgb.shape[:2])
+    height, width = (max(1, round(scale * side)) for side in rgb.shape[:2])
+    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    tile = np.full((TILE, TILE, 3), GREY, np.uint8)
+    top, left = (TILE - height) // 2, (TILE - width) // 2
+    tile[top : top + height, left : left + width] = small
+    return tile
+
+
+def _crossed() -> np.ndarray:
+    """The thumbnail of an image that cannot be read."""
+    tile = np.full((TILE, TILE, 3), GREY, np.uint8)
+    for ends in (((0, 0), (TILE, TILE)), ((0, TILE), (TILE, 0))):
+        cv2.line(tile, *ends, (200, 0, 0), 2)
+    return tile
+
+
+def look(frame: pd.DataFrame, reader: Reader, window: Window, threads: int, seed: int = 0) -> Look:
+    """Read the images that are shown and a sample, chosen by a seeded hash of their names.
+
+    Args:
+        frame: the list (filename, target).
+        reader: gives the images.
+        window: ``store.window``.
+        threads: reading threads.
+        seed: of the choice.
+    """
+    names = frame["filename"].tolist()
+    shown = splitting.cap(frame["target"], names, EACH, seed)
+    sampled = np.zeros(len(names), dtype=bool)
+    sampled[np.argsort(splitting.keys(names, seed, "overview"))[:SAMPLE]] = True
+    rows = np.flatnonzero(shown | sampled)
+
+    def work(start: int, stop: int) -> Look:
+        seen = Look()
+        for row in rows[start:stop].tolist():
+            try:
+                image = reader.read(names[row])
+                if shown[row]:
+                    seen.tiles[row] = tile_of(image, window)
+                seen.sizes[image.shape[1], image.shape[0]] += 1
+                seen.modes[mode_of(image)] += 1
+            except Unreadable as why:
+                seen.failed.append((row, str(why)))
+                if shown[row]:
+                    seen.tiles[row] = _crossed()
+        return seen
+
+    total = Look()
+    for seen in over_chunks(work, len(rows), threads, "show"):
+        total.tiles |= seen.tiles
+        total.sizes += seen.sizes
+        total.modes += seen.modes
+        total.failed += seen.failed
+    return total
+
+
+def in_words(name: str, frame: pd.DataFrame, classes: pd.DataFrame, seen: Look, window: Window) -> str:
+    """Classes, images per split and class, sizes and modes, as lines for the terminal."""
+    total = classes[list(SPLITS)].sum()
+    table = pd.concat([classes[["label", *SPLITS]], pd.DataFrame([{"label": "all", **total}])])
+    sizes = [f"{w}x{h} ({n})" for (w, h), n in seen.sizes.most_common(6)]
+    more = len(seen.sizes) - len(sizes)
+    modes = [f"{mode} ({n})" for mode, n in seen.modes.most_common()]
+    lines = [
+        f"{name}: {len(frame)} images of {len(classes)} classes",
+        table.to_string(index=False),
+        f"looked at {sum(seen.sizes.values())} images, chosen by a seed",
+        f"sizes, width x height: {', '.join(sizes) or 'none'}" + (f" and {more} more" if more > 0 else ""),
+        f"modes: {', '.join(modes) or 'none'}",
+    ]
+    if window is None and any(not mode.startswith("8-bit") for mode in seen.modes):
+        lines.append(
+            "images of more than 8 bits need store.window; here each goes from its least to its greatest value"
+        )
+    if seen.failed:
+        row, why = seen.failed[0]
+        lines.append(f"unreadable: {len(seen.failed)}, the first is {frame['filename'][row]}: {why}")
+    return "\n".join(str(UserError(line)) if i != 1 else line for i, line in enumerate(lines))
+
+
+def _mosaic(frame: pd.DataFrame, targets: list[int], seen: Look) -> np.ndarray:
+    """Thumbnails of some classes, one row each: (rows x (TILE + GAP), EACH x TILE, 3)."""
+    image = np.full((len(targets) * (TILE + GAP), EACH * TILE, 3), 255, np.uint8)
+    of_row = frame["target"].to_numpy()
+    for i, target in enumerate(targets):
+        rows = [row for row in sorted(seen.tiles) if of_row[row] == target]
+        for j, row in enumerate(rows):
+            image[i * (TILE + GAP) : i * (TILE + GAP) + TILE, j * TILE : (j + 1) * TILE] = seen.tiles[row]
+    return image
+
+
+def _write_page(path: Path, title: str, labels: list[str], mosaic: np.ndarray) -> None:
+    """One picture, a pixel of the mosaic per pixel, names of the classes left of their rows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height, width = mosaic.shape[0] + HEAD, mosaic.shape[1] + LABEL
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
+    figure.text(10 / width, 1 - HEAD / 2 / height, title, va="center", parse_math=False)
+    for i, label in enumerate(labels):
+        middle = 1 - (HEAD + i * (TILE + GAP) + TILE / 2) / height
+        figure.text(10 / width, middle, label, va="center", fontsize=8, parse_math=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is drawn as a box
+        canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[:, :, 2::-1].copy()
+    picture[HEAD:, LABEL:] = mosaic[:, :, ::-1]
+    with atomic_path(path) as part:
+        part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def draw(name: str, frame: pd.DataFrame, classes: pd.DataFrame, seen: Look, path: Path) -> list[Path]:
+    """Write the thumbnails as one picture, or as several where there are more than :data:`ROWS` classes.
+
+    Returns:
+        The files: ``path``, then the same name with -2, -3, …
+    """
+    pages = [classes.iloc[start : start + ROWS] for start in range(0, len(classes), ROWS)]
+    paths = [path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in range(1, len(pages) + 1)]
+    for number, (page, where) in enumerate(zip(pages, paths, strict=True), start=1):
+        labels = [
+            "\n".join([*textwrap.wrap(row.label, 40)[:2], f"{row.train} / {row.val} / {row.test}"])
+            for row in page.itertuples()
+        ]
+        title = f"{name}: images in train / val / test" + (
+            f", page {number} of {len(pages)}" if pages[1:] else ""
+        )
+        _write_page(where, title, labels, _mosaic(frame, page["target"].tolist(), seen))
+    return paths
+
+
+def show(
+    settings: dict[str, Any], frame: pd.DataFrame, classes: pd.DataFrame, path: Path, threads: int
+) -> Iterator[str]:
+    """Look at a data set and draw it to ``path``; gives the lines for the terminal."""
+    window = settings["store"]["window"]
+    seen = look(frame, open_reader(settings), window, threads)
+    yield in_words(settings["name"], frame, classes, seen, window)
+    yield "drawn: " + ", ".join(map(str, draw(settings["name"], frame, classes, seen, path)))
