@@ -47,7 +47,7 @@ def one(root, text, **settings):
 
 def test_three_files(root):
     frame, classes = listing.load(three(root, train="filename,label\na.png,y\nb.png,x\n"))
-    assert frame.columns.tolist() == listing.LIST_COLUMNS
+    assert frame.columns.tolist() == [*listing.LIST_COLUMNS, "drawn"]
     assert frame["filename"].tolist() == ["a.png", "b.png", "c.png", "d.png"]
     assert frame["target"].tolist() == [1, 0, 0, 1]
     assert frame["split"].tolist() == ["train", "train", "val", "test"]
@@ -151,6 +151,7 @@ def test_listed_split_and_alias(root):
         one(root, "filename,label,split\na.png,x,train\nb.png,y,train\nc.png,x,valid\nd.png,y,test\n")
     )
     assert frame["split"].tolist() == ["train", "train", "val", "test"]
+    assert set(frame["drawn"]) == {"0"}
     with pytest.raises(UserError, match=r"line 4: split 'dev'"):
         listing.load(one(root, "filename,label,split\na.png,x,train\nb.png,y,train\nc.png,x,dev\n"))
 
@@ -162,6 +163,7 @@ def test_seeded_split_ignores_row_order(root):
     again, _ = listing.load(one(root, "\n".join(["filename,label", *rows[::-1]]) + "\n", split=shares))
     assert first.set_index("filename")["split"].to_dict() == again.set_index("filename")["split"].to_dict()
     assert first["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert set(first["drawn"]) == {"1"}
 
 
 def test_bare_semicolon_lines(root):
@@ -214,8 +216,8 @@ def test_stage_writes_both_tables(root):
         ["--settings", json.dumps(settings), "--out-list", str(out), "--out-classes", str(classes)]
     )
     assert out.read_text().splitlines()[:2] == [
-        "filename,label,target,split,group,stratum",
-        "a.png,x,0,train,,",
+        "filename,label,target,split,group,stratum,drawn",
+        "a.png,x,0,train,,,0",
     ]
     assert read_frame(classes, ["label"])["target"].tolist() == [0, 1]
     assert not list(out.parent.glob(".*"))

@@ -13,7 +13,7 @@ import pandas as pd
 from calibench.cli import run
 from calibench.data import auditreport, findings
 from calibench.data.csvfile import read_frame, write_frame
-from calibench.data.listing import LIST_COLUMNS
+from calibench.data.listing import DRAWN, LIST_COLUMNS
 from calibench.data.prints import fingerprint
 from calibench.data.readers import Reader, open_reader
 from calibench.data.settings import code_of, parse
@@ -45,7 +45,8 @@ def audit(
     """Audit a list.
 
     Returns:
-        Table (one row per image), audited list (the list's columns, without what the policy drops), report.
+        Table (one row per image), audited list (the list's columns, without what the policy drops; splits that the
+        seed drew are drawn anew so that like images stay together), report.
 
     Raises:
         UserError: unreadable images where the policy says stop, or a class that loses all training images.
@@ -61,17 +62,20 @@ def audit(
         raise UserError(
             f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
         )
-    found = findings.find(prints, policy["near_distance"])
+    found = findings.find(prints, policy)
+    listed = frame
+    if policy["group_by"] != "none":
+        frame = listed.assign(group=findings.groups(found, listed, policy["group_by"]))
+        frame["split"] = findings.draw_again(frame, settings["split"], settings["split"]["seed"])
     reason = findings.dropped(found, frame, prints.why, policy)
     table = auditreport.table(frame, found, prints, reason)
-    report = auditreport.summary(frame, found, prints, reason, policy)
+    report = auditreport.summary(listed, frame, found, prints, reason, policy)
     report |= {
         "seconds": round(seconds, 3),
         "images_per_second": round(len(names) / max(seconds, 1e-9), 1),
         "seconds_searching": round(time.monotonic() - begun - seconds, 3),
     }
-    audited = frame.assign(group=findings.groups(found, frame)) if policy["near_as_group"] else frame
-    audited = audited[reason == ""].reset_index(drop=True)
+    audited = frame[reason == ""].reset_index(drop=True)
     check_left(frame, audited, name)
     return table, audited[LIST_COLUMNS], report
 
@@ -88,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="reading threads")
     args = parser.parse_args(argv)
     settings = parse(args.settings)
-    frame = read_frame(args.list, LIST_COLUMNS)
+    frame = read_frame(args.list, [*LIST_COLUMNS, DRAWN])
     if settings["audit"]["enabled"]:
         reader = open_reader(settings)
         table, audited, report = audit(frame, settings, reader, args.threads)
@@ -100,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         table, audited, report = (
             frame[["filename", "label", "split"]],
-            frame,
+            frame[LIST_COLUMNS],
             {"images": len(frame), "enabled": False},
         )
         if args.thumbnails:

@@ -17,12 +17,14 @@ DEFAULTS: dict[str, Any] = {
     "store": {"size": 224, "colour": "grey", "interpolation": "auto", "unreadable": "stop", "window": None},
     "audit": {
         "enabled": True,
-        "near_distance": 4,
+        "copy_correlation": 0.965,
+        "series_correlation": 0.8,
         "test_copies": "drop",
+        "val_copies": "drop",
         "conflicts": "keep",
         "unreadable": "drop",
         "blank": "keep",
-        "near_as_group": True,
+        "group_by": "series",
     },
 }
 CHOICES = {
@@ -33,12 +35,13 @@ CHOICES = {
     },
     "audit": {
         "test_copies": ("drop", "keep"),
+        "val_copies": ("drop", "keep"),
         "conflicts": ("keep", "drop"),
         "unreadable": ("drop", "stop"),
         "blank": ("keep", "drop"),
+        "group_by": ("series", "copies", "none"),
     },
 }
-MAX_NEAR_DISTANCE = 9  # see calibench.data.near
 
 
 def _complete(given: dict[str, Any], defaults: dict[str, Any], where: str) -> dict[str, Any]:
@@ -101,9 +104,11 @@ def _check(settings: dict[str, Any]) -> None:
                 value = settings[part][key]
                 raise UserError(f"{where}.{part}.{key} must be one of {', '.join(allowed)}; got {value!r}")
     _check_store(settings["store"], where)
-    _whole(settings["audit"]["near_distance"], f"{where}.audit.near_distance", 0)
-    if settings["audit"]["near_distance"] > MAX_NEAR_DISTANCE:
-        raise UserError(f"{where}.audit.near_distance must be at most {MAX_NEAR_DISTANCE} bits")
+    copy, series = (settings["audit"][f"{level}_correlation"] for level in ("copy", "series"))
+    if not 0.5 <= series <= copy <= 1:
+        raise UserError(
+            f"{where}.audit: 0.5 <= series_correlation <= copy_correlation <= 1 is wanted; got {series} and {copy}"
+        )
 
 
 def parse(text: str) -> dict[str, Any]:
