@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 ALIKE = 0.97  # correlation of two forms from which on their details are compared
 CANDIDATES = 512  # compared per image and direction, the likest: a flood of like images must not become a square
-LEAF = 512  # images per cell of the search
+LEAF = 128  # images per cell of the search
+AXES = 16  # directions that decide which images a cell is compared with
+REACH = 2 - 2 * ALIKE + 1e-3  # squared distance of unit vectors that correlate to ALIKE, with room for rounding
+SAMPLE = 4096  # images that choose an axis
 COLUMNS = 8192  # images that one cell is compared with at once
 PAIRS = 8192  # pairs whose details are compared at once
 
@@ -30,17 +33,22 @@ class Pairs:
     mirrored: np.ndarray
 
 
-def _cells(form: np.ndarray) -> list[np.ndarray]:
-    """Rows in cells of at most LEAF like images: cut in half along the widest direction, again and again."""
-    cells, waiting = [], [np.arange(len(form))]
+def _axes(form: np.ndarray) -> np.ndarray:
+    """(63, 16) the directions along which forms differ most; the search is quick because they are few."""
+    some = form[:: max(1, len(form) // SAMPLE)].astype(np.float32)
+    return np.linalg.eigh(np.cov(some.T, ddof=0))[1][:, : -AXES - 1 : -1].astype(np.float32)
+
+
+def _cells(place: np.ndarray) -> list[np.ndarray]:
+    """Rows in cells of at most LEAF like images: cut in half along the widest axis, again and again."""
+    cells, waiting = [], [np.arange(len(place))]
     while waiting:
         rows = waiting.pop()
         if len(rows) <= LEAF:
             cells.append(rows)
             continue
-        some = rows[:: max(1, len(rows) // 4096)]
-        column = form[rows, form[some].astype(np.float32).var(axis=0).argmax()]
-        order = np.argsort(column, kind="stable")
+        widest = place[rows[:: max(1, len(rows) // SAMPLE)]].var(axis=0).argmax()
+        order = np.argsort(place[rows, widest], kind="stable")
         waiting += [rows[order[: len(rows) // 2]], rows[order[len(rows) // 2 :]]]
     return cells
 
@@ -53,33 +61,52 @@ def _likest(row: np.ndarray, score: np.ndarray, count: int) -> np.ndarray:
     return order[rank < count]
 
 
-def _candidates(
-    form: np.ndarray, cells: list[np.ndarray], flip: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+def _within(low: np.ndarray, high: np.ndarray, place: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` whose ``place`` (N, 16) may be alike to something in the box from ``low`` to ``high``."""
+    distance = np.zeros(len(rows), np.float32)
+    for start in range(0, AXES, 4):  # most are far away already along the first axes
+        axes = slice(start, start + 4)
+        here = place[rows, axes]
+        gap = np.maximum(np.maximum(low[axes] - here, here - high[axes]), 0)
+        distance += np.einsum("ij,ij->i", gap, gap)
+        keep = np.flatnonzero(distance <= REACH)
+        rows, distance = rows[keep], distance[keep]
+    return rows
+
+
+def _candidates(form: np.ndarray, flip: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """For each cell: pairs (first, second) of rows whose forms, the first one flipped, correlate to ALIKE.
 
-    Exact up to CANDIDATES per image: a cell is passed over only if its bounding box is too far away. The third
+    Exact up to CANDIDATES per image: an image is passed over only if it is too far from a whole cell. The third
     value is the number of pairs beyond CANDIDATES.
     """
-    boxes = [(form[rows].min(axis=0), form[rows].max(axis=0)) for rows in cells]
-    low, high = (np.array(side, dtype=np.float32) for side in zip(*boxes, strict=True))
+    axes = _axes(form)
+    place = form.astype(np.float32) @ axes
+    cells = _cells(place)
+    order = np.concatenate(cells)
+    place = place[order]
+    sizes = np.array([len(rows) for rows in cells])
+    begins = np.cumsum(sizes) - sizes
+    lows, highs = np.minimum.reduceat(place, begins), np.maximum.reduceat(place, begins)
     for number, rows in enumerate(cells):
         here = form[rows].astype(np.float32) * flip
-        gap = np.maximum(np.maximum(low[number:] - here.max(axis=0), here.min(axis=0) - high[number:]), 0)
-        # Of unit vectors with correlation c the squared distance is 2 - 2c.
-        within = number + np.flatnonzero((gap * gap).sum(axis=1) <= 2 - 2 * ALIKE)
-        others = np.concatenate([cells[i] for i in within]) if len(within) else rows[:0]
-        found = [np.empty((3, 0))]
-        passed = 0
+        box = here @ axes
+        low, high = box.min(axis=0), box.max(axis=0)
+        gap = np.maximum(np.maximum(low - highs, lows - high), 0)
+        near = (gap * gap).sum(axis=1) <= REACH
+        near[:number] = False  # those have asked already
+        others = _within(low, high, place, np.flatnonzero(np.repeat(near, sizes)))
+        found, passed = [np.empty((3, 0))], 0
         for start in range(0, len(others), COLUMNS):
-            columns = others[start : start + COLUMNS]
-            scores = here @ form[columns].astype(np.float32).T
-            hit = np.flatnonzero(scores.ravel() >= ALIKE)
-            a, b = hit // len(columns), hit % len(columns)
-            # Within a cell each pair is met twice; a smaller row elsewhere is met once.
-            keep = (start + b >= len(rows)) | (rows[a] < columns[b]) if within[0] == number else slice(None)
-            found.append(np.stack([a[keep], columns[b[keep]], scores.ravel()[hit[keep]]]))
-            if sum(part.shape[1] for part in found) > 2 * CANDIDATES * len(rows):
+            part = others[start : start + COLUMNS]
+            columns = order[part]
+            scores = (here @ form[columns].astype(np.float32).T).ravel()
+            hit = np.flatnonzero(scores >= ALIKE)
+            a, b = hit // len(part), hit % len(part)
+            once = part[b] > begins[number] + a  # of two rows the one that comes first in the order of the cells asks
+            a, b, hit = a[once], b[once], hit[once]
+            found.append(np.stack([a, columns[b], scores[hit]]))
+            if sum(piece.shape[1] for piece in found) > 2 * CANDIDATES * len(rows):
                 found, passed = [_trim(found)], passed + _surplus(found)
         kept = _trim(found)
         yield rows[kept[0].astype(np.int64)], kept[1].astype(np.int64), passed + _surplus(found)
@@ -125,13 +152,12 @@ def pairs(form: np.ndarray, detail: np.ndarray, copy: float, series: float) -> P
         copy: least correlation of the details of a mirrored copy.
         series: least correlation of the details of the other pairs.
     """
-    cells = _cells(form)
     frequencies = np.tile(np.arange(FORM), FORM)[1:]
     found: list[tuple[np.ndarray, ...]] = [(np.empty(0, np.int64),) * 2 + (np.empty(0, np.float32),) * 2]
     passed = 0
     for mirrored, least in ((False, series), (True, copy)):
         flip = np.where(mirrored & (frequencies % 2 == 1), -1, 1).astype(np.float32)
-        for a, b, beyond in _candidates(form, cells, flip) if len(form) else ():
+        for a, b, beyond in _candidates(form, flip) if len(form) > 1 else ():
             score = likeness(detail, a, b, mirrored)
             keep = score >= least
             a, b, score = a[keep], b[keep], score[keep]
