@@ -83,7 +83,9 @@ def measure(count: int, threads: int) -> dict[str, Any]:
             "filename": number.astype(str),
             "label": pd.Series([f"class {k}" for k in range(CLASSES)])[target].to_numpy(),
             "target": target,
-            "split": np.array(["train", "val", "test"])[np.searchsorted([75, 85], number % 100, side="right")],
+            "split": np.array(["train", "val", "test"])[
+                np.searchsorted([75, 85], number % 100, side="right")
+            ],
             "group": "",
             "stratum": "",
             "drawn": "0",

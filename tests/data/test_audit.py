@@ -216,7 +216,7 @@ def test_thumbnails_show_the_pairs(planted):
     _, _, report = audit(planted)
     kinds = {(e["kind"], e["where"]) for e in report["examples"]}
     assert ("exact", "across splits") in kinds
-    assert {("copy", "within class"), ("mirrored copy", "within class"), ("series", "within class")} <= kinds
+    assert {("copy", "within class"), ("flipped copy", "within class"), ("series", "within class")} <= kinds
     for example in report["examples"]:
         assert cv2.imread(str(planted / "thumbnails" / example["thumbnail"]), 0).shape == (128, 260)
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 COPY, SERIES = 0.965, 0.8  # the defaults
 
 
-def brute(form, detail, least, flip):
-    """All pairs by definition."""
-    scores = (form.astype(np.float32) * flip) @ form.astype(np.float32).T
+def brute(form, detail, flip):
+    """All pairs of one flip, by definition."""
+    scores = (form.astype(np.float32) * near.signs(flip)) @ form.astype(np.float32).T
     first, second = np.nonzero(np.triu(scores >= near.ALIKE, 1))
-    keep = near.likeness(detail, first, second, (flip < 0).any()) >= least
+    keep = near.likeness(detail, first, second, flip) >= SERIES
     return set(zip(first[keep].tolist(), second[keep].tolist(), strict=True))
 
 
@@ -25,19 +25,19 @@ def test_all_pairs_are_found(seed, n):
     rng = np.random.default_rng(seed)
     base = rng.random((5, 32, 32)) * 255
     images = base[rng.integers(0, 5, n)] + rng.normal(0, 30, (n, 1, 1)) * rng.random((n, 32, 32))
-    images[::3] = images[::3, :, ::-1]
+    for start, (down, right) in enumerate(near.FLIPS):
+        images[start::4] = images[start::4, ::down, ::right]
     form, detail = forms(images), details(images)
     with pytest.MonkeyPatch.context() as small:  # several cells, and cells wider than a block of columns
         small.setattr(near, "LEAF", 16)
         small.setattr(near, "COLUMNS", 40)
-        found = near.pairs(form, detail, COPY, SERIES)
+        found = near.pairs(form, detail, np.arange(n), SERIES)
     pairs = list(zip(found.first.tolist(), found.second.tolist(), strict=True))
     assert len(pairs) == len(set(pairs))
     assert (found.first < found.second).all()
-    odd = np.where(np.tile(np.arange(8), 8)[1:] % 2, -1, 1)
-    plain, mirrored = brute(form, detail, SERIES, np.ones(63)), brute(form, detail, COPY, odd)
-    assert set(pairs) == plain | mirrored
-    assert {pair for pair, m in zip(pairs, found.mirrored, strict=True) if m} <= mirrored
+    wanted = [brute(form, detail, flip) for flip in near.FLIPS]
+    assert set(pairs) == set.union(*wanted)
+    assert all(pair in wanted[flip] for pair, flip in zip(pairs, found.flip, strict=True))
 
 
 def test_a_flood_of_like_images_stays_connected(monkeypatch, caplog):
@@ -46,7 +46,9 @@ def test_a_flood_of_like_images_stays_connected(monkeypatch, caplog):
 
     monkeypatch.setattr(near, "CANDIDATES", 32)
     image = np.random.default_rng(0).random((1, 32, 32)).astype(np.float32) * 255
-    found = near.pairs(np.repeat(forms(image), 2000, 0), np.repeat(details(image), 2000, 0), COPY, SERIES)
+    found = near.pairs(
+        np.repeat(forms(image), 2000, 0), np.repeat(details(image), 2000, 0), np.arange(2000), SERIES
+    )
     assert len(found.first) <= 2000 * 32  # not 2,000 squared
     graph = coo_matrix((np.ones(len(found.first)), (found.first, found.second)), shape=(2000, 2000))
     assert connected_components(graph)[0] == 1
@@ -81,13 +83,15 @@ EDITS = {
     "gamma": lambda image: (255 * (image / 255) ** 0.7).astype(np.uint8),
     "sharper": lambda image: cv2.addWeighted(image, 2, cv2.GaussianBlur(image, (0, 0), 1), -1, 0),
     "mirrored": lambda image: image[:, ::-1].copy(),
+    "upside down": lambda image: image[::-1].copy(),
+    "half a turn": lambda image: image[::-1, ::-1].copy(),
 }
 IMAGES = [scene(seed) for seed in range(40)]
 
 
 def pairs_of(images):
     reduced = np.stack([cv2.resize(i, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) for i in images])
-    return near.pairs(forms(reduced), details(reduced), COPY, SERIES)
+    return near.pairs(forms(reduced), details(reduced), np.arange(len(images)), SERIES)
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -96,7 +100,8 @@ def test_copies_are_recognised(edit):
     copies = found.likeness >= COPY
     assert (found.second == found.first + 40).all()  # and nothing else is like anything
     assert copies.sum() >= 38
-    assert (found.mirrored == (edit == "mirrored")).all()
+    flips = ("mirrored", "upside down", "half a turn")
+    assert set(found.flip) == {flips.index(edit) + 1 if edit in flips else 0}
 
 
 def test_neighbouring_slices_are_a_series_and_no_copies():
@@ -108,7 +113,7 @@ def test_neighbouring_slices_are_a_series_and_no_copies():
 def test_an_image_without_detail_is_like_nothing():
     flat = np.zeros((2, 32, 32), np.float32)
     assert not unpack(details(flat)).any()
-    assert len(near.pairs(forms(flat), details(flat), COPY, SERIES).first) == 0
+    assert len(near.pairs(forms(flat), details(flat), np.arange(2), SERIES).first) == 0
 
 
 def test_content_hash_is_about_pixels():

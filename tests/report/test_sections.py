@@ -113,8 +113,8 @@ def test_audit_of_the_data(small, tmp_path):
             "images": 1000, "kept": 998, "unreadable": [], "blank": {"train": 4, "val": 0, "test": 1},
             "exact": {"clusters": 3, "images": 7, "clusters_across_classes": 1},
             "exact_between_listed_splits": {"train-test": 2},
-            "copy": {"pairs": 5, "mirrored_pairs": 1, "pairs_across_classes": 0},
-            "series": {"pairs": 8, "pairs_across_classes": 0},
+            "copy": {"pairs": 5, "flipped_pairs": 1, "pairs_across_classes": 0},
+            "series": {"pairs": 8, "flipped_pairs": 0, "pairs_across_classes": 0},
             "leaks": {"before": before, "after": after},
             "within_test": {
                 "images": 100, "exact": 0, "copy": 4, "series": 9, "groups": 90, "effective": 64.0, "widening": 1.25,

@@ -27,7 +27,9 @@ def table(frame: pd.DataFrame, found: Findings, prints: Prints, reason: np.ndarr
     def several(clusters: np.ndarray) -> np.ndarray:
         sizes = np.bincount(clusters[clusters >= 0], minlength=1)
         many = (clusters >= 0) & (sizes[clusters] > 1)
-        return np.where(many, clusters.astype(str), "")
+        numbers = np.full(len(clusters), "", dtype=object)
+        numbers[many] = clusters[many].astype(str)
+        return numbers
 
     problem = np.full(len(frame), "", dtype=object)
     problem[list(prints.why)] = list(prints.why.values())
@@ -59,11 +61,11 @@ def _pairs(frame: pd.DataFrame, found: Findings) -> pd.DataFrame:
     rows = np.flatnonzero(found.exact >= 0)
     heads = found.representative[found.exact[rows]]
     copies = rows != heads
-    kind = np.where(found.pairs.mirrored, "mirrored copy", np.where(found.copy, "copy", "series"))
-    kinds = ["exact", "copy", "mirrored copy", "series"]
+    kinds = ["exact", "copy", "flipped copy", "series", "flipped series"]
+    kind = np.where(found.copy, 1, 3) + (found.pairs.flip > 0)
     first = np.concatenate([heads[copies], found.representative[found.pairs.first]])
     second = np.concatenate([rows[copies], found.representative[found.pairs.second]])
-    kind = pd.Categorical(np.concatenate([np.full(copies.sum(), "exact"), kind]), kinds)
+    kind = pd.Categorical.from_codes(np.concatenate([np.zeros(copies.sum(), int), kind]), kinds)
     split, target = (frame[name].to_numpy() for name in ("split", "target"))
     across_splits, conflict = split[first] != split[second], target[first] != target[second]
     places = ["across splits", "across classes", "within class"]
@@ -74,12 +76,12 @@ def _pairs(frame: pd.DataFrame, found: Findings) -> pd.DataFrame:
     )
 
 
-def _like_counts(pairs: pd.DataFrame, clusters: np.ndarray, kinds: list[str]) -> dict[str, int]:
-    those = pairs[pairs["kind"].isin(kinds)]
+def _like_counts(pairs: pd.DataFrame, clusters: np.ndarray, level: str) -> dict[str, int]:
+    those = pairs[pairs["kind"].isin([level, f"flipped {level}"])]
     size = np.bincount(clusters[clusters >= 0], minlength=1)
     return {
         "pairs": len(those),
-        "mirrored_pairs": int((those["kind"] == "mirrored copy").sum()),
+        "flipped_pairs": int((those["kind"] == f"flipped {level}").sum()),
         "pairs_across_classes": int(those["conflict"].sum()),
         "clusters": int((size > 1).sum()),
         "largest_cluster": int(size.max()),
@@ -186,8 +188,8 @@ def summary(
         "truncated": sum("truncated" in p["why"] for p in problems),
         "blank": {s: int((found.blank & (frame["split"] == s).to_numpy()).sum()) for s in SPLITS},
         "exact": _exact_counts(frame, found),
-        "copy": _like_counts(pairs, found.copies, ["copy", "mirrored copy"]),
-        "series": _like_counts(pairs, found.series, ["series"]),
+        "copy": _like_counts(pairs, found.copies, "copy"),
+        "series": _like_counts(pairs, found.series, "series"),
         "exact_between_listed_splits": _between_listed(found, listed_splits(listed)),
         "leaks": {
             "before": leaks(found, listed["split"].to_numpy(), np.ones(len(frame), bool)),

@@ -50,9 +50,7 @@ def find(prints: Prints, policy: dict[str, Any]) -> Findings:
     representative = np.flatnonzero(readable)[np.unique(exact[readable], return_index=True)[1]]
     seen = np.flatnonzero(~blank[representative])
     rows = representative[seen]
-    like = near.pairs(
-        prints.form[rows], prints.detail[rows], policy["copy_correlation"], policy["series_correlation"]
-    )
+    like = near.pairs(prints.form, prints.detail, rows, policy["series_correlation"])
     like.first, like.second = seen[like.first], seen[like.second]
     copy = like.likeness >= policy["copy_correlation"]
     searched = readable & ~blank

@@ -16,6 +16,7 @@ LEAF = 128  # images per cell of the search
 AXES = 16  # directions that decide which images a cell is compared with
 REACH = 2 - 2 * ALIKE + 1e-3  # squared distance of unit vectors that correlate to ALIKE, with room for rounding
 SAMPLE = 4096  # images that choose an axis
+FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # steps down and to the right: as it is, mirrored, upside down, both
 COLUMNS = 8192  # images that one cell is compared with at once
 PAIRS = 8192  # pairs whose details are compared at once
 
@@ -24,13 +25,13 @@ PAIRS = 8192  # pairs whose details are compared at once
 class Pairs:
     """P pairs of rows, first < second, in order.
 
-    likeness (P,) float32: correlation of the details; mirrored (P,) bool: of one with the other's mirror image.
+    likeness (P,) float32: correlation of the details; flip (P,) int8: place in FLIPS of what was done to the first.
     """
 
     first: np.ndarray
     second: np.ndarray
     likeness: np.ndarray
-    mirrored: np.ndarray
+    flip: np.ndarray
 
 
 def _axes(form: np.ndarray) -> np.ndarray:
@@ -74,14 +75,14 @@ def _within(low: np.ndarray, high: np.ndarray, place: np.ndarray, rows: np.ndarr
     return rows
 
 
-def _candidates(form: np.ndarray, flip: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+def _candidates(form: np.ndarray, turn: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """For each cell: pairs (first, second) of rows whose forms, the first one flipped, correlate to ALIKE.
 
     Exact up to CANDIDATES per image: an image is passed over only if it is too far from a whole cell. The third
     value is the number of pairs beyond CANDIDATES.
     """
     axes = _axes(form)
-    place = form.astype(np.float32) @ axes
+    place = np.concatenate([form[i : i + SAMPLE].astype(np.float32) @ axes for i in range(0, len(form), SAMPLE)])
     cells = _cells(place)
     order = np.concatenate(cells)
     place = place[order]
@@ -89,7 +90,7 @@ def _candidates(form: np.ndarray, flip: np.ndarray) -> Iterator[tuple[np.ndarray
     begins = np.cumsum(sizes) - sizes
     lows, highs = np.minimum.reduceat(place, begins), np.maximum.reduceat(place, begins)
     for number, rows in enumerate(cells):
-        here = form[rows].astype(np.float32) * flip
+        here = form[rows].astype(np.float32) * turn
         box = here @ axes
         low, high = box.min(axis=0), box.max(axis=0)
         gap = np.maximum(np.maximum(low - highs, lows - high), 0)
@@ -124,8 +125,8 @@ def _surplus(found: list[np.ndarray]) -> int:
     return int(np.maximum(np.bincount(rows) - CANDIDATES, 0).sum())
 
 
-def likeness(detail: np.ndarray, first: np.ndarray, second: np.ndarray, mirrored: bool) -> np.ndarray:
-    """(P,) float32 correlation of the details of pairs of rows, the first one mirrored or not."""
+def likeness(detail: np.ndarray, first: np.ndarray, second: np.ndarray, flip: tuple[int, int]) -> np.ndarray:
+    """(P,) float32 correlation of the details of pairs of rows, the first one flipped."""
     result = np.zeros(len(first), np.float32)
     for start in range(0, len(first), PAIRS):
         part = slice(start, start + PAIRS)
@@ -134,41 +135,47 @@ def likeness(detail: np.ndarray, first: np.ndarray, second: np.ndarray, mirrored
             unique, place = np.unique(rows, return_inverse=True)
             sides.append((unpack(detail[unique]), place))
         (a, at), (b, bt) = sides
-        if mirrored:
-            a = a.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(a), -1)
+        a = a.reshape(-1, SIDE, SIDE)[:, :: flip[0], :: flip[1]].reshape(len(a), -1)
         result[part] = np.einsum("ij,ij->i", a[at], b[bt])
     return result
 
 
-def pairs(form: np.ndarray, detail: np.ndarray, copy: float, series: float) -> Pairs:
-    """All pairs whose forms correlate to at least 0.97 and whose details to at least ``series``.
+def signs(flip: tuple[int, int]) -> np.ndarray:
+    """(63,) float32: flipping an image turns the sign of its odd frequencies."""
+    odd = np.arange(FORM) % 2 == 1
+    down, right = (np.where(odd & (step < 0), -1, 1) for step in flip)
+    return np.outer(down, right).ravel()[1:].astype(np.float32)
 
-    Mirror images are looked for as well, but only copies: symmetric bodies look like their own mirror image,
-    so a weaker likeness says nothing. What this finds and misses is measured in docs/data.md.
+
+def pairs(form: np.ndarray, detail: np.ndarray, rows: np.ndarray, least: float) -> Pairs:
+    """All pairs of ``rows`` whose forms correlate to at least 0.97 and whose details to at least ``least``, in any flip.
+
+    Flipped images are looked for because collections are sold with them, and because training flips: a mirror
+    image in test is a copy. What this finds and misses is measured in docs/data.md.
 
     Args:
         form: (N, 63) float16, see :func:`calibench.data.prints.forms`.
         detail: (N, 512) uint8, see :func:`calibench.data.prints.details`.
-        copy: least correlation of the details of a mirrored copy.
-        series: least correlation of the details of the other pairs.
+        rows: (M,) images to look at; all others cost nothing, and no copy of the details is made.
+
+    Returns:
+        Pairs of places in ``rows``.
     """
-    frequencies = np.tile(np.arange(FORM), FORM)[1:]
     found: list[tuple[np.ndarray, ...]] = [(np.empty(0, np.int64),) * 2 + (np.empty(0, np.float32),) * 2]
     passed = 0
-    for mirrored, least in ((False, series), (True, copy)):
-        flip = np.where(mirrored & (frequencies % 2 == 1), -1, 1).astype(np.float32)
-        for a, b, beyond in _candidates(form, flip) if len(form) > 1 else ():
-            score = likeness(detail, a, b, mirrored)
+    for number, flip in enumerate(FLIPS):
+        for a, b, beyond in _candidates(form[rows], signs(flip)) if len(rows) > 1 else ():
+            score = likeness(detail, rows[a], rows[b], flip)
             keep = score >= least
             a, b, score = a[keep], b[keep], score[keep]
-            found.append((np.minimum(a, b), np.maximum(a, b), score, np.full(len(a), mirrored)))
+            found.append((np.minimum(a, b), np.maximum(a, b), score, np.full(len(a), number)))
             passed += beyond
     if passed:
         log.warning("like images: %d candidate pairs in crowded places were not compared", passed)
-    first, second, score, mirror = (np.concatenate(side) for side in zip(*found, strict=True))
+    first, second, score, flipped = (np.concatenate(side) for side in zip(*found, strict=True))
     # A symmetric pair is found twice; it is shown as what it is more.
     order = np.lexsort((-score, second, first))
-    first, second, score, mirror = first[order], second[order], score[order], mirror[order].astype(bool)
+    first, second, score, flipped = first[order], second[order], score[order], flipped[order].astype(np.int8)
     new = np.ones(len(first), bool)
     new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
-    return Pairs(first[new], second[new], score[new], mirror[new])
+    return Pairs(first[new], second[new], score[new], flipped[new])

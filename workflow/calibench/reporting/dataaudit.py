@@ -40,13 +40,13 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
             + f"across classes {exact['clusters_across_classes']:,}",
         ],
         [
-            "Pairs of copies: the same picture processed or mirrored",
-            f"{copy['pairs']:,} ({copy['mirrored_pairs']:,} mirrored); "
-            f"across classes {copy['pairs_across_classes']:,}",
+            "Pairs of copies: the same picture processed or flipped",
+            f"{copy['pairs']:,}, flipped {copy['flipped_pairs']:,}, across classes {copy['pairs_across_classes']:,}",
         ],
         [
             "Pairs of one series, such as neighbouring slices",
-            f"{series['pairs']:,}; across classes {series['pairs_across_classes']:,}",
+            f"{series['pairs']:,}, flipped {series['flipped_pairs']:,}, "
+            f"across classes {series['pairs_across_classes']:,}",
         ],
         *_leaks(found["leaks"]),
         ["Test images with a like one in test", _within(found["within_test"])],
