@@ -1,5 +1,7 @@
 """Like images: the search is exact, copies and series are told apart, and a flood stays affordable."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -53,6 +55,28 @@ def test_a_flood_of_like_images_stays_connected(monkeypatch, caplog):
     graph = coo_matrix((np.ones(len(found.first)), (found.first, found.second)), shape=(2000, 2000))
     assert connected_components(graph)[0] == 1
     assert "were not compared" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_images_in_little_memory():
+    n, copies = 100_000, 1_000
+    rng = np.random.default_rng(0)
+    form = rng.standard_normal((165, 63))[np.arange(n) % 165] + 2 * rng.standard_normal((n, 63))
+    form /= np.arange(1, 64)  # as in images, low frequencies are strong
+    detail = rng.integers(17, 256, (n, 512), dtype=np.uint8)
+    first = rng.permutation(n)
+    first, second = first[:copies], first[copies : 2 * copies]
+    form[second] = form[first]
+    detail[second] = detail[first]
+    detail[second, :20] = rng.integers(17, 256, (copies, 20))  # a little noise
+    form = (form / np.linalg.norm(form, axis=1, keepdims=True)).astype(np.float16)
+    tracemalloc.start()
+    found = near.pairs(form, detail, np.arange(n), SERIES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    planted = {(min(pair), max(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)}
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == planted
+    assert peak < 64 << 20  # beside the fingerprints, 650 bytes each; most of it does not grow with n
 
 
 def scene(seed, side=128):

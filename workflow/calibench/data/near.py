@@ -18,7 +18,7 @@ REACH = 2 - 2 * ALIKE + 1e-3  # squared distance of unit vectors that correlate 
 SAMPLE = 4096  # images that choose an axis
 FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # steps down and to the right: as it is, mirrored, upside down, both
 COLUMNS = 8192  # images that one cell is compared with at once
-PAIRS = 8192  # pairs whose details are compared at once
+PAIRS = 2048  # pairs whose details are compared at once
 
 
 @dataclass
@@ -161,21 +161,23 @@ def pairs(form: np.ndarray, detail: np.ndarray, rows: np.ndarray, least: float) 
     Returns:
         Pairs of places in ``rows``.
     """
-    found: list[tuple[np.ndarray, ...]] = [(np.empty(0, np.int64),) * 2 + (np.empty(0, np.float32),) * 2]
+    kinds = (np.int32, np.int32, np.float32, np.int8)
+    found = [tuple(np.empty(0, kind) for kind in kinds)]
     passed = 0
     for number, flip in enumerate(FLIPS):
         for a, b, beyond in _candidates(form[rows], signs(flip)) if len(rows) > 1 else ():
             score = likeness(detail, rows[a], rows[b], flip)
             keep = score >= least
             a, b, score = a[keep], b[keep], score[keep]
-            found.append((np.minimum(a, b), np.maximum(a, b), score, np.full(len(a), number)))
+            sides = (np.minimum(a, b), np.maximum(a, b), score, np.full(len(a), number))
+            found.append(tuple(side.astype(kind) for side, kind in zip(sides, kinds, strict=True)))
             passed += beyond
     if passed:
         log.warning("like images: %d candidate pairs in crowded places were not compared", passed)
     first, second, score, flipped = (np.concatenate(side) for side in zip(*found, strict=True))
     # A symmetric pair is found twice; it is shown as what it is more.
     order = np.lexsort((-score, second, first))
-    first, second, score, flipped = first[order], second[order], score[order], flipped[order].astype(np.int8)
+    first, second, score, flipped = first[order], second[order], score[order], flipped[order]
     new = np.ones(len(first), bool)
     new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
     return Pairs(first[new], second[new], score[new], flipped[new])
