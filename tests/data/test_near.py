@@ -61,7 +61,7 @@ def test_a_flood_of_like_images_stays_connected(monkeypatch, caplog):
 def test_a_hundred_thousand_images_in_little_memory():
     n, copies = 100_000, 1_000
     rng = np.random.default_rng(0)
-    form = rng.standard_normal((165, 63))[np.arange(n) % 165] + 0.5 * rng.standard_normal((n, 63))
+    form = rng.standard_normal((165, 63))[np.arange(n) % 165] + 2 * rng.standard_normal((n, 63))
     form /= np.arange(1, 64)  # as in images, low frequencies are strong
     detail = rng.integers(17, 256, (n, 512), dtype=np.uint8)
     first = rng.permutation(n)

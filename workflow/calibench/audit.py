@@ -63,7 +63,10 @@ def audit(
             f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
         )
     found = findings.find(prints, policy)
-    prints.form, prints.detail = prints.form[:0].copy(), prints.detail[:0].copy()  # most of the memory; used up
+    prints.form, prints.detail = (
+        prints.form[:0].copy(),
+        prints.detail[:0].copy(),
+    )  # most of the memory; used up
     listed = frame
     if policy["group_by"] != "none":
         frame = listed.assign(group=findings.groups(found, listed, policy["group_by"]))
