@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from calibench.planning import runs
-from calibench.stages import store
 from calibench.data.csvfile import read_frame
 from calibench.data.listing import LIST_COLUMNS
 from calibench.files import canonical
+from calibench.planning import runs
+from calibench.stages import store
 
 from benchmarks import material
 from benchmarks.measuring import Result, child, interleaved, median, median_ratio

@@ -5,12 +5,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from calibench.planning import configuration
-from calibench.stages import list as listing_stage
-from calibench.planning import runs
-from calibench.stages import sample
-from calibench.stages import store
 from calibench.files import canonical
+from calibench.planning import configuration, runs
+from calibench.stages import list as listing_stage
+from calibench.stages import sample, store
 from sklearn.datasets import load_sample_images
 
 CLASSES = 8

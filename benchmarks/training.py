@@ -10,8 +10,8 @@ import torch
 from calibench import regimes
 from calibench.backbones import classifier as models
 from calibench.planning import runs
-from calibench.stages import train
 from calibench.regimes.catalog import catalog
+from calibench.stages import train
 from calibench.training import loop, optim
 from calibench.training.device import autocast, set_determinism
 from calibench.training.randomness import epoch_order

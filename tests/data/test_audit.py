@@ -7,24 +7,27 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.stages import audit as stage
 from calibench.data import findings
 from calibench.data.listing import LIST_COLUMNS
 from calibench.errors import UserError
 from calibench.files import read_json
+from calibench.stages import audit as stage
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-def scene(seed, side=64):
-    """A picture unlike those of other seeds."""
+def scene(seed, side=64, texture=None):
+    """A picture unlike those of other seeds; with another texture it is one of the same series."""
     rng = np.random.default_rng(seed)
     noise = cv2.resize(rng.random((6, 6)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.clip(noise * 255, 0, 255).astype(np.uint8)
+    fine = np.random.default_rng(seed if texture is None else texture).normal(0, 25, (side, side))
+    own = np.random.default_rng(seed).normal(0, 25, (side, side))
+    both = cv2.GaussianBlur((0.7 * own + 0.3 * fine).astype(np.float32), (0, 0), 1)
+    return np.clip(noise * 200 + 20 + both, 0, 255).astype(np.uint8)
 
 
 def jpeg(image):
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
 def png(image):
@@ -39,8 +42,14 @@ PLANTED = {
     "conflict_1.png": (png(scene(101)), "a", "train"),
     "conflict_2.png": (png(scene(101)), "a", "train"),
     "conflict_3.png": (png(scene(101)), "b", "train"),
-    "near_1.png": (png(scene(102)), "b", "val"),
-    "near_2.jpg": (jpeg(scene(102)), "b", "val"),
+    "copy_1.png": (png(scene(102)), "b", "val"),
+    "copy_2.jpg": (jpeg(scene(102)), "b", "val"),
+    "series_1.png": (png(scene(104)), "a", "train"),
+    "series_2.png": (png(scene(104, texture=5)), "a", "train"),
+    "twin_1.png": (png(scene(105)), "b", "test"),
+    "twin_2.png": (png(scene(105)[:, ::-1]), "b", "test"),
+    "val_original.png": (png(scene(106)), "a", "val"),
+    "train_copy_of_val.jpg": (jpeg(scene(106)), "a", "train"),
     "blank.png": (png(np.full((64, 64), 40, np.uint8)), "a", "train"),
     "blank_in_test.png": (png(np.full((64, 64), 41, np.uint8)), "a", "test"),
     "truncated.jpg": (jpeg(scene(103))[:-80], "a", "train"),
@@ -57,8 +66,8 @@ def planted(tmp_path):
     rows = []
     for name, (data, label, split) in content.items():
         (tmp_path / "root" / name).write_bytes(data)
-        rows.append((name, label, "ab".index(label), split, "", ""))
-    pd.DataFrame(rows, columns=LIST_COLUMNS).to_csv(tmp_path / "list.csv", index=False)
+        rows.append((name, label, "ab".index(label), split, "", "", 0))
+    pd.DataFrame(rows, columns=[*LIST_COLUMNS, "drawn"]).to_csv(tmp_path / "list.csv", index=False)
     return tmp_path
 
 
@@ -77,7 +86,7 @@ def audit(folder, threads=2, **policy):
 
 
 UNREADABLE = {"truncated.jpg", "broken_in_test.png"}
-COPIES = {"train_exact_copy_of_test.png", "val_near_copy_of_test.jpg"}
+COPIES = {"train_exact_copy_of_test.png", "val_near_copy_of_test.jpg", "train_copy_of_val.jpg"}
 
 
 def gone(table, audited):
@@ -91,6 +100,7 @@ def test_default_policy(planted, threads):
     table, audited, report = audit(planted, threads)
     assert gone(table, audited) == UNREADABLE | COPIES
     assert table.loc["train_exact_copy_of_test.png", "dropped"] == "copy of test"
+    assert table.loc["train_copy_of_val.jpg", "dropped"] == "copy of validation"
     assert "truncated JPEG" in table.loc["truncated.jpg", "problem"]
     assert set(table.index[table["blank"] == 1]) == {"blank.png", "blank_in_test.png"}
     conflicting = {
@@ -101,43 +111,87 @@ def test_default_policy(planted, threads):
         "train_exact_copy_of_test.png",
     }
     assert set(table.index[table["conflict"] == 1]) == conflicting
-    assert report["exact"] == {
-        "clusters": 2,
-        "images": 5,
-        "clusters_within_class": 0,
-        "clusters_across_classes": 2,
-        "clusters_across_splits": 1,
+    assert report["exact"] == {"clusters": 2, "images": 5, "clusters_across_classes": 2}
+    assert report["exact_between_listed_splits"] == {"train-val": 0, "train-test": 1, "val-test": 0}
+    assert report["leaks"]["before"] == {
+        "train-val": {"exact": 0, "copy": 2, "series": 0},  # one of them by way of the test image
+        "train-test": {"exact": 1, "copy": 0, "series": 0},
+        "val-test": {"exact": 0, "copy": 1, "series": 0},
     }
-    assert report["copies_of_test"] == {"exact": 1, "near": 1}
+    assert all(set(n.values()) == {0} for n in report["leaks"]["after"].values())
     assert report["truncated"] == 1
     assert report["dropped"]["copy of test"] == {"train": 1, "val": 1, "test": 0}
     assert report["blank"] == {"train": 1, "val": 0, "test": 1}
-    # 2 of the 40 readable images are wrong at best: one of each conflicting cluster.
-    assert report["error_floor"]["all"] == pytest.approx(2 / 40)
+    # 2 of the 46 readable images are wrong at best: one of each conflicting cluster.
+    assert report["error_floor"]["all"] == pytest.approx(2 / 46)
     assert report["error_floor"]["test"] == 0
-    assert report["kept"] == len(audited) == 38
+    assert report["kept"] == len(audited) == 43
+    # 14 test images in 13 groups: 14² / (12 + 2²) = 12.25
+    twins = {"images": 14, "exact": 0, "copy": 2, "series": 2, "groups": 13, "effective": 12.2, "widening": 1.069}
+    assert report["within_test"] == twins
 
 
-def test_near_duplicates_become_groups(planted):
+def test_like_images_become_groups(planted):
     table, audited, _ = audit(planted)
-    assert audited.loc["near_1.png", "group"] == audited.loc["near_2.jpg", "group"] == "near:near_1.png"
+    assert audited.loc["copy_1.png", "group"] == audited.loc["copy_2.jpg", "group"] == "like:copy_1.png"
+    assert audited.loc["series_1.png", "group"] == audited.loc["series_2.png", "group"] == "like:series_1.png"
     assert audited.loc["fine_00.png", "group"] == ""
-    assert table.loc["near_1.png", "near"] == table.loc["near_2.jpg", "near"] != ""
-    _, plain, _ = audit(planted, near_as_group=False)
+    assert table.loc["copy_1.png", "copies"] == table.loc["copy_2.jpg", "copies"] != ""
+    assert table.loc["series_1.png", "series"] == table.loc["series_2.png", "series"] != ""
+    assert table.loc["series_1.png", "copies"] == ""
+    _, copies, _ = audit(planted, group_by="copies")
+    assert copies.loc["copy_1.png", "group"] != "" == copies.loc["series_1.png", "group"]
+    _, plain, _ = audit(planted, group_by="none")
     assert set(plain["group"]) == {""}
+
+
+def test_a_chain_of_all_images_is_no_group(planted, monkeypatch, caplog):
+    monkeypatch.setattr(findings, "SERIES", (1, 1, 0.0))
+    _, audited, _ = audit(planted)
+    assert audited.loc["copy_1.png", "group"] != "" == audited.loc["series_1.png", "group"]
+    assert "alike by a chain" in caplog.text
+
+
+def draw(folder, listed):
+    """Rewrite the list as if the seed had drawn all splits that are not in ``listed``."""
+    frame = pd.read_csv(folder / "list.csv", keep_default_na=False)
+    frame["drawn"] = (~frame["split"].isin(listed)).astype(int)
+    frame.to_csv(folder / "list.csv", index=False)
+
+
+@pytest.mark.parametrize("listed", [(), ("test",)])
+def test_a_drawn_split_is_drawn_again_with_like_images_together(planted, listed):
+    draw(planted, listed)
+    table, audited, report = audit(planted, val_copies="keep")
+    drawn = table[~table["split"].isin(listed)]
+    for column in ("copies", "series"):
+        clusters = drawn[drawn[column] != ""]
+        assert len(clusters) and (clusters.groupby(column)["split"].nunique() == 1).all()
+    assert report["leaks"]["after"]["train-val"] == {"exact": 0, "copy": 0, "series": 0}
+    if listed:
+        assert set(table.index[table["split"] == "test"]) == {n for n, row in PLANTED.items() if row[2] == "test"} | {
+            f"fine_{i:02d}.png" for i in range(2, 30, 3)
+        }
+        assert report["exact_between_listed_splits"] == {"train-test": 1}
+    else:
+        assert report["exact_between_listed_splits"] == {}
+        assert "copy of test" not in report["dropped"]
+    _, as_drawn, _ = audit(planted, group_by="none", test_copies="keep", val_copies="keep")
+    listing = pd.read_csv(planted / "list.csv", index_col="filename")
+    assert (as_drawn["split"] == listing["split"].loc[as_drawn.index]).all()
 
 
 def test_listed_groups_are_kept(planted):
     frame = pd.read_csv(planted / "list.csv", keep_default_na=False)
-    frame.loc[frame["filename"] == "near_1.png", "group"] = "patient 7"
+    frame.loc[frame["filename"] == "copy_1.png", "group"] = "patient 7"
     frame.to_csv(planted / "list.csv", index=False)
     _, audited, _ = audit(planted)
-    assert audited.loc["near_1.png", "group"] == "patient 7"
-    assert audited.loc["near_2.jpg", "group"] == "near:near_2.jpg"
+    assert audited.loc["copy_1.png", "group"] == "patient 7"
+    assert audited.loc["copy_2.jpg", "group"] == "like:copy_2.jpg"
 
 
 def test_other_policies(planted):
-    table, audited, _ = audit(planted, test_copies="keep", conflicts="drop", blank="drop")
+    table, audited, _ = audit(planted, test_copies="keep", val_copies="keep", conflicts="drop", blank="drop")
     conflicts = {"conflict_1.png", "conflict_2.png", "conflict_3.png", "train_exact_copy_of_test.png"}
     assert gone(table, audited) == UNREADABLE | conflicts | {"blank.png"}
     test = table["split"] == "test"
@@ -153,7 +207,8 @@ def test_stop_on_unreadable(planted):
 
 def test_disabled_passes_the_list_on(planted):
     _, audited, report = audit(planted, enabled=False)
-    assert len(audited) == 42
+    assert len(audited) == 48
+    assert audited.reset_index().columns.tolist() == LIST_COLUMNS
     assert report["enabled"] is False
 
 
@@ -161,7 +216,7 @@ def test_thumbnails_show_the_pairs(planted):
     _, _, report = audit(planted)
     kinds = {(e["kind"], e["where"]) for e in report["examples"]}
     assert ("exact", "across splits") in kinds
-    assert ("near", "within class") in kinds
+    assert {("copy", "within class"), ("flipped copy", "within class"), ("series", "within class")} <= kinds
     for example in report["examples"]:
         assert cv2.imread(str(planted / "thumbnails" / example["thumbnail"]), 0).shape == (128, 260)
 

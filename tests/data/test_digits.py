@@ -4,9 +4,9 @@ import json
 
 import cv2
 import numpy as np
-from calibench.stages import digits
 from calibench.data import listing
 from calibench.data.settings import parse
+from calibench.stages import digits
 from sklearn.datasets import load_digits
 
 

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from calibench.stages import fetch as stage
-from calibench.stages import weights
 from calibench.data.public import DOWNLOADS
 from calibench.errors import UserError
+from calibench.stages import fetch as stage
+from calibench.stages import weights
 
 CONTENT = b"pixels" * 1000
 SHA = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

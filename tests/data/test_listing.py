@@ -4,12 +4,12 @@ import json
 
 import pandas as pd
 import pytest
-from calibench.stages import list as list_stage
 from calibench.data import listing
 from calibench.data.csvfile import read_frame
 from calibench.data.radimagenet import strata
 from calibench.data.settings import parse
 from calibench.errors import UserError
+from calibench.stages import list as list_stage
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def one(root, text, **settings):
 
 def test_three_files(root):
     frame, classes = listing.load(three(root, train="filename,label\na.png,y\nb.png,x\n"))
-    assert frame.columns.tolist() == listing.LIST_COLUMNS
+    assert frame.columns.tolist() == [*listing.LIST_COLUMNS, "drawn"]
     assert frame["filename"].tolist() == ["a.png", "b.png", "c.png", "d.png"]
     assert frame["target"].tolist() == [1, 0, 0, 1]
     assert frame["split"].tolist() == ["train", "train", "val", "test"]
@@ -157,7 +157,9 @@ def test_missing_list(root):
 )
 def test_spellings_of_a_listed_split(root, train, val, test):
     text = f"filename,label,split\na.png,x,{train}\nb.png,y,{train}\nc.png,x,{val}\nd.png,y,{test}\n"
-    assert listing.load(one(root, text))[0]["split"].tolist() == ["train", "train", "val", "test"]
+    frame = listing.load(one(root, text))[0]
+    assert frame["split"].tolist() == ["train", "train", "val", "test"]
+    assert set(frame["drawn"]) == {"0"}
     with pytest.raises(
         UserError, match=r"line 4: split 'holdout' is none of train, val, test \(nor training, tr, valid"
     ):
@@ -173,6 +175,7 @@ def test_seeded_split_ignores_row_order(root):
     again, _ = listing.load(one(root, "\n".join(["filename,label", *rows[::-1]]) + "\n", split=shares))
     assert first.set_index("filename")["split"].to_dict() == again.set_index("filename")["split"].to_dict()
     assert first["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert set(first["drawn"]) == {"1"}
 
 
 def test_bare_semicolon_lines(root):
@@ -225,8 +228,8 @@ def test_stage_writes_both_tables(root):
         ["--settings", json.dumps(settings), "--out-list", str(out), "--out-classes", str(classes)]
     )
     assert out.read_text().splitlines()[:2] == [
-        "filename,label,target,split,group,stratum",
-        "a.png,x,0,train,,",
+        "filename,label,target,split,group,stratum,drawn",
+        "a.png,x,0,train,,,0",
     ]
     assert read_frame(classes, ["label"])["target"].tolist() == [0, 1]
     assert not list(out.parent.glob(".*"))

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.stages import sample as stage
 from calibench.data.csvfile import read_frame
 from calibench.data.settings import parse
 from calibench.errors import UserError
+from calibench.stages import sample as stage
 
 
 def frame(n=300, group=False):

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.stages import store as stage
 from calibench.data.decode import Unreadable
 from calibench.data.readers import FolderReader
 from calibench.errors import UserError
 from calibench.files import read_json
+from calibench.stages import store as stage
 
 N = 150  # more than two chunks
 

@@ -105,20 +105,29 @@ def test_one_seed_is_called_one_seed(small):
 
 def test_audit_of_the_data(small, tmp_path):
     store = shutil.copytree(small[2], tmp_path / small[2].name)
-    counts = {"clusters": 3, "images": 7, "clusters_across_classes": 1, "clusters_across_splits": 2}
+    before = {"train-test": {"exact": 2, "copy": 31, "series": 4}}
+    after = {"train-test": {"exact": 0, "copy": 0, "series": 3}}
     write_json(
         store / "audit.json",
         {
             "images": 1000, "kept": 998, "unreadable": [], "blank": {"train": 4, "val": 0, "test": 1},
-            "exact": counts,
-            "near": {"pairs": 5, "pairs_across_classes": 0, "pairs_across_splits": 1},
-            "copies_of_test": {"exact": 2, "near": 0}, "conflicting_images": 2, "error_floor": {"test": 0.01},
-            "dropped": {"unreadable": {"train": 2, "val": 0, "test": 0}}, "policy": {"near_distance": 4},
+            "exact": {"clusters": 3, "images": 7, "clusters_across_classes": 1},
+            "exact_between_listed_splits": {"train-test": 2},
+            "copy": {"pairs": 5, "flipped_pairs": 1, "pairs_across_classes": 0},
+            "series": {"pairs": 8, "flipped_pairs": 0, "pairs_across_classes": 0},
+            "leaks": {"before": before, "after": after},
+            "within_test": {
+                "images": 100, "exact": 0, "copy": 4, "series": 9, "groups": 90, "effective": 64.0, "widening": 1.25,
+            },
+            "conflicting_images": 2, "error_floor": {"test": 0.01},
+            "dropped": {"unreadable": {"train": 2, "val": 0, "test": 0}}, "policy": {"group_by": "series"},
             "examples": [],
         },
     )  # fmt: skip
     html = str(reporting.data_audit(reporting.open_experiment(small[0], small[1], [store])))
-    assert "5 (train 4, test 1)" in html and "1.000 % of test" in html and "across splits 2" in html
+    assert "5 (train 4, test 1)" in html and "1.000 % of test" in html
+    assert "in both train and test 2" in html and "exact 2 → 0, copy 31 → 0, series 4 → 3" in html
+    assert "as much as 64 independent ones" in html and "1.25 times too narrow" in html
 
 
 def test_tables_of_later_stages_appear_when_they_are_there(small, tmp_path):

@@ -21,8 +21,7 @@ from tests.workflow.conftest import MINI, snakemake
 SIZE = 12
 PER_SPLIT = {"train": 12, "val": 8, "test": 6}
 LABELS = ["nodule", "clear"]
-AUDIT = {"near_distance": 0}  # random pixels of 12 px have chance neighbours
-SHARED = {"audit": AUDIT, "store": {"size": SIZE}}
+SHARED = {"store": {"size": SIZE}}
 
 
 def pictures(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:

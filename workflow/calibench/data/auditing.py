@@ -7,7 +7,7 @@ import pandas as pd
 
 from calibench.data import auditreport, findings
 from calibench.data.listing import LIST_COLUMNS
-from calibench.data.prints import fingerprint
+from calibench.data.prints import take_prints
 from calibench.data.readers import Reader
 from calibench.data.storing import report_unreadable
 from calibench.errors import UserError
@@ -34,7 +34,8 @@ def audit(
     """Audit a list.
 
     Returns:
-        Table (one row per image), audited list (the list's columns, without what the policy drops), report.
+        Table (one row per image), audited list (the list's columns, without what the policy drops; splits that the
+        seed drew are drawn anew so that like images stay together), report.
 
     Raises:
         UserError: unreadable images where the policy says stop, or a class that loses all training images.
@@ -42,7 +43,7 @@ def audit(
     policy, window, name = settings["audit"], settings["store"]["window"], settings["name"]
     begun = time.monotonic()
     names = frame["filename"].tolist()
-    prints = fingerprint(reader, names, window, threads)
+    prints = take_prints(reader, names, window, threads)
     seconds = time.monotonic() - begun
     told = [(names[row], why) for row, why in sorted(prints.why.items())]
     report_unreadable(told, policy["unreadable"], f"datasets.{name}.audit.unreadable")
@@ -50,16 +51,23 @@ def audit(
         raise UserError(
             f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
         )
-    found = findings.find(prints, policy["near_distance"])
+    found = findings.find(prints, policy)
+    prints.form, prints.detail = (
+        prints.form[:0].copy(),
+        prints.detail[:0].copy(),
+    )  # most of the memory; used up
+    listed = frame
+    if policy["group_by"] != "none":
+        frame = listed.assign(group=findings.groups(found, listed, policy["group_by"]))
+        frame["split"] = findings.draw_again(frame, settings["split"], settings["split"]["seed"])
     reason = findings.dropped(found, frame, prints.why, policy)
     table = auditreport.table(frame, found, prints, reason)
-    report = auditreport.summary(frame, found, prints, reason, policy)
+    report = auditreport.summary(listed, frame, found, prints, reason, policy)
     report |= {
         "seconds": round(seconds, 3),
         "images_per_second": round(len(names) / max(seconds, 1e-9), 1),
         "seconds_searching": round(time.monotonic() - begun - seconds, 3),
     }
-    audited = frame.assign(group=findings.groups(found, frame)) if policy["near_as_group"] else frame
-    audited = audited[reason == ""].reset_index(drop=True)
+    audited = frame[reason == ""].reset_index(drop=True)
     check_left(frame, audited, name)
     return table, audited[LIST_COLUMNS], report

@@ -1,5 +1,6 @@
-"""From fingerprints to findings: clusters of copies, label conflicts, leaks, and what the policy drops."""
+"""From prints of images to findings: copies, series, label conflicts, leaks, and what the policy drops."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,15 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from calibench.data import near
+from calibench.data import near, splitting
 from calibench.data.prints import Prints
+
+log = logging.getLogger(__name__)
 
 BLANK = 2.0  # grey levels: standard deviation below which an image shows nothing
 SPLITS = ("train", "val", "test")
+LEVELS = ("exact", "copy", "series")  # from equal pixels to neighbouring slices
+SERIES = (10, 500, 0.05)  # a series has at most a twentieth of the images, but 10 at least and 500 at most
 
 
 @dataclass
@@ -20,20 +25,22 @@ class Findings:
     """What is known of N images.
 
     exact (N,) cluster of equal pixels 0..C-1, -1 = unreadable; representative (C,) the first row of each;
-    first, second (P,) pairs of clusters that are near each other; near (N,) cluster of near-duplicates (exact
-    copies included), -1 = unreadable or blank; blank (N,) bool.
+    pairs: of clusters that are like each other; copy (P,) bool: which of these are copies, the others are of one
+    series; copies, series (N,) clusters of images joined by copies, and by either; -1 = unreadable or blank;
+    blank (N,) bool.
     """
 
     exact: np.ndarray
-    near: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    blank: np.ndarray
     representative: np.ndarray
+    pairs: near.Pairs
+    copy: np.ndarray
+    copies: np.ndarray
+    series: np.ndarray
+    blank: np.ndarray
 
 
-def find(prints: Prints, distance: int) -> Findings:
-    """Cluster the images; blank ones are left out of the search for near-duplicates (they are all alike)."""
+def find(prints: Prints, policy: dict[str, Any]) -> Findings:
+    """Cluster the images; blank ones are left out of the search for like images (they are all alike)."""
     n = len(prints.content)
     readable = np.ones(n, bool)
     readable[list(prints.why)] = False
@@ -43,14 +50,26 @@ def find(prints: Prints, distance: int) -> Findings:
     representative = np.flatnonzero(readable)[np.unique(exact[readable], return_index=True)[1]]
     seen = np.flatnonzero(~blank[representative])
     rows = representative[seen]
-    a, b = near.pairs(prints.perceptual[rows], prints.thumbs[rows], distance)
-    first, second = seen[a], seen[b]
-    graph = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(len(representative),) * 2)
-    component = connected_components(graph, directed=False)[1] if len(representative) else np.empty(0, int)
-    cluster = np.full(n, -1)
+    like = near.pairs(prints.form, prints.detail, rows, policy["series_correlation"])
+    like.first, like.second = seen[like.first], seen[like.second]
+    copy = like.likeness >= policy["copy_correlation"]
     searched = readable & ~blank
-    cluster[searched] = component[exact[searched]]
-    return Findings(exact, cluster, first, second, blank, representative)
+    clusters = [
+        _clusters(like.first[link], like.second[link], len(representative), exact, searched)
+        for link in (copy, slice(None))
+    ]
+    return Findings(exact, representative, like, copy, *clusters, blank)
+
+
+def _clusters(
+    first: np.ndarray, second: np.ndarray, count: int, exact: np.ndarray, searched: np.ndarray
+) -> np.ndarray:
+    """(N,) number of the images that are joined, directly or through others."""
+    graph = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    component = connected_components(graph, directed=False)[1] if count else np.empty(0, int)
+    result = np.full(len(exact), -1)
+    result[searched] = component[exact[searched]]
+    return result
 
 
 def _flags(clusters: np.ndarray, flag: np.ndarray, count: int) -> np.ndarray:
@@ -67,15 +86,19 @@ def distinct(clusters: np.ndarray, values: np.ndarray, count: int) -> np.ndarray
     return np.bincount(pairs // (values.max(initial=0) + 1), minlength=count)
 
 
-def copies_of_test(found: Findings, test: np.ndarray, near_too: bool = True) -> np.ndarray:
-    """(N,) images equal to a test image or, ``near_too``, directly near one (not through a chain)."""
+def like(found: Findings, those: np.ndarray, level: str) -> np.ndarray:
+    """(N,) images that are like one of ``those`` (N,) bool: equal, a copy too, or of one series too.
+
+    Directly, not through a chain of others.
+    """
     count = len(found.representative)
-    of_test = _flags(found.exact, test, count)
-    if not near_too:
-        return (found.exact >= 0) & of_test[found.exact]
-    touched = of_test.copy()
-    touched[found.first[of_test[found.second]]] = True
-    touched[found.second[of_test[found.first]]] = True
+    has = _flags(found.exact, those, count)
+    touched = has.copy()
+    if level != "exact":
+        link = found.copy if level == "copy" else np.ones(len(found.copy), bool)
+        first, second = found.pairs.first[link], found.pairs.second[link]
+        touched[first[has[second]]] = True
+        touched[second[has[first]]] = True
     return (found.exact >= 0) & touched[found.exact]
 
 
@@ -106,36 +129,70 @@ def error_floor(exact: np.ndarray, target: np.ndarray) -> float:
 def dropped(found: Findings, frame: pd.DataFrame, why: dict[int, str], policy: dict[str, Any]) -> np.ndarray:
     """Reason for which each image is dropped, ``''`` = kept; the first that holds.
 
-    Test loses only what cannot be read; all else is taken from train and validation.
+    Test loses only what cannot be read; all else is taken from train and validation. Copies of validation come
+    last: an image that validation itself has lost takes nothing from train.
     """
     reason = np.full(len(frame), "", dtype=object)
-    test = (frame["split"] == "test").to_numpy()
-    target = frame["target"].to_numpy()
-    rules = []
-    if policy["test_copies"] == "drop":
-        rules.append(("copy of test", copies_of_test(found, test)))
-    if policy["conflicts"] == "drop":
-        rules.append(("label conflict", conflicts(found, target)))
-    if policy["blank"] == "drop":
-        rules.append(("blank", found.blank))
-    for name, mask in rules:
-        reason[mask & ~test & (reason == "")] = name
+    train, val, test = ((frame["split"] == name).to_numpy() for name in SPLITS)
     reason[list(why)] = "unreadable"
+
+    def drop(name: str, mask: np.ndarray) -> None:
+        reason[mask & ~test & (reason == "")] = name
+
+    if policy["test_copies"] == "drop":
+        drop("copy of test", like(found, test, "copy"))
+    if policy["conflicts"] == "drop":
+        drop("label conflict", conflicts(found, frame["target"].to_numpy()))
+    if policy["blank"] == "drop":
+        drop("blank", found.blank)
+    if policy["val_copies"] == "drop":
+        drop("copy of validation", train & like(found, val & (reason == ""), "copy"))
     return reason
 
 
-def groups(found: Findings, frame: pd.DataFrame) -> pd.Series:
-    """Groups of the list, completed: an image without one joins its near-duplicates.
+def groups(found: Findings, frame: pd.DataFrame, level: str) -> pd.Series:
+    """Groups of the list, completed: an image without one joins those it is like, by ``copies`` or ``series``.
 
-    The name comes from the alphabetically first member, so that it does not hang on the order of rows.
+    A longer chain than a series can be (SERIES) says that all images are alike, not that one patient made them;
+    its images are grouped by copies only. The name of a group comes from the alphabetically first member, so
+    that it does not hang on the order of rows.
     """
-    cluster = pd.Series(found.near, index=frame.index)
+    cluster = found.copies.astype(np.int64)
+    if level == "series":
+        sizes = np.bincount(found.series[found.series >= 0], minlength=1)
+        least, most, share = SERIES
+        chain = (found.series >= 0) & (sizes[found.series] > min(most, max(least, share * len(frame))))
+        if chain.any():
+            log.warning(
+                "%d images are all alike by a chain of likenesses; they are grouped by copies only",
+                chain.sum(),
+            )
+        cluster = np.where(chain, cluster + len(frame), found.series)
+    cluster = pd.Series(cluster, index=frame.index)
     size = cluster.map(cluster.value_counts())
-    open_rows = (frame["group"] == "") & (cluster >= 0) & (size > 1)
+    open_rows = (frame["group"] == "") & (found.series >= 0) & (size > 1)
     if not open_rows.any():
         return frame["group"]
     members = frame.loc[open_rows, "filename"]
-    names = "near:" + members.groupby(cluster[open_rows]).transform("min")
+    names = "like:" + members.groupby(cluster[open_rows]).transform("min")
     result = frame["group"].copy()
     result[open_rows] = names
+    return result
+
+
+def draw_again(frame: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
+    """Splits of the list, those that were drawn drawn anew, with the groups that the audit has completed.
+
+    Args:
+        frame: the list with column ``drawn`` (1 = the seed chose the row's split).
+        shares: of validation and test, as in the config.
+    """
+    rows = frame[frame["drawn"] == "1"]
+    names = [name for name in ("test", "val") if (rows["split"] == name).any()]
+    if not names:
+        return frame["split"]
+    wanted = {name: shares[name] for name in names}
+    labels = pd.factorize(rows["label"])[0]
+    result = frame["split"].copy()
+    result[rows.index] = splitting.split(labels, rows["group"], rows["filename"], wanted, seed)
     return result

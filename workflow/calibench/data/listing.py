@@ -17,6 +17,7 @@ from calibench.errors import UserError
 log = logging.getLogger(__name__)
 
 LIST_COLUMNS = ["filename", "label", "target", "split", "group", "stratum"]
+DRAWN = "drawn"  # column of list.csv only: 1 where the seed chose the split
 TEXTS = ("filename", "label", "group", "stratum")  # columns of free text
 LONGEST = 4096  # characters of a filename (Linux's limit of a path) or another text
 SHOWN = 80  # characters of them in a message
@@ -80,7 +81,7 @@ def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
 
 
 def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
-    """Fill the column ``split`` in place: as listed, or seeded and group-aware where the list has none."""
+    """Fill the columns ``split`` and ``drawn`` in place: as listed, or seeded and group-aware where the list has none."""
     listed = frame["split"].str.strip()
     given = listed.map({name: split_of(name) for name in listed.unique()})
     row = _first(given == "")
@@ -90,6 +91,7 @@ def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -
     open_rows = given.isin(["", "train"]).to_numpy()
     shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}
     frame["split"] = given
+    frame[DRAWN] = np.where(open_rows & bool(shares), "1", "0")
     if present and shares:
         log.info("the lists have no rows for %s; cutting them from train by the seed", " and ".join(shares))
     if shares:
@@ -180,7 +182,7 @@ def load(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read, check and index a dataset's lists.
 
     Returns:
-        List (:data:`LIST_COLUMNS`, in the order of the files) and classes (target, label, train, val, test).
+        List (:data:`LIST_COLUMNS` and ``drawn``, in the order of the files) and classes (target, label, train, val, test).
 
     Raises:
         UserError: any mistake in the lists, with file and line.
@@ -197,7 +199,7 @@ def load(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
         fill_strata(frame)
     if settings["format"] in LIST_FORMATS:
         check_first_images(frame, settings, root)
-    return frame[LIST_COLUMNS], classes
+    return frame[[*LIST_COLUMNS, DRAWN]], classes
 
 
 def fill_strata(frame: pd.DataFrame) -> None:

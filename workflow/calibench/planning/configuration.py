@@ -102,6 +102,11 @@ def check_dataset(settings: dict[str, Any], name: str) -> None:
     window = settings["store"]["window"]
     if isinstance(window, list) and not window[0] < window[1]:
         raise UserError(f"{where}.store.window must be [lowest, highest] with lowest < highest; got {window}")
+    copy, series = (settings["audit"][f"{level}_correlation"] for level in ("copy", "series"))
+    if series > copy:
+        raise UserError(
+            f"{where}.audit: series_correlation ({series}) must not be above copy_correlation ({copy}); correct one"
+        )
     names = settings["labels"]
     if names is not None and len(set(names)) < len(names):
         raise UserError(f"{where}.labels names a class twice; give each number a name of its own")

@@ -7,6 +7,8 @@ from calibench.report.experiment import Experiment
 from calibench.report.html import Html, details, heading, image, join, paragraph, plural, slug, table
 from calibench.report.options import show
 
+LEVELS = ("exact", "copy", "series")  # of likeness, as the audit names them
+
 
 def data_audit(experiment: Experiment) -> Html:
     """Unreadable, blank, copied, conflicting and leaking images; nothing for data that were not audited."""
@@ -24,8 +26,8 @@ def _order(item: tuple[str, int]) -> int:
 
 
 def _rows(found: dict[str, Any]) -> list[list[str]]:
-    exact, near, copies, floor = (found[key] for key in ("exact", "near", "copies_of_test", "error_floor"))
-    across = "across splits {:,}, across classes {:,}"
+    exact, copy, series, floor = (found[key] for key in ("exact", "copy", "series", "error_floor"))
+    listed = found["exact_between_listed_splits"]
     rows = [
         ["Images examined", f"{found['images']:,}"],
         ["Images kept", f"{found.get('kept', found['images']):,}"],
@@ -34,16 +36,20 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
         [
             "Groups of identical images",
             f"{exact['clusters']:,} with {exact['images']:,} images; "
-            + across.format(exact["clusters_across_splits"], exact["clusters_across_classes"]),
+            + "".join(f"in both {pair.replace('-', ' and ')} {n:,}, " for pair, n in listed.items())
+            + f"across classes {exact['clusters_across_classes']:,}",
         ],
         [
-            f"Pairs of nearly identical images (within {found['policy']['near_distance']} of 64 bits)",
-            f"{near['pairs']:,}; " + across.format(near["pairs_across_splits"], near["pairs_across_classes"]),
+            "Pairs of copies: the same picture processed or flipped",
+            f"{copy['pairs']:,}, flipped {copy['flipped_pairs']:,}, across classes {copy['pairs_across_classes']:,}",
         ],
         [
-            "Training or validation images that are copies of a test image",
-            f"exact {copies['exact']:,}, near {copies['near']:,}",
+            "Pairs of one series, such as neighbouring slices",
+            f"{series['pairs']:,}, flipped {series['flipped_pairs']:,}, "
+            f"across classes {series['pairs_across_classes']:,}",
         ],
+        *_leaks(found["leaks"]),
+        ["Test images with a like one in test", _within(found["within_test"])],
         ["Identical images under different labels", f"{found['conflicting_images']:,}"],
         ["Error no classifier can avoid, from such conflicts", f"{100 * floor['test']:.3f} % of test"],
     ]
@@ -51,9 +57,32 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _leaks(leaks: dict[str, dict[str, dict[str, int]]]) -> list[list[str]]:
+    """How many images of one split are like one of another, as listed or first drawn, and in what is kept."""
+    names = {"train": "Training", "val": "Validation"}
+    of = {"val": "a validation", "test": "a test"}
+    rows = []
+    for pair, before in leaks["before"].items():
+        first, second = pair.split("-")
+        after = leaks["after"].get(pair, {})
+        told = (f"{level} {before[level]:,} → {after.get(level, 0):,}" for level in LEVELS)
+        rows.append([f"{names[first]} images like {of[second]} image, before → after", ", ".join(told)])
+    return rows
+
+
+def _within(test: dict[str, float]) -> str:
+    """What like images within test do to intervals."""
+    told = ", ".join(f"{level} {test[level]:,}" for level in LEVELS)
+    return (
+        f"{told}; {test['images']:,} images in {test['groups']:,} groups tell as much as {test['effective']:,.0f} "
+        f"independent ones, so intervals that draw single images may be {test['widening']:.2f} times too narrow; "
+        "those in this report draw groups"
+    )
+
+
 def _dataset(experiment: Experiment, dataset: str) -> Html:
     found = experiment.store_json(dataset, "audit.json")
-    if "exact" not in found:  # not audited, or switched off
+    if "leaks" not in found:  # not audited, switched off, or by a version before these counts
         return Html()
     body = table(
         ["Finding", "Images"],
@@ -91,7 +120,7 @@ def _examples(experiment: Experiment, dataset: str, found: dict[str, Any]) -> Ht
             f"{example[side]['filename']} ({example[side]['label']}, {example[side]['split']})"
             for side in "ab"
         ]
-        text = f"{example['kind']}, {example['where']}: {sides[0]} and {sides[1]}"
+        text = f"{example['kind']}, {example['where']}, likeness {example['likeness']:.3f}: {' and '.join(sides)}"
         shown.append(join([image(file, text, 1.0), paragraph(text, "note")]))
     return details(f"{len(shown)} example pairs", join(shown)) if shown else Html()
 

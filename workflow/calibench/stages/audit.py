@@ -8,7 +8,7 @@ from pathlib import Path
 from calibench import cli
 from calibench.data import auditing, auditreport
 from calibench.data.csvfile import read_frame, write_frame
-from calibench.data.listing import LIST_COLUMNS
+from calibench.data.listing import DRAWN, LIST_COLUMNS
 from calibench.data.readers import open_reader
 from calibench.files import write_json
 from calibench.planning.configuration import dataset_settings
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="reading threads")
     args = parser.parse_args(argv)
     settings, code = dataset_settings(args.settings)
-    frame = read_frame(args.list, LIST_COLUMNS)
+    frame = read_frame(args.list, [*LIST_COLUMNS, DRAWN])
     reader = open_reader(settings)
     table, audited, report = auditing.audit(frame, settings, reader, args.threads)
     args.thumbnails.mkdir(parents=True, exist_ok=True)
