@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.stages import audit as stage
 from calibench.data import findings
 from calibench.data.listing import LIST_COLUMNS
 from calibench.errors import UserError
 from calibench.files import read_json
+from calibench.stages import audit as audit_stage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def audit(folder, threads=2, **policy):
     outputs = ["--out-table", "audit.csv", "--out-list", "audited.csv", "--out-report", "audit.json"]
     outputs = [o if o.startswith("--") else str(folder / o) for o in outputs]
     thumbnails = ["--thumbnails", str(folder / "thumbnails"), "--threads", str(threads)]
-    stage.main(["--settings", settings, "--list", str(folder / "list.csv"), *outputs, *thumbnails])
+    audit_stage.main(["--settings", settings, "--list", str(folder / "list.csv"), *outputs, *thumbnails])
     read = {"keep_default_na": False, "index_col": "filename"}
     return (
         pd.read_csv(folder / "audit.csv", **read),
@@ -151,10 +151,13 @@ def test_stop_on_unreadable(planted):
         audit(planted, unreadable="stop")
 
 
-def test_disabled_passes_the_list_on(planted):
-    _, audited, report = audit(planted, enabled=False)
-    assert len(audited) == 42
-    assert report["enabled"] is False
+def test_disabled_passes_the_list_on(run_snakemake, checkout):
+    """Without an audit the sample is drawn from the list itself."""
+    switched_off = {"datasets": {"digits": {"audit": {"enabled": False}}}}
+    (checkout / "off.yaml").write_text(json.dumps(switched_off))
+    planned = run_snakemake("-n", "--configfile", "config/config.yaml", "off.yaml").stdout
+    sample = planned.partition("rule sample:")[2].partition("output:")[0]
+    assert "/list.csv" in sample and "audited.csv" not in planned and "rule audit:" not in planned
 
 
 def test_thumbnails_show_the_pairs(planted):

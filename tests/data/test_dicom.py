@@ -7,7 +7,8 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
-from calibench.data.decode import Unreadable, decode, to_stored  # noqa: E402
+from calibench.data.decode import decode, to_stored  # noqa: E402
+from calibench.data.unreadable import Unreadable  # noqa: E402
 from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
 
 STORE = {"size": 8, "colour": "grey", "interpolation": "auto"}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from calibench.data import listing
 from calibench.data.readers import open_reader
-from calibench.data.settings import parse
 from calibench.errors import UserError
+from calibench.planning.configuration import dataset_settings
 
 
 def tree(root, *names):
@@ -20,7 +20,8 @@ def tree(root, *names):
 
 
 def settings(root, **given):
-    return parse(json.dumps({"name": "toy", "root": str(root), "format": "imagefolder", **given}))
+    given = {"name": "toy", "root": str(root), "format": "imagefolder", **given}
+    return dataset_settings(json.dumps(given))[0]
 
 
 def test_splits(tmp_path):
