@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from calibench.data import storing
 from calibench.data.csvfile import read_frame
 from calibench.data.listing import LIST_COLUMNS
 from calibench.files import canonical
-from calibench.planning import runs
-from calibench.stages import store
+from calibench.planning.naming import data_settings
 
 from benchmarks import material
 from benchmarks.measuring import Result, child, interleaved, median, median_ratio
@@ -29,13 +29,13 @@ def decoding(options) -> list[Result]:
         material.write_images(root, count)
         config = material.experiment(root, 224)
         made = material.make_store(config, Path(folder) / "store")
-        settings = runs.dataset_settings(config, "bench")
+        settings = data_settings(config, "bench")
         sample = read_frame(made / "sample.csv", [*LIST_COLUMNS, "part"])
         classes = read_frame(made / "classes.csv", ["target", "label"])
         paths = [str(root / name) for name in sample["filename"]]
 
         def ours() -> None:
-            store.build(settings, sample, classes, made / "again.npy", threads=1)
+            storing.build(settings, sample, classes, made / "again.npy", threads=1)
 
         def bare() -> None:
             for path in paths:

@@ -6,9 +6,11 @@ from typing import Any
 import cv2
 import numpy as np
 from calibench.files import canonical
-from calibench.planning import configuration, runs
-from calibench.stages import list as listing_stage
-from calibench.stages import sample, store
+from calibench.planning.configuration import complete
+from calibench.planning.naming import data_settings
+from calibench.stages import list as list_stage
+from calibench.stages import sample as sample_stage
+from calibench.stages import store as store_stage
 from sklearn.datasets import load_sample_images
 
 CLASSES = 8
@@ -42,19 +44,19 @@ def experiment(root: Path, size: int, **changes: Any) -> dict[str, Any]:
         "backbones": ["resnet50"],
         "runs": ["hard"],
     }
-    return configuration.complete(base | changes)
+    return complete(base | changes)
 
 
 def make_store(config: dict[str, Any], folder: Path) -> Path:
     """Run the stages list, sample and store on the experiment's data set."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = canonical(runs.dataset_settings(config, "bench"))
+    settings = canonical(data_settings(config, "bench"))
     paths = {
         n: str(folder / n) for n in ("list.csv", "classes.csv", "sample.csv", "sample.json", "index.csv")
     }
     common = ["--settings", settings]
-    listing_stage.main([*common, "--out-list", paths["list.csv"], "--out-classes", paths["classes.csv"]])
-    sample.main(
+    list_stage.main([*common, "--out-list", paths["list.csv"], "--out-classes", paths["classes.csv"]])
+    sample_stage.main(
         [
             *common,
             "--list",
@@ -65,7 +67,7 @@ def make_store(config: dict[str, Any], folder: Path) -> Path:
             paths["sample.json"],
         ]
     )
-    store.main(
+    store_stage.main(
         [*common, "--sample", paths["sample.csv"], "--classes", paths["classes.csv"]]
         + ["--out", str(folder / "images.npy"), "--out-index", paths["index.csv"]]
         + ["--out-report", str(folder / "store.json")]

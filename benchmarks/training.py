@@ -8,12 +8,12 @@ from typing import Any
 import cv2
 import torch
 from calibench import regimes
-from calibench.backbones import classifier as models
-from calibench.planning import runs
+from calibench.backbones.classifier import build
+from calibench.planning.settings import regime_settings, settings_of
 from calibench.regimes.catalog import catalog
-from calibench.stages import train
 from calibench.training import loop, optim
 from calibench.training.device import autocast, set_determinism
+from calibench.training.job import make_job
 from calibench.training.randomness import epoch_order
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -40,18 +40,18 @@ def wait() -> None:
 
 def settings_for(config: dict[str, Any], backbone: str, regime: str = "hard") -> dict[str, Any]:
     """Settings of a run; ``input: small`` for VGG on small images."""
-    settings = runs.settings_of(config, regime, "bench", backbone, 0)
+    settings = settings_of(config, regime, "bench", backbone, 0)
     small = backbone == "vgg19" and config["datasets"]["bench"]["store"]["size"] < 224
     settings["model"] = settings["model"] | {"input": "small" if small else "full"}
     return settings
 
 
-def make_job(config: dict[str, Any], store: Path, backbone: str, **train_settings: Any) -> loop.Job:
+def bench_job(config: dict[str, Any], store: Path, backbone: str, **train_settings: Any) -> loop.Job:
     """A real job of the trainer on the store."""
     settings = settings_for(config, backbone)
     settings["train"] |= train_settings
     set_determinism(settings["train"]["deterministic"])
-    job, _, _ = train.make_job(settings, store, store / "runs" / backbone, {}, device_of())
+    job, _, _ = make_job(settings, store, store / "runs" / backbone, [], device_of())
     job.model.train()
     job.regime.train()
     return job
@@ -81,7 +81,7 @@ def compute_only(job: loop.Job, count: int):
     """The same network, precision, layout and optimizer on one resident random batch: nothing but arithmetic."""
     options, device = job.settings["train"], job.device
     layout = torch.channels_last if options["memory_format"] == "channels_last" else torch.contiguous_format
-    model = models.build(job.settings["run"]["backbone"], material.CLASSES, job.settings["model"])
+    model = build(job.settings["run"]["backbone"], material.CLASSES, job.settings["model"])
     model = model.to(device=device, memory_format=layout).train()
     optimizer = optim.make_optimizer(model, job.regime, options)
     images = torch.randn(options["batch_size"], 3, job.size, job.size, device=device).contiguous(
@@ -131,7 +131,7 @@ class Files(Dataset):
 def plain_loop(root: Path, job: loop.Job, workers: int, count: int):
     """A plain loop: float32, default layout, cross entropy, torch's default SGD, DataLoader with workers."""
     options, device = job.settings["train"], job.device
-    model = models.build(job.settings["run"]["backbone"], material.CLASSES, job.settings["model"])
+    model = build(job.settings["run"]["backbone"], material.CLASSES, job.settings["model"])
     model = model.to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=options["lr"], momentum=0.9, weight_decay=1e-4)
     # one epoch at a call, so that the workers do not fetch ahead while others are measured
@@ -173,7 +173,7 @@ def throughput(options) -> list[Result]:
         for backbone in BACKBONES[: 1 if options.quick else None]:
             special = {} if gpu else CPU_RECIPE.get(backbone, {})
             for resident in ("always", "never") if gpu else ("always",):
-                job = make_job(config, store, backbone, batch_size=batch, resident=resident, **special)
+                job = bench_job(config, store, backbone, batch_size=batch, resident=resident, **special)
                 ours, theirs = Steps(job, steps), compute_only(job, steps)
                 plain = plain_loop(root, job, options.workers, steps)
                 results += _compare(
@@ -210,7 +210,7 @@ def regime_steps(options) -> list[Result]:
         material.write_images(root, 160)
         config = material.experiment(root, size)
         store = material.make_store(config, Path(folder) / "store")
-        job = make_job(config, store, backbone, batch_size=batch, resident="always")
+        job = bench_job(config, store, backbone, batch_size=batch, resident="always")
         works = {name: Steps(_with_regime(job, config, name), 1) for name in names}
         found = interleaved(works, rounds)
     hard = median(found["hard"])
@@ -228,7 +228,7 @@ def regime_steps(options) -> list[Result]:
 
 def _with_regime(job: loop.Job, config: dict[str, Any], name: str) -> loop.Job:
     """The same job under another regime, given random inputs where it builds on another run."""
-    count, settings = material.CLASSES, runs.regime_settings(config, name, "resnet50", "")
+    count, settings = material.CLASSES, regime_settings(config, name, "resnet50", "")
     regime = regimes.build(name, count, **settings)
     draw = torch.Generator().manual_seed(0)
     arrays = {
@@ -242,7 +242,7 @@ def _with_regime(job: loop.Job, config: dict[str, Any], name: str) -> loop.Job:
         regime.prepare(**{key: arrays[key] for key in regime.inputs})
     teacher = None
     if "teacher_logits" in regime.needs:
-        teacher = models.build("resnet50", count, job.settings["model"]).eval().requires_grad_(False)
+        teacher = build("resnet50", count, job.settings["model"]).eval().requires_grad_(False)
         teacher = teacher.to(device=job.device, memory_format=torch.channels_last)
     if "feature_map" in regime.needs and job.model.feature_map is None:
         job.model.watch_feature_map()

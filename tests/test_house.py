@@ -100,7 +100,7 @@ def stages_of_rules() -> set[tuple[str, str]]:
     """(stage, environment) of every rule that computes."""
     rules = "\n".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     found = re.findall(r'envs/(\w+)\.yaml"(?:(?!\nrule |\nuse rule ).)*?stage \{log\} (\w+)', rules, re.S)
-    overridden = re.findall(r'^use rule figure_\w+ as .*?envs/(\w+)\.yaml', rules, re.M | re.S)
+    overridden = re.findall(r"^use rule figure_\w+ as .*?envs/(\w+)\.yaml", rules, re.M | re.S)
     return {(stage, environment) for environment, stage in found} | {("figure", name) for name in overridden}
 
 

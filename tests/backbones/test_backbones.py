@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torchvision
-from calibench.backbones import NETWORKS
-from calibench.backbones import classifier as models
+from calibench.backbones import classifier, resnet_cifar
+from calibench.backbones.networks import NETWORKS
 from calibench.errors import UserError
 
 SETTINGS = {"input": "small", "zero_init_residual": False, "dropout": None, "batch_norm_momentum": None}
@@ -13,7 +13,7 @@ SMALL = ["alexnet", "densenet121", "shufflenet_v2_x1_0", "resnet18", "resnet34",
 
 def build(name, classes=10, **changes):
     torch.manual_seed(0)
-    return models.build(name, classes, SETTINGS | changes)
+    return classifier.build(name, classes, SETTINGS | changes)
 
 
 def count(name, classes=10):
@@ -80,7 +80,7 @@ def test_depth_is_the_number_of_layers():
 
 
 def test_option_a_shortcut_keeps_the_old_channels():
-    pad = models.resnet_cifar.Pad(2, 4, 2)
+    pad = resnet_cifar.Pad(2, 4, 2)
     maps = torch.arange(2 * 16.0).reshape(1, 2, 4, 4)
     out = pad(maps)
     assert out.shape == (1, 4, 2, 2)

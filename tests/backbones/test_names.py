@@ -1,15 +1,15 @@
 import pytest
 import torchvision
-from calibench import backbones
-from calibench.backbones import names as backbone_names
+from calibench.backbones import names
+from calibench.backbones.networks import NETWORKS
 from calibench.errors import UserError
 
 
 def test_known_names_are_those_that_can_be_built():
     registered = set(torchvision.models.list_models(module=torchvision.models))
-    assert backbone_names.known() == registered | set(backbones.NETWORKS)
+    assert names.known() == registered | set(NETWORKS)
 
 
 def test_a_wrong_name_gets_a_suggestion():
     with pytest.raises(UserError, match="no backbone 'resnet500'; did you mean .*resnet50"):
-        backbone_names.check_backbone("resnet500")
+        names.check_backbone("resnet500")

@@ -11,15 +11,16 @@ import pytest
 from calibench.data import arrays, listing
 from calibench.data.decode import to_colour
 from calibench.data.readers import open_reader
-from calibench.data.settings import parse
 from calibench.errors import UserError
+from calibench.planning.configuration import dataset_settings
 
 RNG = np.random.default_rng(0)
 SPLITS = {"train": 12, "val": 5, "test": 7}
 
 
 def settings(root, kind, **given):
-    return parse(json.dumps({"name": "toy", "root": str(root), "format": kind, **given}))
+    given = {"name": "toy", "root": str(root), "format": kind, **given}
+    return dataset_settings(json.dumps(given))[0]
 
 
 def npz(folder, shape=(9, 9), labels_2d=True, save=np.savez_compressed, **replace):

@@ -11,7 +11,7 @@ from calibench.data import findings
 from calibench.data.listing import LIST_COLUMNS
 from calibench.errors import UserError
 from calibench.files import read_json
-from calibench.stages import audit as stage
+from calibench.stages import audit as audit_stage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,7 +76,7 @@ def audit(folder, threads=2, **policy):
     outputs = ["--out-table", "audit.csv", "--out-list", "audited.csv", "--out-report", "audit.json"]
     outputs = [o if o.startswith("--") else str(folder / o) for o in outputs]
     thumbnails = ["--thumbnails", str(folder / "thumbnails"), "--threads", str(threads)]
-    stage.main(["--settings", settings, "--list", str(folder / "list.csv"), *outputs, *thumbnails])
+    audit_stage.main(["--settings", settings, "--list", str(folder / "list.csv"), *outputs, *thumbnails])
     read = {"keep_default_na": False, "index_col": "filename"}
     return (
         pd.read_csv(folder / "audit.csv", **read),
@@ -127,7 +127,15 @@ def test_default_policy(planted, threads):
     assert report["error_floor"]["test"] == 0
     assert report["kept"] == len(audited) == 43
     # 14 test images in 13 groups: 14² / (12 + 2²) = 12.25
-    twins = {"images": 14, "exact": 0, "copy": 2, "series": 2, "groups": 13, "effective": 12.2, "widening": 1.069}
+    twins = {
+        "images": 14,
+        "exact": 0,
+        "copy": 2,
+        "series": 2,
+        "groups": 13,
+        "effective": 12.2,
+        "widening": 1.069,
+    }
     assert report["within_test"] == twins
 
 
@@ -169,9 +177,9 @@ def test_a_drawn_split_is_drawn_again_with_like_images_together(planted, listed)
         assert len(clusters) and (clusters.groupby(column)["split"].nunique() == 1).all()
     assert report["leaks"]["after"]["train-val"] == {"exact": 0, "copy": 0, "series": 0}
     if listed:
-        assert set(table.index[table["split"] == "test"]) == {n for n, row in PLANTED.items() if row[2] == "test"} | {
-            f"fine_{i:02d}.png" for i in range(2, 30, 3)
-        }
+        assert set(table.index[table["split"] == "test"]) == {
+            n for n, row in PLANTED.items() if row[2] == "test"
+        } | {f"fine_{i:02d}.png" for i in range(2, 30, 3)}
         assert report["exact_between_listed_splits"] == {"train-test": 1}
     else:
         assert report["exact_between_listed_splits"] == {}
@@ -205,11 +213,13 @@ def test_stop_on_unreadable(planted):
         audit(planted, unreadable="stop")
 
 
-def test_disabled_passes_the_list_on(planted):
-    _, audited, report = audit(planted, enabled=False)
-    assert len(audited) == 48
-    assert audited.reset_index().columns.tolist() == LIST_COLUMNS
-    assert report["enabled"] is False
+def test_disabled_passes_the_list_on(run_snakemake, checkout):
+    """Without an audit the sample is drawn from the list itself."""
+    switched_off = {"datasets": {"digits": {"audit": {"enabled": False}}}}
+    (checkout / "off.yaml").write_text(json.dumps(switched_off))
+    planned = run_snakemake("-n", "--configfile", "config/config.yaml", "off.yaml").stdout
+    sample = planned.partition("rule sample:")[2].partition("output:")[0]
+    assert "/list.csv" in sample and "audited.csv" not in planned and "rule audit:" not in planned
 
 
 def test_thumbnails_show_the_pairs(planted):

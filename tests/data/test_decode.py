@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from calibench.data import headers
-from calibench.data.decode import MAX_PIXELS, Unreadable, decode, resize, to_colour, to_stored, to_uint8
+from calibench.data.decode import MAX_PIXELS, decode, resize, to_colour, to_stored, to_uint8
+from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
 from PIL import Image
 

@@ -10,7 +10,8 @@ import pytest
 pydicom = pytest.importorskip("pydicom")
 
 from calibench.data import dicomjpeg  # noqa: E402
-from calibench.data.decode import Unreadable, decode, to_stored  # noqa: E402
+from calibench.data.decode import decode, to_stored  # noqa: E402
+from calibench.data.unreadable import Unreadable  # noqa: E402
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array  # noqa: E402

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from calibench.backbones import imagenet
+from calibench.data import download
 from calibench.data.public import DOWNLOADS
 from calibench.errors import UserError
-from calibench.stages import fetch as stage
-from calibench.stages import weights
+from calibench.stages import fetch as fetch_stage
 
 CONTENT = b"pixels" * 1000
 SHA = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -54,9 +55,9 @@ def no_proxy(monkeypatch):
 )
 def test_fetched_once(address, tmp_path, checksum):
     out = tmp_path / "deep" / "file.npz"
-    stage.main(["--url", f"{address}/file", "--checksum", checksum, "--out", str(out)])
+    fetch_stage.main(["--url", f"{address}/file", "--checksum", checksum, "--out", str(out)])
     assert out.read_bytes() == CONTENT
-    stage.main(["--url", "http://192.0.2.1/never-asked", "--checksum", checksum, "--out", str(out)])
+    fetch_stage.main(["--url", "http://192.0.2.1/never-asked", "--checksum", checksum, "--out", str(out)])
 
 
 @pytest.mark.parametrize(
@@ -73,21 +74,21 @@ def test_refused_and_nothing_left(address, tmp_path, path, checksum, message):
     out = tmp_path / "file.npz"
     begun = time.monotonic()
     with pytest.raises(UserError, match=message):
-        stage.fetch(address + path, out, checksum, timeout=1)
+        download.fetch(address + path, out, checksum, timeout=1)
     assert time.monotonic() - begun < 3
     assert not list(tmp_path.iterdir())
 
 
 def test_offline(tmp_path):
     with pytest.raises(UserError, match="cannot download .*without a network"):
-        stage.fetch("http://127.0.0.1:9/x", tmp_path / "x", SHA, timeout=1)
+        download.fetch("http://127.0.0.1:9/x", tmp_path / "x", SHA, timeout=1)
 
 
 def test_only_the_web(tmp_path):
     with pytest.raises(UserError, match="no http or https"):
-        stage.fetch("file:///etc/passwd", tmp_path / "x", SHA)
+        download.fetch("file:///etc/passwd", tmp_path / "x", SHA)
     with pytest.raises(UserError, match="needs --checksum"):
-        stage.main(["--url", "http://127.0.0.1/x", "--out", str(tmp_path / "x")])
+        fetch_stage.main(["--url", "http://127.0.0.1/x", "--out", str(tmp_path / "x")])
 
 
 def test_known_data_sets_are_well_formed():
@@ -95,7 +96,7 @@ def test_known_data_sets_are_well_formed():
         for url, name, checksum in files:
             assert url.startswith("http")
             assert name in url
-            assert not stage.matches(Path(__file__), checksum)
+            assert not download.matches(Path(__file__), checksum)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -145,16 +146,16 @@ def said_of_the_network(error, url):
 @pytest.mark.parametrize("broken", BROKEN, indirect=True)
 def test_broken_transfer(broken, tmp_path):
     with pytest.raises(UserError) as error:
-        stage.fetch(broken, tmp_path / "x", SHA, timeout=5)
+        download.fetch(broken, tmp_path / "x", SHA, timeout=5)
     said_of_the_network(error, broken)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("broken", BROKEN, indirect=True)
 def test_broken_transfer_of_weights(broken, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "imagenet_url", lambda _: broken)
+    monkeypatch.setattr(imagenet, "imagenet_url", lambda _: broken)
     with pytest.raises(UserError) as error:
-        weights.fetch("resnet18", tmp_path / "net.pth")
+        imagenet.fetch("resnet18", tmp_path / "net.pth")
     said = said_of_the_network(error, broken)
     assert "snakemake weights" in said and str(tmp_path / "net.pth") in said
     assert not list(tmp_path.iterdir())
@@ -163,16 +164,16 @@ def test_broken_transfer_of_weights(broken, tmp_path, monkeypatch):
 def test_tls_with_a_server_that_has_none(address, tmp_path):
     url = address.replace("http:", "https:") + "/file"
     with pytest.raises(UserError) as error:
-        stage.fetch(url, tmp_path / "x", SHA, timeout=5)
+        download.fetch(url, tmp_path / "x", SHA, timeout=5)
     said_of_the_network(error, url)
 
 
 def test_weights_are_checked(address, tmp_path, monkeypatch):
     right = hashlib.sha256(CONTENT).hexdigest()[:8]
-    monkeypatch.setattr(weights, "imagenet_url", lambda _: f"{address}/net-{right}.pth")
-    weights.fetch("resnet18", tmp_path / "net.pth")
+    monkeypatch.setattr(imagenet, "imagenet_url", lambda _: f"{address}/net-{right}.pth")
+    imagenet.fetch("resnet18", tmp_path / "net.pth")
     assert (tmp_path / "net.pth").read_bytes() == CONTENT
-    monkeypatch.setattr(weights, "imagenet_url", lambda _: f"{address}/net-00000000.pth")
+    monkeypatch.setattr(imagenet, "imagenet_url", lambda _: f"{address}/net-00000000.pth")
     with pytest.raises(UserError, match="checksum is wrong"):
-        weights.fetch("resnet18", tmp_path / "other.pth")
+        imagenet.fetch("resnet18", tmp_path / "other.pth")
     assert not (tmp_path / "other.pth").exists()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from calibench.data import listing
 from calibench.data.readers import open_reader
-from calibench.data.settings import parse
 from calibench.data.splitnames import split_of
 from calibench.errors import UserError
+from calibench.planning.configuration import dataset_settings
 
 
 def tree(root, *names):
@@ -23,7 +23,8 @@ def tree(root, *names):
 
 
 def settings(root, **given):
-    return parse(json.dumps({"name": "toy", "root": str(root), "format": "imagefolder", **given}))
+    given = {"name": "toy", "root": str(root), "format": "imagefolder", **given}
+    return dataset_settings(json.dumps(given))[0]
 
 
 def test_splits(tmp_path, caplog):

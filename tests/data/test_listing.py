@@ -7,8 +7,8 @@ import pytest
 from calibench.data import listing
 from calibench.data.csvfile import read_frame
 from calibench.data.radimagenet import strata
-from calibench.data.settings import parse
 from calibench.errors import UserError
+from calibench.planning.configuration import dataset_settings
 from calibench.stages import list as list_stage
 
 
@@ -33,16 +33,14 @@ def three(
 ):
     write(root, train=train, val=val, test=test)
     files = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
-    return parse(json.dumps({"name": "toy", "format": "list", "root": str(root), "files": files}))
+    given = {"name": "toy", "format": "list", "root": str(root), "files": files}
+    return dataset_settings(json.dumps(given))[0]
 
 
 def one(root, text, **settings):
     write(root, all=text)
-    return parse(
-        json.dumps(
-            {"name": "toy", "root": str(root), "files": {"list": "all.csv"}, "format": "list", **settings}
-        )
-    )
+    given = {"name": "toy", "root": str(root), "files": {"list": "all.csv"}, "format": "list", **settings}
+    return dataset_settings(json.dumps(given))[0]
 
 
 def test_three_files(root):
@@ -129,9 +127,9 @@ def test_unknown_label_names_file_and_line(root):
 
 
 def test_missing_root_names_key_and_access(tmp_path):
-    settings = parse(json.dumps({"name": "rin", "format": "radimagenet", "root": str(tmp_path / "none")}))
+    given = {"name": "rin", "format": "radimagenet", "root": str(tmp_path / "none")}
     with pytest.raises(UserError, match=r"datasets\.rin\.root .*radimagenet\.com"):
-        listing.load(settings)
+        listing.load(dataset_settings(json.dumps(given))[0])
 
 
 def test_missing_first_image_names_key(root):
@@ -190,7 +188,7 @@ def test_bare_semicolon_lines(root):
 
 def test_unknown_format_is_named(root):
     with pytest.raises(
-        UserError, match=r"datasets\.toy\.format 'lst' is unknown; there are: radimagenet, list"
+        UserError, match=r"config: datasets\.toy\.format: 'lst' is not one of radimagenet, list, "
     ):
         listing.load(one(root, "filename,label\na.png,x\n", format="lst"))
 
@@ -246,18 +244,29 @@ def test_written_table_survives_any_label(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "message"),
     [
-        "[1",
-        "[]",
-        '{"store": {"size": 0}}',
-        '{"store": 3}',
-        '{"split": {"val": 0.6, "test": 0.4}}',
-        '{"calibrate": 1.0}',
-        '{"store": {"window": [3, 1]}}',
-        '{"sample": {"per_class": 0}}',
+        ("[1", "--settings is not JSON"),
+        ("[]", "--settings must be a JSON object, found list"),
+        ('{"store": {"size": 0}}', r"config: datasets\.toy\.store\.size: 0 is less than"),
+        ('{"store": 3}', r"config: datasets\.toy\.store: 3 is not of type 'object'"),
+        ('{"split": {"val": 0.6, "test": 0.4}}', r"config: datasets\.toy\.split: val and test together"),
+        ('{"calibrate": 1.0}', r"config: datasets\.toy\.calibrate: 1\.0 is greater than"),
+        (
+            '{"store": {"window": [3, 1]}}',
+            r"config: datasets\.toy\.store\.window must be \[lowest, highest\]",
+        ),
+        ('{"sample": {"per_class": 0}}', r"config: datasets\.toy\.sample\.per_class: 0 is less than"),
+        ('{"labels": ["a", "a"]}', r"config: datasets\.toy\.labels names a class twice"),
+        ('{"size": 8}', r"config: datasets\.toy: unknown key 'size'"),
     ],
 )
-def test_bad_settings(bad):
-    with pytest.raises(UserError):
-        parse(bad)
+def test_bad_settings(bad, message):
+    with pytest.raises(UserError, match=message):
+        dataset_settings(bad.replace("{", '{"name": "toy", ', 1))
+
+
+def test_settings_come_with_the_fingerprint_of_the_code():
+    settings, code = dataset_settings('{"name": "toy", "code": "abc", "store": {"size": 8}}')
+    assert (code, settings["name"], settings["store"]["size"]) == ("abc", "toy", 8)
+    assert "code" not in settings and settings["store"]["colour"] == "grey"

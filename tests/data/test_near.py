@@ -114,7 +114,9 @@ IMAGES = [scene(seed) for seed in range(40)]
 
 
 def pairs_of(images):
-    reduced = np.stack([cv2.resize(i, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) for i in images])
+    reduced = np.stack(
+        [cv2.resize(i, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) for i in images]
+    )
     return near.pairs(forms(reduced), details(reduced), np.arange(len(images)), SERIES)
 
 

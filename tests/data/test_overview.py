@@ -5,9 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-from calibench import list as stage
 from calibench.data import overview
 from calibench.data.readers import FolderReader
+from calibench.stages import list as stage
 
 
 @pytest.fixture

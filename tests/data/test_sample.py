@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from calibench.data import sampling
 from calibench.data.csvfile import read_frame
-from calibench.data.settings import parse
 from calibench.errors import UserError
-from calibench.stages import sample as stage
+from calibench.planning.configuration import dataset_settings
+from calibench.stages import sample
 
 
 def frame(n=300, group=False):
@@ -25,12 +26,12 @@ def frame(n=300, group=False):
 
 
 def settings(**given):
-    return parse(json.dumps({"name": "toy", **given}))
+    return dataset_settings(json.dumps({"name": "toy", **given}))[0]
 
 
 def test_only_train_is_capped_and_priors_are_recorded():
     listed = frame()
-    drawn, report = stage.draw(listed, settings(sample={"per_class": 20}))
+    drawn, report = sampling.draw(listed, settings(sample={"per_class": 20}))
     before, after = report["priors"]["before"], report["priors"]["after"]
     assert after["train"] == [min(20, n) for n in before["train"]]
     assert after["test"] == before["test"]
@@ -41,31 +42,31 @@ def test_only_train_is_capped_and_priors_are_recorded():
 
 
 def test_no_cap_keeps_everything():
-    drawn, report = stage.draw(frame(), settings())
+    drawn, report = sampling.draw(frame(), settings())
     assert len(drawn) == 300
     assert report["below_cap"] == []
 
 
 def test_validation_is_cut_by_group():
-    drawn, _ = stage.draw(frame(group=True), settings(calibrate=0.4))
+    drawn, _ = sampling.draw(frame(group=True), settings(calibrate=0.4))
     val = drawn[drawn["split"] == "val"]
     assert set(val["part"]) == {"select", "calibrate"}
     assert (val.groupby("group")["part"].nunique() == 1).all()
 
 
 def test_seed_changes_the_sample():
-    one, _ = stage.draw(frame(), settings(sample={"per_class": 20, "seed": 1}))
-    two, _ = stage.draw(frame(), settings(sample={"per_class": 20, "seed": 2}))
+    one, _ = sampling.draw(frame(), settings(sample={"per_class": 20, "seed": 1}))
+    two, _ = sampling.draw(frame(), settings(sample={"per_class": 20, "seed": 2}))
     assert set(one["filename"]) != set(two["filename"])
 
 
 def test_calibrate_zero_and_too_few_validation_images():
-    drawn, _ = stage.draw(frame(), settings(calibrate=0.0))
+    drawn, _ = sampling.draw(frame(), settings(calibrate=0.0))
     assert "calibrate" not in set(drawn["part"])
     few = frame()
     few = few[(few["split"] != "val") | (np.arange(len(few)) == 1)].reset_index(drop=True)
     with pytest.raises(UserError, match=r"of the sample is empty.*datasets\.toy\.calibrate"):
-        stage.draw(few, settings())
+        sampling.draw(few, settings())
 
 
 def test_stage(tmp_path):
@@ -79,8 +80,8 @@ def test_stage(tmp_path):
         "--out-report",
         str(tmp_path / "r.json"),
     ]
-    stage.main(["--settings", '{"name": "toy"}', *options])
+    sample.main(["--settings", '{"name": "toy"}', *options])
     first = out.read_bytes()
-    stage.main(["--settings", '{"name": "toy"}', *options])
+    sample.main(["--settings", '{"name": "toy"}', *options])
     assert out.read_bytes() == first
     assert read_frame(out, ["part"])["part"].value_counts()["test"] == 100

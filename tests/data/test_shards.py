@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from calibench.data import listing
 from calibench.data.readers import open_reader
-from calibench.data.settings import parse
 from calibench.data.shards import split_of_shard
 from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
+from calibench.planning.configuration import dataset_settings
 
 
 def settings(root, **given):
-    return parse(json.dumps({"name": "toy", "root": str(root), "format": "webdataset", **given}))
+    return dataset_settings(json.dumps({"name": "toy", "root": str(root), "format": "webdataset", **given}))[
+        0
+    ]
 
 
 def png(value):

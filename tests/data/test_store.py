@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.data.decode import Unreadable
 from calibench.data.readers import FolderReader
+from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
 from calibench.files import read_json
-from calibench.stages import store as stage
+from calibench.stages import store as store_stage
 
 N = 150  # more than two chunks
 
@@ -47,7 +47,7 @@ def build(folder, threads=2, **store):
         "--out-report",
         str(folder / "store.json"),
     ]
-    stage.main(["--settings", json.dumps(settings), *inputs, *outputs, "--threads", str(threads)])
+    store_stage.main(["--settings", json.dumps(settings), *inputs, *outputs, "--threads", str(threads)])
     return (
         np.load(folder / "images.npy", mmap_mode="r"),
         pd.read_csv(folder / "index.csv"),

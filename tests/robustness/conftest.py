@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from calibench.files import read_json
 from calibench.stages import list as list_stage
-from calibench.stages import sample, store
+from calibench.stages import sample as sample_stage
+from calibench.stages import store as store_stage
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW
@@ -77,12 +78,14 @@ class DataSet:
         """Stages list and sample."""
         self.list_images()
         out = ["--out", str(self.folder / "sample.csv"), "--out-report", str(self.folder / "sample.json")]
-        sample.main(["--settings", json.dumps(self.settings), "--list", str(self.folder / "list.csv"), *out])
+        sample_stage.main(
+            ["--settings", json.dumps(self.settings), "--list", str(self.folder / "list.csv"), *out]
+        )
 
     def build(self, **settings) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """All stages to the store: stored images and reasons of unreadable ones, by filename."""
         self.sample()
-        store.main(self.arguments(**settings))
+        store_stage.main(self.arguments(**settings))
         images = np.load(self.folder / "images.npy")
         names = pd.read_csv(self.folder / "index.csv")["filename"]
         unreadable = read_json(self.folder / "store.json")["unreadable"]
@@ -100,10 +103,10 @@ def dataset(tmp_path) -> DataSet:
     return DataSet(tmp_path)
 
 
-def stage(module: str, *arguments: str, **options) -> subprocess.CompletedProcess:
+def run_stage(name: str, *arguments: str, **options) -> subprocess.CompletedProcess:
     """A stage as a rule starts it."""
     return subprocess.run(
-        [sys.executable, "-m", f"calibench.{module}", *arguments],
+        [sys.executable, "-m", "calibench", name, *arguments],
         env=clean_environment() | {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, **options,
     )  # fmt: skip

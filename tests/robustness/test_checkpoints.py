@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 from calibench import files
-from calibench.backbones import classifier as models
+from calibench.backbones.classifier import build
+from calibench.backbones.pretrained import load_pretrained
 from calibench.errors import UserError
-from calibench.planning import configuration as config
+from calibench.planning import configuration
 from calibench.training.checkpoint import CheckpointFolder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.robustness.conftest import one_sentence, stage
+from tests.robustness.conftest import one_sentence, run_stage
 from tests.training.conftest import make_settings, start, train, write_store
 
 SETTINGS = make_settings("ols", "mobilenet_v2", train={"epochs": 2, "checkpoint_minutes": 1e-9})
@@ -219,9 +220,9 @@ def test_pretrained_weights(tmp_path, kind):
         torch.save({"layer": Bomb(tmp_path / "exploded")}, path)
     elif kind != "missing":
         path.write_bytes(b"no weights" if kind == "text" else b"")
-    model = models.build("resnet18", 2, FULL)
+    model = build("resnet18", 2, FULL)
     with pytest.raises(UserError, match=r"weights\.pth") as error:
-        models.load_pretrained(model, path)
+        load_pretrained(model, path)
     assert "\n" not in str(error.value) and not (tmp_path / "exploded").exists()
 
 
@@ -242,9 +243,9 @@ def test_config(tmp_path, text, sentence):
     path = tmp_path / "mine.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError) as error:
-        config.read(path)
+        configuration.read(path)
     assert sentence in str(error.value) and "\n" not in str(error.value)
-    said = one_sentence(stage("config", str(path), cwd=tmp_path))
+    said = one_sentence(run_stage("config", str(path), cwd=tmp_path))
     assert sentence in said and not (tmp_path / "exploded").exists()
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import clean_environment
-from tests.robustness.conftest import one_sentence, stage
-from tests.training.conftest import WORKFLOW, contents, make_settings, train, write_store
+from tests.robustness.conftest import one_sentence, run_stage
+from tests.training.conftest import WORKFLOW, contents, make_settings, train, train_arguments, write_store
 
 SETTINGS = make_settings("ols", "mobilenet_v2", train={"epochs": 2, "checkpoint_minutes": 1e-9})
 
@@ -33,9 +33,8 @@ def undisturbed(store, tmp_path_factory):
     return contents(folder)
 
 
-def train_arguments(store, run_dir):
-    given = ["--settings", json.dumps(SETTINGS), "--store", str(store), "--run-dir", str(run_dir)]
-    return ["train", *given, "--threads", "1"]
+def run_training(store, run_dir, **options):
+    return run_stage("train", *train_arguments(SETTINGS, store, run_dir), **options)
 
 
 def half_written(folder: Path) -> list[Path]:
@@ -50,7 +49,7 @@ def test_disk_full_while_storing(dataset, small_disk):
         a.replace(str(dataset.folder / "images.npy"), str(disk / "images.npy"))
         for a in dataset.arguments(size=256)
     ]
-    said = one_sentence(stage("store", *arguments))
+    said = one_sentence(run_stage("store", *arguments))
     assert f"cannot write {disk / 'images.npy'}: No space left on device; free space" in said
     assert not list(disk.iterdir())
 
@@ -66,14 +65,14 @@ def test_quota_reached_while_storing(dataset):
     """As a full disk, for those who cannot mount one: files may not grow beyond 100 kB."""
     dataset.write_lists()
     dataset.sample()
-    said = one_sentence(stage("store", *dataset.arguments(size=256), preexec_fn=limit_files(100_000)))
+    said = one_sentence(run_stage("store", *dataset.arguments(size=256), preexec_fn=limit_files(100_000)))
     assert "images.npy: File too large; free space" in said
     assert dataset.left_nothing()
 
 
 @pytest.mark.slow
 def test_quota_reached_while_checkpointing(store, tmp_path):
-    said = one_sentence(stage(*train_arguments(store, tmp_path), preexec_fn=limit_files(1_000_000)))
+    said = one_sentence(run_training(store, tmp_path, preexec_fn=limit_files(1_000_000)))
     assert "cannot write" in said and "checkpoint" in said and "free space" in said
     assert not half_written(tmp_path) and not list(tmp_path.rglob("state.pt"))
 
@@ -84,7 +83,7 @@ def test_quota_reached_while_checkpointing(store, tmp_path):
 def test_disk_full_while_training(store, undisturbed, small_disk, room):
     """Whatever could not be written, after making room the same command ends with the weights of a quiet run."""
     disk = small_disk(room)
-    said = one_sentence(stage(*train_arguments(store, disk)))
+    said = one_sentence(run_training(store, disk))
     assert f"cannot write {disk}" in said and "free space" in said
     assert not half_written(disk) and not (disk / "run.json").exists()
     small_disk("300m")
@@ -95,11 +94,11 @@ def test_disk_full_while_training(store, undisturbed, small_disk, room):
 def test_read_only_results(store, dataset, small_disk):
     disk = small_disk("1m")
     small_disk("1m", "ro")
-    said = one_sentence(stage(*train_arguments(store, disk / "run")))
+    said = one_sentence(run_training(store, disk / "run"))
     assert str(disk) in said and "Read-only file system; free space or fix the permissions" in said
     dataset.write_lists()
     out = ["--out-list", str(disk / "list.csv"), "--out-classes", str(disk / "classes.csv")]
-    said = one_sentence(stage("list", "--settings", json.dumps(dataset.settings), *out))
+    said = one_sentence(run_stage("list", "--settings", json.dumps(dataset.settings), *out))
     assert f"cannot write {disk / 'list.csv'}: Read-only file system" in said
 
 
@@ -108,7 +107,7 @@ def test_read_only_results(store, dataset, small_disk):
 )
 def test_forbidden_results(store, tmp_path):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    assert "Permission denied" in one_sentence(stage(*train_arguments(store, tmp_path / "run")))
+    assert "Permission denied" in one_sentence(run_training(store, tmp_path / "run"))
 
 
 def test_killed_store_leaves_no_final_name_and_runs_again(dataset):

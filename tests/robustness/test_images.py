@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from calibench.errors import UserError
-from calibench.stages import store
+from calibench.stages import store as store_stage
 from PIL import Image
 
 from tests.robustness.conftest import SIZE
@@ -163,7 +163,7 @@ def test_unreadable_permissions(dataset, what):
         if what in ("folder", "list"):
             dataset.list_images()
         else:
-            store.main(dataset.arguments())
+            store_stage.main(dataset.arguments())
         return "went through"
 
     said = as_nobody(work)
@@ -308,7 +308,7 @@ def test_damaged_npz(dataset, damage, why):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
             for name, data in members.items():
                 new.writestr(name, data)
-    for work in (dataset.list_images, lambda: store.main(dataset.arguments(window=[0, 255]))):
+    for work in (dataset.list_images, lambda: store_stage.main(dataset.arguments(window=[0, 255]))):
         with pytest.raises(UserError, match=f"an array cannot be read .*{why}"):
             work()
     assert dataset.left_nothing()

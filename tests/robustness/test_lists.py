@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from calibench.errors import UserError
-from calibench.stages import list as stage
+from calibench.stages import list as list_stage
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -149,7 +149,7 @@ def test_100000_classes(listed, dataset):
 def test_empty_split(listed, dataset):
     with pytest.raises(UserError, match=r"val\.csv has a header only"):
         listed(HEADER + TRAIN, val=HEADER)
-    dataset.settings |= {"files": {"list": "train.csv"}, "split": {"val": 0.0, "test": 0.2, "seed": 0}}
+    dataset.settings |= {"files": {"list": "train.csv"}, "split": {"val": 0.001, "test": 0.2}}
     with pytest.raises(
         UserError, match=r"no image is in split 'val'; add rows for it or raise datasets\.toy\.split\.val"
     ):
@@ -208,7 +208,7 @@ def test_any_bytes_give_a_list_or_a_user_error(data, kind, one_file):
         given_settings = {"name": "toy", "format": kind, "root": str(root), "files": files}
         outputs = ["--out-list", str(folder / "list.csv"), "--out-classes", str(folder / "classes.csv")]
         try:
-            stage.main(["--settings", json.dumps(given_settings), *outputs])
+            list_stage.main(["--settings", json.dumps(given_settings), *outputs])
         except UserError as error:
             assert "\n" not in str(error)
             assert sorted(p.name for p in folder.iterdir()) == ["root"]

@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from calibench.data import staging
-from calibench.planning import configuration as config
-from calibench.planning import runs
+from calibench.planning.configuration import complete, merge
+from calibench.planning.naming import data_settings, store_name
+from calibench.planning.settings import settings_of
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW, contents, make_settings, train, write_store
 from tests.workflow.conftest import MINI
 
-COPY = "import sys, pathlib; from calibench import cli, staging; cli.run(lambda _: print(staging.stage(pathlib.Path(sys.argv[1]))))"
+COPY = "import sys, pathlib; from calibench import cli; from calibench.data import staging; cli.run(lambda _: print(staging.stage(pathlib.Path(sys.argv[1]))))"
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +150,9 @@ def test_what_stands_in_the_way_is_one_line_and_the_shared_file(
 def test_the_key_decides_nothing_but_where_images_are_read():
     def full(tmpdir):
         store = MINI["datasets"]["digits"]["store"] | {"tmpdir": tmpdir}
-        return config.complete(config.merge(MINI, {"datasets": {"digits": {"store": store}}}))
+        return complete(merge(MINI, {"datasets": {"digits": {"store": store}}}))
 
     shared, local = full(False), full(True)
-    assert runs.store_name(shared, "digits") == runs.store_name(local, "digits")
-    assert runs.dataset_settings(shared, "digits") == runs.dataset_settings(local, "digits")
-    assert "tmpdir" not in str(runs.settings_of(local, "ols", "digits", "resnet18", 0))
+    assert store_name(shared, "digits") == store_name(local, "digits")
+    assert data_settings(shared, "digits") == data_settings(local, "digits")
+    assert "tmpdir" not in str(settings_of(local, "ols", "digits", "resnet18", 0))

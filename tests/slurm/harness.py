@@ -117,7 +117,7 @@ class Disturbed:
                 here = (entry / "cwd").resolve() == self.checkout
             except OSError:
                 continue
-            if here and b"calibench", "train" in words and b"-m" in words:
+            if here and {b"-m", b"calibench", b"train"} <= set(words):
                 found.append(int(entry.name))
         return found
 

@@ -334,9 +334,7 @@ def test_a_paper_that_prints_accuracies_has_errors_too(tmp_path):
     config = settings(datasets=["cifar100"], backbones=["resnet18"], runs=["hard", "lspp"], published="lspp")
     out = build(tmp_path, config, metrics(config))
     table = pd.read_csv(out / "table1.csv", dtype=str).set_index("Source")
-    printed = read_published(papers()["lspp"]).cells[
-        "CIFAR100", "resnet18", "lspp", "accuracy"
-    ]
+    printed = read_published(papers()["lspp"]).cells["CIFAR100", "resnet18", "lspp", "accuracy"]
     shown = table.loc["published (LS++ (Label Smoothing++))", "LS++, Top-1 error (%)"]
     assert float(shown) == pytest.approx(100 - float(printed)) and len(shown.split(".")[1]) == 2
     assert "on CIFAR100, accuracy and error as 100 − the other" in (out / "table1.md").read_text()

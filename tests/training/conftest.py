@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from calibench.planning import configuration as config
-from calibench.planning import runs
-from calibench.stages import train as stage
+from calibench.finished import names
+from calibench.planning.configuration import complete, merge
+from calibench.planning.settings import settings_of
+from calibench.stages import train as train_stage
 
 from tests.conftest import clean_environment
 
@@ -71,22 +72,19 @@ def make_settings(
         },
         "variants": {"noisy": {"data": {"label_noise": 0.5}}},
     }
-    return runs.settings_of(config.complete(config.merge(base, parts)), run, "tiny", backbone, seed)
+    return settings_of(complete(merge(base, parts)), run, "tiny", backbone, seed)
+
+
+def train_arguments(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> list[str]:
+    """Options of the stage train."""
+    files = ["--images", str(store / "images.npy"), "--record", str(run_dir / names.RECORD)]
+    return ["--settings", json.dumps(settings), *files, "--threads", "1", *more]
 
 
 def start(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> subprocess.Popen:
     """Start the stage as a user or rule would."""
-    command = [
-        sys.executable,
-        "-m",
-        "calibench",
-        "train",
-        "--settings",
-        json.dumps(settings),
-        "--store",
-        str(store),
-    ]
-    command += ["--run-dir", str(run_dir), "--threads", "1", *more]
+    arguments = train_arguments(settings, store, run_dir, *more)
+    command = [sys.executable, "-m", "calibench", "train", *arguments]
     environment = clean_environment() | {"PYTHONPATH": str(WORKFLOW)}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -100,8 +98,7 @@ def train(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> s
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        arguments = ["--settings", json.dumps(settings), "--store", str(store), "--run-dir", str(run_dir)]
-        stage.main([*arguments, "--threads", "1", *more])
+        train_stage.main(train_arguments(settings, store, run_dir, *more))
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

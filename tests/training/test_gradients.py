@@ -1,11 +1,10 @@
 """The size of a regime's gradient beside that of hard labels: right, at four points, and without a trace."""
 
-import json
-
 import pytest
 import torch
-from calibench.stages import train as stage
+from calibench.finished.read import read_history
 from calibench.training import gradients, loop
+from calibench.training.job import make_job
 
 from tests.training.conftest import contents, make_settings, train
 
@@ -14,11 +13,7 @@ CPU = torch.device("cpu")
 
 def job_of(store, folder, run="ols", **parts):
     settings = make_settings(run, **parts)
-    return stage.make_job(settings, store, folder, {}, CPU)[0]
-
-
-def history(folder):
-    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return make_job(settings, store, folder, [], CPU)[0]
 
 
 @pytest.mark.parametrize(
@@ -81,12 +76,13 @@ def test_stopped_epoch_still_reports(store, tmp_path):
 
 def test_stage_records_it(store, tmp_path):
     train(make_settings("hard", train={"epochs": 4}), store, tmp_path / "hard")
-    assert [line["gradient_ratio"] for line in history(tmp_path / "hard")] == pytest.approx([1] * 4, rel=1e-6)
+    ratio = read_history(tmp_path / "hard")["gradient_ratio"]
+    assert ratio.tolist() == pytest.approx([1] * 4, rel=1e-6)
     train(
         make_settings("lspp", train={"epochs": 5}, regimes={"lspp": {"half": True}}), store, tmp_path / "half"
     )
     train(make_settings("lspp", train={"epochs": 5}), store, tmp_path / "whole")
-    half, whole = history(tmp_path / "half"), history(tmp_path / "whole")
-    assert ["gradient_ratio" in line for line in half] == [True, True, False, True, True]
-    assert half[0]["gradient_ratio"] == pytest.approx(whole[0]["gradient_ratio"] / 2, rel=1e-5)
+    half, whole = (read_history(tmp_path / name)["gradient_ratio"] for name in ("half", "whole"))
+    assert half.notna().tolist() == [True, True, False, True, True]
+    assert half[0] == pytest.approx(whole[0] / 2, rel=1e-5)
     assert contents(tmp_path / "half") != contents(tmp_path / "whole")

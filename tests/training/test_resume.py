@@ -11,8 +11,8 @@ import time
 import pytest
 import torch
 from calibench.errors import UserError
-from calibench.stages import train as stage
-from calibench.training import predicting as outputs
+from calibench.finished import names
+from calibench.training import job
 from calibench.training.checkpoint import CheckpointFolder
 
 from tests.training.conftest import contents, make_settings, start, train
@@ -118,7 +118,7 @@ def test_outputs_deleted_after_the_end_are_restored_not_trained_again(store, tmp
 
 def delete_outputs(folder):
     """What Snakemake does to a job's declared outputs before it starts the job, and after it failed."""
-    for name in outputs.names(settings_of("ols")):
+    for name in names.all_files(True):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -137,7 +137,7 @@ def test_outputs_deleted_while_they_are_written(store, tmp_path, undisturbed, mo
         return disturb
 
     place, name = {
-        "before-the-record": (outputs, "provenance"),
+        "before-the-record": (job, "provenance"),
         "before-the-links": (CheckpointFolder, "publish"),
         "among-the-links": (os, "link"),
     }[moment]
@@ -148,7 +148,7 @@ def test_outputs_deleted_while_they_are_written(store, tmp_path, undisturbed, mo
     delete_outputs(tmp_path)
     train(settings_of("ols"), store, tmp_path)
     assert contents(tmp_path) == undisturbed
-    assert all((tmp_path / name).is_file() for name in outputs.names(settings_of("ols")))
+    assert all((tmp_path / name).is_file() for name in names.all_files(True))
 
 
 def test_kept_outputs_that_lack_one_are_made_again(store, tmp_path, undisturbed):
@@ -168,7 +168,7 @@ def test_the_state_stays_until_all_outputs_are_kept(store, tmp_path, undisturbed
         return {}
 
     with monkeypatch.context() as patched:
-        patched.setattr(outputs, "provenance", lose)
+        patched.setattr(job, "provenance", lose)
         with pytest.raises(UserError, match="nll.safetensors was removed meanwhile; start again"):
             train(settings_of("ols"), store, tmp_path)
     assert (tmp_path / "checkpoint/state.pt").exists() and not (tmp_path / "run.json").exists()
@@ -186,7 +186,7 @@ def test_back_to_earlier_settings_goes_on_from_their_checkpoint(store, tmp_path,
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(stage, "_reporter", lambda epochs: stop)
+            patched.setattr(job, "_reporter", lambda epochs: stop)
             with pytest.raises(KeyboardInterrupt):
                 train(settings, store, tmp_path)
 

@@ -1,17 +1,16 @@
 """What a run writes, that runs of one seed are paired, and what stops a run."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
-from calibench.backbones import classifier as models
+from calibench.backbones.classifier import build
+from calibench.backbones.pretrained import RESNET_CHILDREN, load_pretrained
+from calibench.data.stored import read_store
 from calibench.errors import UserError
+from calibench.finished import names, read
+from calibench.finished.network import load_weights
 from calibench.stages import predict
-from calibench.stages import train as training_stage
-from calibench.training import predicting as outputs
+from calibench.stages import train as train_stage
 from calibench.training.device import claim_gpu
-from safetensors.numpy import load_file
 
 from tests.training.conftest import CLASSES, contents, make_settings, start, train
 
@@ -26,7 +25,7 @@ def finished(store, tmp_path_factory):
 
 
 def test_outputs(finished, store):
-    record = json.loads((finished / "run.json").read_text())
+    record = read.read_record(finished)
     assert record["run"] == {
         "dataset": "tiny",
         "backbone": "resnet20",
@@ -34,7 +33,7 @@ def test_outputs(finished, store):
         "variant": "",
         "seed": 0,
     }
-    history = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
+    history = read.history_lines(finished / names.HISTORY)
     assert [line["epoch"] for line in history] == [1, 2, 3]
     best = max(history, key=lambda line: line["val_top1"])
     assert record["epochs"]["top1"] == best["epoch"]
@@ -47,28 +46,27 @@ def test_outputs(finished, store):
         "matrix_entropy",
         "fallback_classes",
     } <= set(best)
-    logits = np.load(finished / "predictions/last/test.npy")
+    logits, _ = read.read_part(finished, "last", "test")
     assert logits.shape == (15, CLASSES) and logits.dtype == np.float32
-    assert len(pd.read_csv(finished / "predictions/val.csv")) == 21
-    assert np.load(finished / "features/train.npy").shape == (7, 64)
-    matrix = load_file(finished / "regime.safetensors")["matrix"]
+    assert len(read.read_index(finished, "val")) == 21
+    assert read.read_features(finished, "train")[0].shape == (7, 64)
+    matrix = read.read_state(finished)["matrix"]
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("features", [7, 0])
 def test_the_list_of_outputs_is_what_a_run_writes(finished, store, tmp_path, features):
     folder = finished
-    settings = make_settings("ols", train={"epochs": 1, "features": features})
     if not features:
         folder = tmp_path
-        train(settings, store, folder)
+        train(make_settings("ols", train={"epochs": 1, "features": 0}), store, folder)
     found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    assert {name for name in found if not name.startswith("checkpoint")} == set(outputs.names(settings))
+    wanted = set(names.all_files(bool(features)))
+    assert {name for name in found if not name.startswith("checkpoint")} == wanted
 
 
 def test_it_learns(finished):
-    history = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
-    assert history[-1]["train_top1"] > 0.5
+    assert read.read_history(finished)["train_top1"].iloc[-1] > 0.5
 
 
 def test_equal_seeds_are_equal_and_other_seeds_are_not(finished, store, tmp_path):
@@ -85,15 +83,29 @@ def test_predict_stage_writes_the_same_predictions(finished, store, monkeypatch)
     before = contents(finished)
     for path in finished.glob("predictions/*/*.npy"):
         path.unlink()
-    predict.main(["--run-dir", str(finished), "--store", str(store), "--device", "cpu", "--threads", "1"])
+    files = ["--record", str(finished / names.RECORD), "--images", str(store / "images.npy")]
+    predict.main([*files, "--device", "cpu", "--threads", "1"])
     assert contents(finished) == before
+
+
+@pytest.mark.parametrize(
+    "regime", ["lsplus", "ls_matched", "tfkd_self"], ids=["predictions", "state", "network"]
+)
+def test_a_run_that_builds_on_another(finished, store, tmp_path, regime):
+    """Its record is given to the stage; without it, or with one too many, nothing is trained."""
+    settings, record = make_settings(regime, train={"epochs": 1}), str(finished / names.RECORD)
+    for others in ([], [record, record]):
+        with pytest.raises(UserError, match=f"builds on these runs: .*--others names {len(others)}"):
+            train(settings, store, tmp_path, "--others", *others)
+    train(settings, store, tmp_path, "--others", record)
+    assert read.read_keys(tmp_path)["regime"] == regime
 
 
 def test_seed_pairs_regimes(store, tmp_path):
     """With LS at ε = 0 the run is `hard` to the bit: same initial weights, order, augmentation and dropout."""
     train(make_settings("hard", "mobilenet_v2"), store, tmp_path / "hard")
     train(make_settings("ls", "mobilenet_v2", regimes={"ls": {"eps": 0.0}}), store, tmp_path / "ls")
-    hard, ls = (load_file(tmp_path / r / "weights/last.safetensors") for r in ("hard", "ls"))
+    hard, ls = (load_weights(tmp_path / run, "last") for run in ("hard", "ls"))
     for key, value in hard.items():
         np.testing.assert_allclose(ls[key], value, atol=1e-4, err_msg=key)
 
@@ -112,8 +124,8 @@ def test_nan_loss_names_the_step(store, tmp_path):
 
 def test_label_noise_changes_train_labels_only(store, tmp_path):
     train(make_settings("hard+noisy"), store, tmp_path)
-    targets = pd.read_csv(tmp_path / "predictions/val.csv")["target"]
-    index = pd.read_csv(store / "index.csv")
+    targets = read.read_index(tmp_path, "val")["target"]
+    _, index, _ = read_store(store)
     assert list(targets) == list(index.loc[index["split"] == "val", "target"])
 
 
@@ -144,7 +156,7 @@ def test_each_run_takes_another_gpu(tmp_path):
 def test_backbones_give_features_and_logits(name):
     import torch
 
-    model = models.build(name, 5, FULL).eval()
+    model = build(name, 5, FULL).eval()
     with torch.inference_mode():
         features, logits = model.features_and_logits(torch.zeros(1, 3, 64, 64))
     assert logits.shape == (1, 5)
@@ -156,27 +168,30 @@ def test_radimagenet_headless_weights_load(tmp_path):
     import torchvision
 
     network = torchvision.models.resnet50()
-    names = dict(zip(models.RESNET_CHILDREN, range(8), strict=True))
+    numbers = dict(zip(RESNET_CHILDREN, range(8), strict=True))
     state = {
-        f"backbone.{names[key.split('.')[0]]}.{key.split('.', 1)[1]}": value
+        f"backbone.{numbers[key.split('.')[0]]}.{key.split('.', 1)[1]}": value
         for key, value in network.state_dict().items()
         if not key.startswith("fc.")
     }
     torch.save(state, tmp_path / "ResNet50.pt")
-    model = models.build("resnet50", 4, FULL)
-    models.load_pretrained(model, tmp_path / "ResNet50.pt")
+    model = build("resnet50", 4, FULL)
+    load_pretrained(model, tmp_path / "ResNet50.pt")
     assert torch.equal(model.body.layer3[2].conv2.weight, network.layer3[2].conv2.weight)
     with pytest.raises(Exception, match=r"layer 'conv1.weight' has shape"):
-        small = models.build("resnet50", 4, FULL | {"input": "small"})
-        models.load_pretrained(small, tmp_path / "ResNet50.pt")
+        small = build("resnet50", 4, FULL | {"input": "small"})
+        load_pretrained(small, tmp_path / "ResNet50.pt")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("xx", "is not JSON"), ("[]", "lacks 'augment'"), ('{"train": {}}', "lacks 'augment'")],
+    [
+        ("xx", "is not JSON"),
+        ("[]", "must be a JSON object, found list"),
+        ('{"train": {}}', "lacks 'augment'"),
+    ],
 )
 def test_settings_by_hand_are_checked(text, message, tmp_path):
+    files = ["--images", str(tmp_path / "images.npy"), "--record", str(tmp_path / "run.json")]
     with pytest.raises(UserError, match=message):
-        training_stage.main(
-            ["--settings", text, "--store", str(tmp_path), "--run-dir", str(tmp_path / "run")]
-        )
+        train_stage.main(["--settings", text, *files])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calibench.errors import UserError
 
-# calibench.backbones.NETWORKS has the same names; a test holds the two together.
+# calibench.backbones.networks.NETWORKS has the same names; a test holds the two together.
 OWN = (
     "lenet",
     "lenet_colour",
