@@ -31,6 +31,7 @@ def ready(name, classes=CLASSES):
             matrix=matrix / matrix.sum(1, keepdim=True),
             other_settings={"alpha": 0.5, "weights": "mix"},
             train_size=TRAIN_SIZE,
+            epochs=4,
         )
     return regime
 

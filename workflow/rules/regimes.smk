@@ -164,3 +164,45 @@ use rule train_hard as train_ls_matched with:
         regime="ls_matched",
     params:
         settings=run_of("ls_matched"),
+
+
+use rule train_hard as train_maxsup with:
+    pathvars:
+        regime="maxsup",
+    params:
+        settings=run_of("maxsup"),
+
+
+use rule train_hard as train_ls_entropy with:
+    pathvars:
+        regime="ls_entropy",
+    params:
+        settings=run_of("ls_entropy"),
+
+
+use rule train_hard as train_acls with:
+    pathvars:
+        regime="acls",
+    params:
+        settings=run_of("acls"),
+
+
+use rule train_hard as train_dual_focal with:
+    pathvars:
+        regime="dual_focal",
+    params:
+        settings=run_of("dual_focal"),
+
+
+use rule train_hard as train_bsce_gra with:
+    pathvars:
+        regime="bsce_gra",
+    params:
+        settings=run_of("bsce_gra"),
+
+
+use rule train_hard as train_cals with:
+    pathvars:
+        regime="cals",
+    params:
+        settings=run_of("cals"),
