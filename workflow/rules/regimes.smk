@@ -206,3 +206,12 @@ use rule train_hard as train_cals with:
         regime="cals",
     params:
         settings=run_of("cals"),
+
+
+use rule train_hard as train_mix with:
+    input:
+        **inputs_of("mix"),
+    pathvars:
+        regime="mix",
+    params:
+        settings=run_of("mix"),

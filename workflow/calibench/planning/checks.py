@@ -8,7 +8,7 @@ from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
 from calibench.planning.naming import run_names, split_name
-from calibench.planning.settings import check_run, other_run, settings_of
+from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.published import papers, printed_file
 from calibench.regimes.catalog import catalog
 
@@ -24,7 +24,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
     settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
-    for key, wanted in catalog()[split_name(run)[0]].other_runs.items():
+    for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
             raise UserError(

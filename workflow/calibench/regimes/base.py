@@ -28,9 +28,11 @@ class Regime(nn.Module):
 
     ``inputs`` names the arrays :meth:`prepare` wants once before training: ``val_logits`` (N, K) and
     ``val_targets`` (N,) of the run it depends on (part select), ``matrix`` (K, K) of another run, row = true
-    class, and ``other_settings``, the settings of that run's regime (a mapping); ``train_size`` int. ``other_runs`` maps a setting whose value is the path of another run
+    class, and ``other_settings``, the settings of that run's regime (a mapping); ``train_size`` int; ``epochs``
+    int, the epochs of the training. ``other_runs`` maps a setting whose value is the path of another run
     (``{backbone}/hard``) to what is wanted from it: "predictions" (validation logits), "weights" or "regime"
-    (``matrix`` of its state, ``other_settings``).
+    (``matrix`` of its state, ``other_settings``). ``combines``: made of other regimes (``calibench.regimes.parts``);
+    ``needs``, ``inputs`` and ``other_runs`` of an object then hold theirs as well.
 
     Args:
         num_classes: number of classes K.
@@ -46,6 +48,7 @@ class Regime(nn.Module):
     inputs: ClassVar[tuple[str, ...]] = ()
     other_runs: ClassVar[dict[str, str]] = {}
     shows_matrix: ClassVar[bool] = False
+    combines: ClassVar[bool] = False
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from typing import Any
 from calibench.errors import UserError
 
 REGIMES = Path(__file__).parent
-NOT_REGIMES = {"__init__", "base", "catalog", "functional"}
+NOT_REGIMES = {"__init__", "base", "catalog", "combined", "functional", "parts"}
 OWN = {"name", "label"}  # what a class does not take over from its base: two regimes must be told apart
 
 
@@ -22,7 +22,8 @@ class RegimeInfo:
     """One regime: its ``name`` in configs, ``label`` in tables, default ``settings`` and what it ``needs``.
 
     ``required``: settings without a default. ``inputs``: arrays of another run given once before training; ``other_runs``: {setting that names the
-    other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`.
+    other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`. ``combines``: it
+    is made of others (:mod:`calibench.regimes.parts`), and they may need more.
     """
 
     name: str
@@ -36,6 +37,7 @@ class RegimeInfo:
     matrix: bool = False
     other_runs: dict[str, str] = field(default_factory=dict, hash=False)
     required: tuple[str, ...] = ()
+    combines: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def read_regime(path: Path) -> RegimeInfo:
                 matrix=bool(literals.get("shows_matrix", False)),
                 other_runs=dict(literals.get("other_runs", {})),
                 required=found.required,
+                combines=bool(literals.get("combines", False)),
             )
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
 

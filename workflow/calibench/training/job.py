@@ -57,11 +57,10 @@ def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 def prepare_regime(
-    regime: Regime, others: Sequence[Path], train_size: int, num_classes: int, device: torch.device
+    regime: Regime, others: Sequence[Path], given: dict[str, Any], num_classes: int, device: torch.device
 ):
-    """Give a regime what it asked for of other runs; returns the teacher model, if it wants one."""
-    arrays: dict[str, Any] = {"train_size": train_size} if "train_size" in regime.inputs else {}
-    teacher = None
+    """Give a regime what it asked for of this run (``given``) and of others; returns the teacher model, if any."""
+    arrays, teacher = dict(given), None
     if len(others) != len(regime.other_runs):
         wanted = ", ".join(regime.other_runs) or "none"
         raise UserError(
@@ -108,7 +107,8 @@ def make_job(
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
     if "feature_map" in regime.needs:
         model.watch_feature_map()
-    teacher = prepare_regime(regime, others, len(splits["train"]), num_classes, device)
+    given = {"train_size": len(splits["train"]), "epochs": train["epochs"]}
+    teacher = prepare_regime(regime, others, given, num_classes, device)
     regime = regime.to(device)
     labels = noisy_labels(
         _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
