@@ -49,6 +49,7 @@ def extras(regime, logits, step):
         "sample": torch.randperm(TRAIN_SIZE, generator=generator)[:batch],
         "step_seed": step,
     }
+    everything["host_sample"] = everything["sample"]
     return {key: everything[key] for key in regime.needs}
 
 

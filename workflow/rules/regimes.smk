@@ -215,3 +215,10 @@ use rule train_hard as train_mix with:
         regime="mix",
     params:
         settings=run_of("mix"),
+
+
+use rule train_hard as train_pencil with:
+    pathvars:
+        regime="pencil",
+    params:
+        settings=run_of("pencil"),

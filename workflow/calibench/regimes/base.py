@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from calibench.errors import UserError
 
+OF_ONE_IMAGE = frozenset({"sample", "host_sample"})  # among the needs, where two images are mixed
+
 
 class Regime(nn.Module):
     """One way to turn logits and labels into a training loss.
@@ -23,6 +25,7 @@ class Regime(nn.Module):
     - ``teacher_logits`` (B, K) float32 of a frozen teacher on the same augmented images;
     - ``sample`` (B,) int64: index of each image in the training part, 0 to ``train_size`` - 1, the same at
       every epoch;
+    - ``host_sample`` (B,) int64: the same on the CPU, for what is kept in main memory;
     - ``step_seed`` int: a function of (seed, epoch, step); all randomness of a loss comes from it, so resume
       is exact.
 
@@ -38,7 +41,7 @@ class Regime(nn.Module):
         num_classes: number of classes K.
 
     Under mixup or CutMix the trainer computes λ·loss(y_a) + (1-λ)·loss(y_b) and calls :meth:`observe` once
-    with the dominant label. Shapes: ``logits`` (B, K) of any float type, ``targets`` (B,) int64.
+    with the dominant label; what is of one image (:data:`OF_ONE_IMAGE`) is that of the image with the label. Shapes: ``logits`` (B, K) of any float type, ``targets`` (B,) int64.
     """
 
     name: ClassVar[str]

@@ -15,7 +15,7 @@ from calibench.backbones.classifier import Classifier
 from calibench.data import augment
 from calibench.data.batches import Images, padding, random_window
 from calibench.errors import UserError
-from calibench.regimes.base import Regime
+from calibench.regimes.base import OF_ONE_IMAGE, Regime
 from calibench.training import gradients, inference, optim
 from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import autocast, peak_memory_mb
@@ -125,6 +125,8 @@ def _extras(
         extras |= {"feature_map": job.model.feature_map, "classifier": job.model.head}
     if "sample" in wanted:
         extras["sample"] = torch.as_tensor(positions, device=job.device)
+    if "host_sample" in wanted:
+        extras["host_sample"] = torch.as_tensor(positions)
     if "step_seed" in wanted:
         extras["step_seed"] = torch_seed(job.seed, Purpose.REGIME, epoch, step)
     if "teacher_logits" in wanted:
@@ -168,9 +170,13 @@ def regime_loss(
     """
     if mixed is None:
         return job.regime(logits, targets, **extras)
+    swapped = {
+        key: value[mixed.partner.to(value.device)] if key in OF_ONE_IMAGE else value
+        for key, value in extras.items()
+    }
     own = job.regime.loss(logits, targets, **extras)
-    partners = job.regime.loss(logits, targets[mixed.partner], **extras)
-    job.regime.observe(logits.detach(), mixed.dominant(targets), **extras)
+    partners = job.regime.loss(logits, targets[mixed.partner], **swapped)
+    job.regime.observe(logits.detach(), mixed.dominant(targets), **(extras if mixed.lam >= 0.5 else swapped))
     return mixed.lam * own + (1 - mixed.lam) * partners
 
 
