@@ -50,7 +50,10 @@ def extras(regime, logits, step):
         "step_seed": step,
     }
     everything["host_sample"] = everything["sample"]
-    return {key: everything[key] for key in regime.needs}
+    together = {"plain_logits": ("plain_logits", "eval_logits")}
+    for key in ("plain_logits", "eval_logits"):
+        everything[key] = torch.randn(batch, classes, generator=generator)
+    return {key: everything[key] for need in regime.needs for key in together.get(need, (need,))}
 
 
 def train(regime, steps, classes=CLASSES, learning_rate=0.1):
@@ -68,6 +71,8 @@ def train(regime, steps, classes=CLASSES, learning_rate=0.1):
         optimizer.step()
         if step % 4 == 3:
             regime.validated(logits.detach(), targets)
+            if regime.reviews:
+                regime.review(logits.detach(), targets)
             regime.close_epoch()
         weight.data = weight.data.clone()
     return weight.detach()

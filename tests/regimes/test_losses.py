@@ -237,6 +237,8 @@ def test_disturb_is_cross_entropy_with_the_disturbed_labels(case):
         ("cals", {"margin": 0}),
         ("cals", {"rho_max": 0.5}),
         ("cals", {"rho_every": 0}),
+        ("arazo", {"prediction": "best"}),
+        ("arazo", {"eta": -1}),
         ("pencil", {"label_lr": -1}),
         ("pencil", {"compatibility": "paper"}),
     ],

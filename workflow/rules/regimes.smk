@@ -222,3 +222,10 @@ use rule train_hard as train_pencil with:
         regime="pencil",
     params:
         settings=run_of("pencil"),
+
+
+use rule train_hard as train_arazo with:
+    pathvars:
+        regime="arazo",
+    params:
+        settings=run_of("arazo"),

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from calibench.errors import UserError
 
-OF_ONE_IMAGE = frozenset({"sample", "host_sample"})  # among the needs, where two images are mixed
+# the needs that belong to one image, where two are mixed
+OF_ONE_IMAGE = frozenset({"sample", "host_sample", "plain_logits", "eval_logits"})
 
 
 class Regime(nn.Module):
@@ -26,6 +27,8 @@ class Regime(nn.Module):
     - ``sample`` (B,) int64: index of each image in the training part, 0 to ``train_size`` - 1, the same at
       every epoch;
     - ``host_sample`` (B,) int64: the same on the CPU, for what is kept in main memory;
+    - ``plain_logits`` (B, K) float32, no gradient: of the images before mixup or CutMix; with them come
+      ``eval_logits`` (B, K), the same from the network in evaluation mode;
     - ``step_seed`` int: a function of (seed, epoch, step); all randomness of a loss comes from it, so resume
       is exact.
 
@@ -52,6 +55,7 @@ class Regime(nn.Module):
     other_runs: ClassVar[dict[str, str]] = {}
     shows_matrix: ClassVar[bool] = False
     combines: ClassVar[bool] = False
+    reviews: bool = False  # whether :meth:`review` is wanted at the end of this epoch
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -118,6 +122,14 @@ class Regime(nn.Module):
     @torch.no_grad()
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         """See this epoch's own validation logits (N, K) (part select), just before :meth:`close_epoch`."""
+
+    @torch.no_grad()
+    def review(self, logits: Tensor, targets: Tensor) -> None:
+        """See logits (B, K) of training images with the weights that end the epoch, just before :meth:`close_epoch`.
+
+        Called batch by batch until each image was seen once, while ``reviews`` is true: augmented, not mixed, the
+        network in evaluation mode.
+        """
 
     def class_targets(self) -> Tensor | None:
         """The label each class is trained against, (K, K), row = class of the image; for figures and reports.

@@ -13,7 +13,7 @@ from typing import Any
 from calibench.errors import UserError
 
 REGIMES = Path(__file__).parent
-NOT_REGIMES = {"__init__", "base", "catalog", "combined", "functional", "hosttable", "parts"}
+NOT_REGIMES = {"__init__", "base", "betamixture", "catalog", "combined", "functional", "hosttable", "parts"}
 OWN = {"name", "label"}  # what a class does not take over from its base: two regimes must be told apart
 
 

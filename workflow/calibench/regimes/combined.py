@@ -24,7 +24,7 @@ class Combined(Regime):
         given = {"of": of, "settings": settings}
         built = {name: build(name, num_classes, **own) for name, own in parts(self.name, given).items()}
         own_needs, own_inputs = type(self).needs, type(self).inputs
-        self.needs = tuple(dict.fromkeys([*own_needs, *(n for p in built.values() for n in p.needs)]))
+        self.needs = tuple(dict.fromkeys([*own_needs, *(n for p in built.values() for n in type(p).needs)]))
         self.inputs = tuple(dict.fromkeys([*own_inputs, *(n for p in built.values() for n in p.inputs)]))
         self.other_runs = {key: wanted for key, (wanted, _) in other_runs(self.name, given).items()}
         super().__init__(num_classes)
@@ -46,6 +46,16 @@ class Combined(Regime):
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         for part in self.parts.values():
             part.validated(logits, targets)
+
+    @property
+    def reviews(self) -> bool:
+        return any(part.reviews for part in self.parts.values())
+
+    @torch.no_grad()
+    def review(self, logits: Tensor, targets: Tensor) -> None:
+        for part in self.parts.values():
+            if part.reviews:
+                part.review(logits, targets)
 
     @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:

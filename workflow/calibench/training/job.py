@@ -27,6 +27,7 @@ from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import peak_memory_mb, set_determinism, take_device
 from calibench.training.provenance import provenance
 from calibench.training.randomness import Purpose, noisy_labels, seed_torch
+from calibench.training.step import Job, Split
 
 log = logging.getLogger(__name__)
 
@@ -114,9 +115,9 @@ def make_job(
         _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
     )
     split = {"train": labels, "select": _targets(index, splits["select"].rows)}
-    pairs = {name: loop.Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
+    pairs = {name: Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
     folder = CheckpointFolder(run_dir, settings)
-    job = loop.Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
+    job = Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
     return job, splits, index
 
 
@@ -135,7 +136,7 @@ def _reporter(epochs: int):
 
 
 def finish(
-    job: loop.Job,
+    job: Job,
     splits: dict[str, Images],
     index: pd.DataFrame,
     store_dir: Path,
