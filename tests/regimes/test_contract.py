@@ -48,6 +48,10 @@ def extras(regime, logits, step):
         "teacher_logits": torch.randn(batch, classes, generator=generator),
         "sample": torch.randperm(TRAIN_SIZE, generator=generator)[:batch],
         "step_seed": step,
+        "second_view": (
+            torch.randn(batch, classes, generator=generator),
+            torch.randn(batch, 6, generator=generator),
+        ),
     }
     everything["host_sample"] = everything["sample"]
     together = {"plain_logits": ("plain_logits", "eval_logits")}

@@ -229,3 +229,10 @@ use rule train_hard as train_arazo with:
         regime="arazo",
     params:
         settings=run_of("arazo"),
+
+
+use rule train_hard as train_data_distortion with:
+    pathvars:
+        regime="data_distortion",
+    params:
+        settings=run_of("data_distortion"),

@@ -10,6 +10,7 @@ from calibench.errors import UserError
 from calibench.planning.naming import run_names, split_name
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.published import papers, printed_file
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
 
@@ -23,7 +24,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
-    settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+    _check_needs(run, backbone, settings_of(config, run, next(iter(config["datasets"])), backbone, 0))
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
@@ -31,6 +32,20 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
                 f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does"
             )
         check_no_cycle(config, other, other_backbone, (*trail, here))
+
+
+def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
+    """A regime that compares two views of an image gets no mixed images."""
+    try:
+        needs = parts.needs(settings["run"]["regime"], settings["regime"])
+    except UserError as error:
+        raise UserError(f"config: regimes: {error}") from None
+    mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
+    if "second_view" in needs and mixing:
+        raise UserError(
+            f"config: run '{run}' on {backbone} compares two views of one image, which {mixing[0]} mixes with another; "
+            f"set augment: {mixing[0]}: null for it"
+        )
 
 
 def _check_regimes_named(settings: dict[str, Any], where: str) -> None:

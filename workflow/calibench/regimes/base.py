@@ -29,6 +29,8 @@ class Regime(nn.Module):
     - ``host_sample`` (B,) int64: the same on the CPU, for what is kept in main memory;
     - ``plain_logits`` (B, K) float32, no gradient: of the images before mixup or CutMix; with them come
       ``eval_logits`` (B, K), the same from the network in evaluation mode;
+    - ``second_view`` (logits (B, K), features (B, D)), with their graph: of the same images, augmented anew; both
+      views go through the network in one pass, and neither mixup nor CutMix may be on;
     - ``step_seed`` int: a function of (seed, epoch, step); all randomness of a loss comes from it, so resume
       is exact.
 

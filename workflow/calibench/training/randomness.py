@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     FEATURES = 6
     REGIME = 7
     REVIEW = 8
+    SECOND_VIEW = 9
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:

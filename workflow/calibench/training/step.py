@@ -110,11 +110,16 @@ def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> Batch:
 def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
     """Logits (B, K) of the network on the batch, and what the regime needs beside them (:class:`Regime`)."""
     wanted, extras = set(job.regime.needs), {}
-    features, logits = job.model.features_and_logits(batch.images)
+    size = len(batch.images)
+    images = _both_views(job, epoch, step, batch) if "second_view" in wanted else batch.images
+    features, logits = job.model.features_and_logits(images)
+    if "second_view" in wanted:
+        extras["second_view"] = logits[size:], features[size:]
+        features, logits = features[:size], logits[:size]
     if "features" in wanted:
         extras["features"] = features
     if "feature_map" in wanted:
-        extras |= {"feature_map": job.model.feature_map, "classifier": job.model.head}
+        extras |= {"feature_map": job.model.feature_map[:size], "classifier": job.model.head}
     if "sample" in wanted:
         extras["sample"] = torch.as_tensor(batch.positions, device=job.device)
     if "host_sample" in wanted:
@@ -127,6 +132,12 @@ def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict
         if "plain_logits" in wanted:
             extras |= _plain_logits(job, batch, logits)
     return logits, extras
+
+
+def _both_views(job: Job, epoch: int, step: int, batch: Batch) -> Tensor:
+    """The batch and the same images augmented anew, (2B, 3, S, S)."""
+    _, pixels, _ = _augmented(job, Purpose.SECOND_VIEW, epoch, step, batch.order)
+    return inference.as_input(torch.cat([batch.images, pixels]), job.settings["train"]["memory_format"])
 
 
 def _plain_logits(job: Job, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
