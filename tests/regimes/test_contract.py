@@ -22,6 +22,7 @@ CLASSES, TRAIN_SIZE = 5, 40
 
 def ready(name, classes=CLASSES):
     generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)  # for weights of its own
     regime = build(name, classes)
     matrix = torch.rand(classes, classes, generator=generator)
     if regime.inputs:
@@ -32,6 +33,7 @@ def ready(name, classes=CLASSES):
             other_settings={"alpha": 0.5, "weights": "mix"},
             train_size=TRAIN_SIZE,
             epochs=4,
+            stage_shapes=[[8, 4, 4], [5, 4, 4], [6, 2, 2]],
         )
     return regime
 
@@ -48,6 +50,7 @@ def extras(regime, logits, step):
         "teacher_logits": torch.randn(batch, classes, generator=generator),
         "sample": torch.randperm(TRAIN_SIZE, generator=generator)[:batch],
         "step_seed": step,
+        "stages": [torch.randn(batch, c, 4, 4, generator=generator) for c in (8, 5)],
         "second_view": (
             torch.randn(batch, classes, generator=generator),
             torch.randn(batch, 6, generator=generator),

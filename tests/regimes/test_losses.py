@@ -240,6 +240,8 @@ def test_disturb_is_cross_entropy_with_the_disturbed_labels(case):
         ("arazo", {"prediction": "best"}),
         ("arazo", {"eta": -1}),
         ("pencil", {"label_lr": -1}),
+        ("byot", {"shallow": -1}),
+        ("byot", {"T": 0}),
         ("data_distortion", {"T": 0}),
         ("data_distortion", {"mmd": "matrix"}),
         ("pencil", {"compatibility": "paper"}),

@@ -236,3 +236,12 @@ use rule train_hard as train_data_distortion with:
         regime="data_distortion",
     params:
         settings=run_of("data_distortion"),
+
+
+use rule train_hard as train_byot with:
+    input:
+        **inputs_of("byot"),
+    pathvars:
+        regime="byot",
+    params:
+        settings=run_of("byot"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import check_backbone
+from calibench.backbones.names import check_backbone, check_stages
 from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
@@ -35,11 +35,13 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
 
 
 def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
-    """A regime that compares two views of an image gets no mixed images."""
+    """A regime with heads gets a backbone with stages, one that compares two views of an image no mixed images."""
     try:
         needs = parts.needs(settings["run"]["regime"], settings["regime"])
     except UserError as error:
         raise UserError(f"config: regimes: {error}") from None
+    if "stages" in needs:
+        check_stages(backbone, f"config: run '{run}'")
     mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
     if "second_view" in needs and mixing:
         raise UserError(

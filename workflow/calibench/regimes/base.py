@@ -23,6 +23,7 @@ class Regime(nn.Module):
     - ``features`` (B, D): input of the last linear layer, with its graph;
     - ``feature_map`` (B, C, H, W) and ``classifier``: last feature map before pooling, and the module that
       turns (N, C) into logits;
+    - ``stages``: the maps (B, C, H, W) that the network's stages end with, all but the last, with their graph;
     - ``teacher_logits`` (B, K) float32 of a frozen teacher on the same augmented images;
     - ``sample`` (B,) int64: index of each image in the training part, 0 to ``train_size`` - 1, the same at
       every epoch;
@@ -37,7 +38,8 @@ class Regime(nn.Module):
     ``inputs`` names the arrays :meth:`prepare` wants once before training: ``val_logits`` (N, K) and
     ``val_targets`` (N,) of the run it depends on (part select), ``matrix`` (K, K) of another run, row = true
     class, and ``other_settings``, the settings of that run's regime (a mapping); ``train_size`` int; ``epochs``
-    int, the epochs of the training. ``other_runs`` maps a setting whose value is the path of another run
+    int, the epochs of the training; ``stage_shapes`` (S+1, 3), channels, height and width of the ``stages`` and, at
+    the end, of the last map, with the number of features D for its channels. ``other_runs`` maps a setting whose value is the path of another run
     (``{backbone}/hard``) to what is wanted from it: "predictions" (validation logits), "weights" or "regime"
     (``matrix`` of its state, ``other_settings``). ``combines``: made of other regimes (``calibench.regimes.parts``);
     ``needs``, ``inputs`` and ``other_runs`` of an object then hold theirs as well.

@@ -106,9 +106,11 @@ def make_job(
     layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
     model = model.to(device=device, memory_format=layout)
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
+    given = {"train_size": len(splits["train"]), "epochs": train["epochs"]}
     if "feature_map" in regime.needs:
         model.watch_feature_map()
-    given = {"train_size": len(splits["train"]), "epochs": train["epochs"]}
+    if "stages" in regime.needs:
+        given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
     teacher = prepare_regime(regime, others, given, num_classes, device)
     regime = regime.to(device)
     labels = noisy_labels(

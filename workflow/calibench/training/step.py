@@ -120,6 +120,8 @@ def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict
         extras["features"] = features
     if "feature_map" in wanted:
         extras |= {"feature_map": job.model.feature_map[:size], "classifier": job.model.head}
+    if "stages" in wanted:
+        extras["stages"] = [stage[:size] for stage in job.model.stages]
     if "sample" in wanted:
         extras["sample"] = torch.as_tensor(batch.positions, device=job.device)
     if "host_sample" in wanted:
