@@ -136,7 +136,9 @@ def test_the_rows_of_maxsup_are_those_of_its_repository():
         ("zipf", "accuracy"): "81.40",
         ("maxsup", "accuracy"): "82.53",
     }
-    assert printed["CIFAR10-C", "maxsup", "nll"] == "1.8431" and printed["Cars", "maxsup", "accuracy"] == "92.25"
+    assert (
+        printed["CIFAR10-C", "maxsup", "nll"] == "1.8431" and printed["Cars", "maxsup", "accuracy"] == "92.25"
+    )
     assert set(printed.index.get_level_values("regime")) <= set(catalog())
 
 
