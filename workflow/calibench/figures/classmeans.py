@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.figures import matrix
-from calibench.figures.panels import Panels, add_classes, add_predictions, class_names
-from calibench.finished.read import read_part
+from calibench.figures.panels import Panels, add_checkpoint, add_classes, class_names, images_of
 from calibench.metrics.probabilities import softmax
 
 
@@ -22,15 +21,20 @@ def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_classes(command)
-    add_predictions(command)
+    command.add_argument("--split", default="test", choices=["select", "calibrate", "test"])
+    add_checkpoint(command)
 
 
 def figure(args: argparse.Namespace) -> Figure:
-    """Mean output probabilities of each class, a heat map per run."""
-    panels, labels = Panels(args.records), class_names(args)
-    means = {}
-    for title, folder in panels.by_title():
-        logits, index = read_part(folder, args.checkpoint, args.split)
-        means[title] = class_means(logits, index["target"].to_numpy(), len(labels))
-    what = f"mean output probabilities of each class, {args.split}, checkpoint {args.checkpoint}"
-    return matrix.draw(means, labels, panels.titled(what), what="mean output")
+    """Mean output probabilities of each class, a heat map per run, all on one scale."""
+    panels, labels = Panels(args), class_names(args)
+    seen = zip(panels.titles, panels.predictions(args), strict=True)
+    means = {title: class_means(one.scores, one.targets, len(labels)) for title, one in seen}
+    mass = {
+        title: np.nansum(matrix.off_diagonal(m)) / np.isfinite(m[:, 0]).sum() for title, m in means.items()
+    }
+    notes = {title: f"off-diagonal mass {value:.3f}" for title, value in mass.items()}
+    what = f"mean output probabilities of each class, {images_of(args.split)}, checkpoint {args.checkpoint}"
+    return matrix.draw(
+        means, labels, panels.titled(what), "mean probability", "class of the output", notes, shared=True
+    )

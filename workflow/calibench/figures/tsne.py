@@ -1,15 +1,17 @@
-"""Figure 2: t-SNE of penultimate features, one panel per regime, the same samples in every panel.
+"""Figure 2: t-SNE of penultimate features, one panel per run, the same images in every panel.
 
 A t-SNE map shows neighbourhoods, not distances; the scores below each panel are taken on the features.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from calibench.data.stored import read_classes
 from calibench.errors import UserError
@@ -23,7 +25,7 @@ from calibench.metrics.clusters import cluster_scores
 SKLEARN_LIMIT = 20_000  # beyond it scikit-learn's Barnes-Hut takes many minutes, openTSNE's FFT does not
 PERPLEXITY, SPLIT = 30.0, "train"
 SCORES = [*KEYS, "split", "n", "metric", "value"]
-LEGEND_LIMIT = 15
+CLASSES, STRATA = 20, 12  # told apart in a legend: with names in the map, and by colour alone
 DEAD = "all features are equal:\nthis network tells\nno image from another"
 
 
@@ -55,15 +57,6 @@ def tsne(features: np.ndarray, seed: int, perplexity: float = PERPLEXITY, thread
         return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
 
 
-def colouring(names: np.ndarray, limit: int = LEGEND_LIMIT) -> tuple[list[str], str]:
-    """Which groups get a colour: all up to ``limit``, else the ``limit`` largest; and a note if cut."""
-    groups, count = np.unique(names, return_counts=True)
-    if len(groups) <= limit:
-        return list(groups), ""
-    largest = groups[np.argsort(-count, kind="stable")[:limit]]
-    return sorted(largest), f"{limit} largest of {len(groups)} classes coloured, the others grey"
-
-
 def _frame(axis: Axes, scores: dict[str, float]) -> None:
     """Scores below a panel and a thin line around it."""
     shown = (
@@ -73,8 +66,7 @@ def _frame(axis: Axes, scores: dict[str, float]) -> None:
     )
     silhouette, davies, hit = ("–" if "nan" in text else text for text in shown)
     axis.set_xlabel(
-        f"silhouette {silhouette} ↑   Davies–Bouldin {davies} ↓\nkNN hit {hit} ↑   (on features)",
-        fontsize=7.5,
+        f"on the features: silhouette {silhouette} ↑\nDavies–Bouldin {davies} ↓, kNN hit {hit} ↑", fontsize=8
     )
     for side in axis.spines.values():
         side.set(visible=True, color="#999999", linewidth=0.6)
@@ -89,41 +81,62 @@ def draw(
 ) -> Figure:
     """Draw one panel per entry of ``maps``.
 
+    Up to ten groups have ten distinct hues, more have evenly spaced ones; the name of a class (its number in the legend
+    where names are long) stands in the middle of its points. More groups than :data:`CLASSES` have no legend.
+
     Args:
         maps: panel title → (N, 2) map, the same N samples in each.
         names: (N,) group of each sample, as shown in the legend.
         scores: panel title → measures on the features (:func:`calibench.metrics.clusters.cluster_scores`).
         title: what data and model these are.
-        kind: what a group is, for the legend's heading.
+        kind: what a group is, for the legend's heading; classes are written into the map.
     """
-    shown, note = colouring(names)
+    groups = sorted(set(names))
+    colours = style.sns.color_palette("tab10" if len(groups) <= 10 else "husl", len(groups))
+    ends = [group.removeprefix(os.path.commonprefix(groups)) for group in groups]
+    brief = (
+        ends
+        if 0 < len(min(ends, key=len)) <= max(map(len, ends)) <= 4
+        else [str(i) for i in range(1, len(ends) + 1)]
+    )
+    told = len(groups) <= CLASSES
     # seven panels' worth of points must not hide each other: smaller dots for more samples
-    size = float(np.clip(6000 / len(names), 2, 14))
-    figure, axes = style.panels(len(maps), 3.1, 4.0)
+    size = float(np.clip(5000 / len(names), 1.5, 10))
+    figure, axes = style.panels(len(maps), 3.0, 3.8, columns=3)
     for axis, (head, xy) in zip(axes, maps.items(), strict=True):
-        axis.set(title=style.short(head, 34), xticks=[], yticks=[], box_aspect=1)
+        style.head(axis, style.short(head, 34))
+        axis.set(xticks=[], yticks=[], box_aspect=1)
         _frame(axis, scores[head])
         if np.isnan(xy).any():
-            axis.text(0.5, 0.5, DEAD, ha="center", va="center", transform=axis.transAxes, fontsize=8)
+            axis.text(0.5, 0.5, DEAD, ha="center", va="center", transform=axis.transAxes)
             continue
-        rest = ~np.isin(names, shown)
-        axis.scatter(*xy[rest].T, s=size * 0.6, color=style.REST, linewidths=0, rasterized=True)
-        for i, name in enumerate(shown):
-            colour, marker = style.look(i)
-            mask = names == name
-            axis.scatter(
-                *xy[mask].T, s=size, color=colour, marker=marker, linewidths=0, alpha=0.75, rasterized=True
-            )
+        at = dict(zip(groups, range(len(groups)), strict=True))
+        shades = [colours[at[name]] for name in names]
+        axis.scatter(*xy.T, s=size, c=shades, linewidths=0, alpha=0.75, rasterized=True)
+        for group, text in zip(groups, brief, strict=True):
+            if told and kind == "class":
+                _name(axis, text, xy[names == group])
         centre, reach = (xy.max(0) + xy.min(0)) / 2, np.ptp(xy, axis=0).max() * 0.53
         axis.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
-    handles = []
-    for i, _ in enumerate(shown):
-        colour, marker = style.look(i)
-        handles.append(axes[0].scatter([], [], s=22, color=colour, marker=marker))
-    heading = kind if not note else f"{kind} ({note})"
-    style.legend_below(figure, handles, [style.short(name, 28) for name in shown], heading)
+    if told:
+        dots = [style.handle((c, ""), marker="o", markersize=5) for c in colours]
+        for dot in dots:
+            dot.set_linestyle("none")
+        entries = [
+            f"{b}  {style.short(g, 28)}" if brief != ends else g for g, b in zip(groups, brief, strict=True)
+        ]
+        style.legend(figure, dots, entries if kind == "class" else groups, kind)
+    else:
+        title += f"; {len(groups)} classes, a hue each, some alike"
     style.headline(figure, title)
     return figure
+
+
+def _name(axis: Axes, text: str, xy: np.ndarray) -> None:
+    """A name on the point (of its own) that is nearest to the middle of a group."""
+    nearest = ((xy - np.median(xy, axis=0)) ** 2).sum(axis=1).argmin()
+    outline = [withStroke(linewidth=2.2, foreground="white")]
+    axis.text(*xy[nearest], text, ha="center", va="center", weight="bold", path_effects=outline)
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -148,7 +161,7 @@ def figure(args: argparse.Namespace) -> Figure:
     Raises:
         UserError: if the runs have features of different images.
     """
-    panels = Panels(args.records)
+    panels = Panels(args)
     maps, scores, rows, first = {}, {}, [], None
     for (title, folder), run in zip(panels.by_title(), panels.runs, strict=True):
         features, index = read_features(folder, args.split)
@@ -171,14 +184,16 @@ def figure(args: argparse.Namespace) -> Figure:
 
 
 def _groups(args: argparse.Namespace, index: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Legend entry of each sample: its class, or its stratum where classes are too many to tell apart."""
-    classes = read_classes(args.classes)
-    if index["target"].nunique() > LEGEND_LIMIT and args.index:
+    """Group of each sample and what it is: its class, or of too many classes its modality and anatomy, or one of both."""
+    classes = read_classes(args.classes).reindex(index["target"]).to_numpy(dtype=object).astype(str)
+    if index["target"].nunique() > CLASSES and args.index:
         strata = pd.read_csv(args.index, dtype={"stratum": str}, keep_default_na=False)
-        names = strata.set_index("row")["stratum"].reindex(index["row"]).to_numpy(dtype=object)
-        if 2 <= len(set(names)) <= LEGEND_LIMIT and "" not in names:
-            return names.astype(str), "stratum"
-    return classes.reindex(index["target"]).to_numpy(dtype=object).astype(str), "class"
+        whole = strata.set_index("row")["stratum"].reindex(index["row"]).fillna("")
+        first, rest = whole.str.partition("/")[0], whole.str.partition("/")[2]
+        for kind, names in (("modality/anatomy", whole), ("anatomy", rest), ("modality", first)):
+            if 2 <= names.nunique() <= STRATA and (names != "").all():
+                return names.to_numpy(dtype=object).astype(str), kind
+    return classes, "class"
 
 
 def _picked(n: int, points: int, seed: int) -> np.ndarray:
