@@ -194,7 +194,7 @@ def test_a_run_has_one_colour_whichever_runs_stand_beside_it(runs, experiment):
         != both.axes[0].lines[0].get_color()
     )
     looks = style.looks(experiment)
-    assert both.axes[0].lines[1].get_color() == looks["ols"][0] and len(set(looks.values())) == len(
+    assert both.axes[0].lines[1].get_color() == looks["ols"].colour and len(set(looks.values())) == len(
         experiment
     )
 

@@ -59,7 +59,7 @@ def legend_of_curves(checkout, *runs):
     code = (
         "import sys; from argparse import Namespace; from pathlib import Path; from calibench.figures import curves;"
         "f = curves.figure(Namespace(records=[Path(p) for p in sys.argv[1:]],"
-        " runs=None, checkpoint='top1', out_data=None));"
+        " runs=None, checkpoint='top1'));"
         "print([t.get_text() for l in f.legends for t in l.get_texts()])"
     )
     environment = clean_environment() | {"PYTHONPATH": str(checkout / "workflow")}

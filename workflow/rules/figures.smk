@@ -208,7 +208,7 @@ use rule figure_reliability as figure_classmeans with:
         "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
     params:
         kind="classmeans",
-        options=lambda w, input: f"--classes {input.classes} --checkpoint {CHECKPOINT}",
+        options=lambda w, input: f"--classes {input.classes} {SHOWN}",
         code=PLAN.figure_code("classmeans"),
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.figures import matrix
-from calibench.figures.panels import Panels, add_checkpoint, add_classes, class_names, images_of
+from calibench.figures.panels import Panels, add_classes, add_runs, class_names
 from calibench.metrics.probabilities import softmax
 
 
@@ -21,20 +21,20 @@ def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_classes(command)
-    command.add_argument("--split", default="test", choices=["select", "calibrate", "test"])
-    add_checkpoint(command)
+    add_runs(command)
 
 
 def figure(args: argparse.Namespace) -> Figure:
     """Mean output probabilities of each class, a heat map per run, all on one scale."""
     panels, labels = Panels(args), class_names(args)
-    seen = zip(panels.titles, panels.predictions(args), strict=True)
-    means = {title: class_means(one.scores, one.targets, len(labels)) for title, one in seen}
-    mass = {
-        title: np.nansum(matrix.off_diagonal(m)) / np.isfinite(m[:, 0]).sum() for title, m in means.items()
-    }
-    notes = {title: f"off-diagonal mass {value:.3f}" for title, value in mass.items()}
-    what = f"mean output probabilities of each class, {images_of(args.split)}, checkpoint {args.checkpoint}"
-    return matrix.draw(
-        means, labels, panels.titled(what), "mean probability", "class of the output", notes, shared=True
+    seen = panels.predictions(args.checkpoint)
+    means = [class_means(one.scores, one.targets, len(labels)) for one in seen]
+    mass = [np.nansum(matrix.off_diagonal(m)) / np.isfinite(m[:, 0]).sum() for m in means]
+    maps = [
+        matrix.Map(title, m, f"off-diagonal mass {value:.3f}")
+        for title, m, value in zip(panels.titles, means, mass, strict=True)
+    ]
+    title = panels.titled(
+        "mean output probabilities of each class", "test images", f"checkpoint {args.checkpoint}"
     )
+    return matrix.draw(maps, labels, title, "mean probability", "class of the output", shared=True)

@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.figures import matrix
-from calibench.figures.panels import Panels, add_classes, add_feature_split, class_names, images_of
+from calibench.figures.panels import Panels, add_classes, class_names
 from calibench.finished.read import read_features
+
+add_options = add_classes
 
 
 def centre_distances(features: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
@@ -26,21 +28,16 @@ def centre_distances(features: np.ndarray, targets: np.ndarray, k: int) -> np.nd
     return np.divide(distances, totals, out=np.full((k, k), np.nan), where=totals > 0)
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_classes(command)
-    add_feature_split(command)
-
-
 def figure(args: argparse.Namespace) -> Figure:
     """Distances between class centres of penultimate features, a heat map per run, all on one scale."""
     panels, labels = Panels(args), class_names(args)
-    found, notes = {}, {}
+    maps = []
     for title, folder in panels.by_title():
-        features, index = read_features(folder, args.split)
-        found[title] = centre_distances(features, index["target"].to_numpy(), len(labels))
-        values = matrix.off_diagonal(found[title])
-        notes[title] = f"deviation / mean {np.nanstd(values) / np.nanmean(values):.3f}"
-    headline = panels.titled(f"distances between class centres, {images_of(args.split)}")
-    what = "cosine distance, rows sum to 1"
-    return matrix.draw(found, labels, headline, what, "class", notes, shared=True, log=False)
+        features, index = read_features(folder, "train")
+        found = centre_distances(features, index["target"].to_numpy(), len(labels))
+        values = matrix.off_diagonal(found)
+        maps.append(
+            matrix.Map(title, found, f"deviation / mean {np.nanstd(values) / np.nanmean(values):.3f}")
+        )
+    title = panels.titled("distances between class centres, training images")
+    return matrix.draw(maps, labels, title, "cosine distance, rows sum to 1", "class", shared=True, log=False)

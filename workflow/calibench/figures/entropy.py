@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from calibench.errors import UserError
 from calibench.figures import curves
-from calibench.figures.panels import Panels, add_checkpoint, add_classes, add_runs, class_names
+from calibench.figures.panels import Panels, add_classes, add_runs, class_names
 
 PANELS = {
     "matrix_entropy": ("mean entropy of a row", "nats"),
@@ -19,7 +19,6 @@ PANELS = {
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_runs(command)
-    add_checkpoint(command)
     add_classes(command)
 
 

@@ -1,9 +1,10 @@
 """The label matrices that regimes learned: heat maps whose off-diagonal structure can be seen."""
 
 import argparse
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -15,50 +16,50 @@ from calibench.finished.read import read_state
 
 LABEL_LIMIT = 20
 DECADES = 4  # below a ten-thousandth of the largest entry there is nothing to read
-MASKED = "#BBBBBB"
+
+add_options = add_classes
+
+
+class Map(NamedTuple):
+    """A panel: its title, (K, K) values with row = true class, a number that says more, rows that are no result."""
+
+    title: str
+    values: np.ndarray
+    note: str
+    empty: Sequence[int] = ()
 
 
 def draw(
-    matrices: dict[str, np.ndarray],
+    maps: list[Map],
     labels: list[str],
     title: str,
     what: str,
     across: str,
-    notes: dict[str, str],
-    hatched: dict[str, np.ndarray] | None = None,
-    diagonal: bool = False,
     shared: bool = False,
     log: bool = True,
 ) -> Figure:
-    """Heat map per entry of ``matrices`` ((K, K), row = true class); colours from the smallest to the largest entry.
+    """Heat map per entry of ``maps``; colours from the smallest to the largest entry beside the diagonal.
+
+    The diagonal is grey, as it outshines everything else, and so is NaN; rows that are no result are hatched.
 
     Args:
-        matrices: panel title → matrix; NaN = grey.
-        labels: K class names; written out for K ≤ 20, else every so-many class indices.
+        maps: what to draw.
+        labels: K class names; written out for K ≤ 20, else every so-many class numbers.
         title: what data and model these are.
         what: what an entry is, beside the colours.
         across: what a column is.
-        notes: panel title → a number that says more.
-        hatched: panel title → (K,) bool, rows that are no result and are hatched instead of coloured.
-        diagonal: show the diagonal too; by default it is grey, as it outshines everything else.
         shared: one scale of colours for all panels.
         log: a log scale where the entries span a factor of ten.
     """
-    k, names = len(labels), [style.short(name, 18) for name in labels]
-    few, longest = k <= LABEL_LIMIT, max(map(len, names))
-    wide = few and longest > 10
-    size = (4.5, 4.3, 2) if wide else (3.0, 3.0, 3)
-    figure, axes = style.panels(len(matrices), *size, layout="compressed")
-    step = max(1, round(k / 5 / 5) * 5)
-    none = np.zeros(k, dtype=bool)
-    rows = {head: (hatched or {}).get(head, none) for head in matrices}
-    shown = {
-        head: np.where((np.eye(k, dtype=bool) & (not diagonal)) | rows[head][:, None], np.nan, matrix)
-        for head, matrix in matrices.items()
-    }
-    everything = np.stack(list(shown.values()))
-    for axis, (head, matrix) in zip(axes, shown.items(), strict=True):
-        norm, extend = scale(everything if shared else matrix, log)
+    k, few, names = len(labels), len(labels) <= LABEL_LIMIT, [style.short(name, 18) for name in labels]
+    longest = max(map(len, names))
+    size = (4.5, 4.3, 2) if few and longest > 10 else (3.0, 3.0, 3)
+    figure, axes = style.panels(len(maps), *size, layout="compressed")
+    shown = [np.where(np.eye(k, dtype=bool), np.nan, one.values) for one in maps]
+    for one, matrix in zip(maps, shown, strict=True):
+        matrix[list(one.empty)] = np.nan
+    for axis, one, matrix in zip(axes, maps, shown, strict=True):
+        norm, extend = scale(np.stack(shown) if shared else matrix, log)
         style.sns.heatmap(
             np.maximum(matrix, norm.vmin),
             norm=norm,
@@ -67,26 +68,26 @@ def draw(
             cmap="viridis",
             square=True,
             mask=np.isnan(matrix),
-            xticklabels=names if few else step,
-            yticklabels=names if few else step,
+            xticklabels=names if few else max(1, round(k / 25) * 5),
+            yticklabels=names if few else max(1, round(k / 25) * 5),
             rasterized=True,
             cbar=False,
             ax=axis,
         )
-        axis.set_facecolor(MASKED)
+        axis.set_facecolor("#BBBBBB")
+        for row in one.empty:
+            axis.add_patch(Rectangle((0, row), k, 1, facecolor="w", edgecolor=style.GREY, hatch="////", lw=0))
         if not shared or axis is axes[-1]:
             bar = figure.colorbar(axis.collections[0], ax=axes if shared else axis, label=what, extend=extend)
             if isinstance(norm, LogNorm):
                 style.log_ticks(bar.ax.yaxis)
-        _hatch(axis, np.flatnonzero(rows[head]), k)
-        count = int(rows[head].sum())
-        said = [f"{count} of {k} rows hatched"] if count else []
-        style.head(axis, style.short(head, 28), ", ".join([notes[head], *said]))
+        rows = [f"{len(one.empty)} of {k} rows not learnt"] if len(one.empty) else []
+        style.head(axis, style.short(one.title, 28), one.note, *rows)
         unit = "" if few else " (number)"
         axis.set(xlabel=across + unit, ylabel=f"true class{unit}")
         axis.tick_params(axis="x", rotation=90 if longest > 2 and few else 0)
         axis.tick_params(axis="y", rotation=0)
-    style.headline(figure, title if diagonal else f"{title} (diagonal left out)")
+    style.headline(figure, f"{title} (diagonal left out)")
     return figure
 
 
@@ -106,23 +107,9 @@ def scale(values: np.ndarray, log: bool) -> tuple[Normalize, str]:
     return LogNorm(max(low, cut), high), "min" if low < cut else "neither"
 
 
-def _hatch(axis: Axes, rows: np.ndarray, k: int) -> None:
-    for row in rows:
-        box = Rectangle((0, row), k, 1, facecolor="white", edgecolor=style.GREY, hatch="////", linewidth=0)
-        axis.add_patch(box)
-
-
 def off_diagonal(matrix: np.ndarray) -> np.ndarray:
     """The entries (K · (K - 1),) beside the diagonal."""
     return matrix[~np.eye(len(matrix), dtype=bool)]
-
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_classes(command)
-    command.add_argument(
-        "--diagonal", action="store_true", help="show the diagonal instead of leaving it out"
-    )
 
 
 def figure(args: argparse.Namespace) -> Figure:
@@ -132,24 +119,18 @@ def figure(args: argparse.Namespace) -> Figure:
         UserError: if a run has none, or one of another size.
     """
     panels, labels = Panels(args), class_names(args)
-    matrices, hatched, notes = {}, {}, {}
+    maps = []
     for title, folder in panels.by_title():
-        state = read_state(folder)
+        state, k = read_state(folder), len(labels)
         if "matrix" not in state:
             raise UserError(
                 f"{folder}: its regime has no matrix; this figure is for regimes that learn one (ols)"
             )
         values = state["matrix"].astype(np.float64)
-        if values.shape != (len(labels), len(labels)):
-            raise UserError(
-                f"{folder}: matrix of shape {values.shape} but {args.classes} has {len(labels)} classes"
-            )
-        matrices[title] = values
-        if (
-            "last_counts" in state
-        ):  # right predictions of each class in the last epoch, where rows are made of those
-            hatched[title] = state["last_counts"] == 0
-        notes[title] = f"off-diagonal mass {off_diagonal(values).sum() / len(values):.3f}"
-    what, across = "probability in the soft label", "class in the soft label"
-    headline = panels.titled("label matrices after the last epoch")
-    return draw(matrices, labels, headline, what, across, notes, hatched, args.diagonal)
+        if values.shape != (k, k):
+            raise UserError(f"{folder}: matrix of shape {values.shape} but {args.classes} has {k} classes")
+        # right predictions of each class in the last epoch, where rows are made of those
+        empty = np.flatnonzero(state["last_counts"] == 0) if "last_counts" in state else ()
+        maps.append(Map(title, values, f"off-diagonal mass {off_diagonal(values).sum() / k:.3f}", empty))
+    title = panels.titled("label matrices after the last epoch")
+    return draw(maps, labels, title, "probability in the soft label", "class in the soft label")

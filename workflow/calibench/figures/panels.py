@@ -67,43 +67,34 @@ class Panels:
             frames.append(frame.assign(run=name, seed=run["seed"], chosen=chosen))
         return pd.concat(frames, ignore_index=True)
 
-    def predictions(self, args: argparse.Namespace) -> list[Predictions]:
-        """Predictions of each run on one part and checkpoint."""
+    def predictions(self, checkpoint: str) -> list[Predictions]:
+        """Predictions of each run on test."""
         found = []
         for folder in self.folders:
-            logits, index = read_part(folder, args.checkpoint, args.split)
-            found.append(Predictions.of(logits, index["target"].to_numpy(), f"{folder} ({args.split})"))
+            logits, index = read_part(folder, checkpoint, "test")
+            found.append(Predictions.of(logits, index["target"].to_numpy(), str(folder)))
         return found
 
-    def confidences(self, args: argparse.Namespace) -> tuple[pd.DataFrame, str]:
-        """Columns ``run`` (label), ``seed``, ``confidence``, ``correct`` of every prediction; the figure's title."""
-        seen = self.predictions(args)
+    def confidences(self, checkpoint: str) -> tuple[pd.DataFrame, str]:
+        """Columns ``run`` (label), ``seed``, ``confidence``, ``correct`` of every test prediction; a title."""
+        seen = self.predictions(checkpoint)
         frames = [
             pd.DataFrame({"run": n, "seed": r["seed"], "confidence": p.confidence, "correct": p.correct})
             for n, r, p in zip(self.labels, self.runs, seen, strict=True)
         ]
-        n = len(seen[0].targets)
-        title = self.titled(f"{n:,} {images_of(args.split)}", f"checkpoint {args.checkpoint}")
-        return pd.concat(frames, ignore_index=True), title
+        return pd.concat(frames, ignore_index=True), self.tested(seen, checkpoint)
+
+    def tested(self, seen: list[Predictions], checkpoint: str) -> str:
+        """Title of a figure that shows test predictions."""
+        return self.titled(f"{len(seen[0].targets):,} test images", f"checkpoint {checkpoint}")
 
 
 def add_runs(command: argparse.ArgumentParser) -> None:
-    """Option of a figure that tells runs apart by colour."""
+    """Options of a figure that shows, or marks, one checkpoint and tells runs apart by colour."""
+    command.add_argument("--checkpoint", default="top1")
     command.add_argument(
         "--runs", help="all runs of the experiment, by commas: a run has one colour in all its figures"
     )
-
-
-def add_predictions(command: argparse.ArgumentParser) -> None:
-    """Options of a figure that is drawn from predictions."""
-    add_runs(command)
-    command.add_argument("--split", default="test", choices=["select", "calibrate", "test"])
-    add_checkpoint(command)
-
-
-def add_checkpoint(command: argparse.ArgumentParser) -> None:
-    """Option of a figure that shows, or marks, one checkpoint."""
-    command.add_argument("--checkpoint", default="top1")
 
 
 def add_classes(command: argparse.ArgumentParser) -> None:
@@ -111,16 +102,6 @@ def add_classes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--classes", type=Path, required=True, help="classes.csv of the data set")
 
 
-def add_feature_split(command: argparse.ArgumentParser) -> None:
-    """Option of a figure that is drawn from features."""
-    command.add_argument("--split", default="train", choices=["train", "val", "test"])
-
-
 def class_names(args: argparse.Namespace) -> list[str]:
     """Names of the K classes."""
     return list(read_classes(args.classes))
-
-
-def images_of(split: str) -> str:
-    """``training images`` or ``test images``."""
-    return {"train": "training", "val": "validation"}.get(split, split) + " images"

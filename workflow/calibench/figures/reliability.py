@@ -1,6 +1,7 @@
 """Reliability diagrams, raw and after temperature scaling, with the number of images per bin; one panel per run."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +11,7 @@ from matplotlib.patches import Patch
 from calibench.calibrators import FITS
 from calibench.calibrators.fold import CalibrateFold
 from calibench.figures import style
-from calibench.figures.panels import Panels, add_predictions, images_of
+from calibench.figures.panels import Panels, add_runs
 from calibench.finished.read import read_part
 from calibench.metrics.calibration import BINS, Bins, reliability
 from calibench.metrics.probabilities import Predictions
@@ -19,7 +20,7 @@ from calibench.metrics.smooth import smooth_reliability
 LEFT = np.arange(BINS) / BINS
 OUTLINE = {"fill": False, "linewidth": 0.3}
 
-add_options = add_predictions
+add_options = add_runs
 
 
 def null_band(bins: Bins, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -33,28 +34,25 @@ def null_band(bins: Bins, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
 
 
 def wilson(bins: Bins) -> np.ndarray:
-    """Wilson's 95 % intervals of the accuracies, (2, M); NaN where a bin is empty."""
-    from scipy.stats import binomtest
+    """Wilson's 95 % intervals of the accuracies, (2, M); those of empty bins mean nothing."""
+    from statsmodels.stats.proportion import proportion_confint
 
-    def interval(right: int, count: int) -> tuple[float, float]:
-        found = binomtest(right, count).proportion_ci(method="wilson") if count else None
-        return (found.low, found.high) if found else (np.nan, np.nan)
-
-    right = np.rint(bins.accuracy * bins.count).astype(int)
-    return np.array([interval(int(r), int(n)) for r, n in zip(right, bins.count, strict=True)]).T
+    count = np.maximum(bins.count, 1)
+    return np.array(proportion_confint(bins.accuracy * count, count, method="wilson"))
 
 
 def draw(runs: dict[str, tuple], colours: list[str], title: str) -> Figure:
     """Accuracy against confidence in 15 equal-width bins, above the images per bin.
 
     Args:
-        runs: panel title → raw predictions, those after temperature scaling (None without a calibration part), and
-            the temperature.
+        runs: panel title → raw predictions, those after temperature scaling (None where there is no part to fit on),
+            and the temperature.
         colours: colour of each run's raw predictions.
-        title: what data, model, part and checkpoint these are.
+        title: what data, model and checkpoint these are.
     """
-    figure, panels = style.panels(len(runs), 3.0, 3.7, columns=3, rows_each=(3, 1), sharex=True)
-    for (above, below), colour, (head, (raw, tempered, t)) in zip(panels, colours, runs.items(), strict=True):
+    figure, axes = style.panels(len(runs), 3.0, 3.7)
+    for above, colour, (head, (raw, tempered, t)) in zip(axes, colours, runs.items(), strict=True):
+        below = above.inset_axes((0, -0.42, 1, 0.34), sharex=above)
         above.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8, linestyle="--")
         bins = _diagram(above, raw, colour, {"color": style.BAND})
         below.stairs(bins.count, [*LEFT, 1], color=colour, fill=True, alpha=0.5)
@@ -63,20 +61,19 @@ def draw(runs: dict[str, tuple], colours: list[str], title: str) -> Figure:
             bins = _diagram(above, tempered, style.TEMPERED, OUTLINE)
             below.stairs(bins.count, [*LEFT, 1], color=style.TEMPERED)
             said += f"; with T = {t:.2f}: {bins.ece:.3f}"
-        style.head(above, head, said)
+        style.head(above, style.short(head, 32), said)
         above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy in bin")
         above.tick_params(labelbottom=False)
         below.set(xlabel="confidence", ylabel="images", xticks=np.linspace(0, 1, 6))
+    marker = {"marker": "o", "markersize": 4}
     entries = {
-        "raw, in the colour of the regime": style.handle((style.GREY, ""), marker="o", markersize=4),
+        "raw, in the colour of the regime": style.handle(style.Look(style.GREY), **marker),
         "95 % of calibrated models (raw)": Patch(color=style.BAND),
     }
     if any(tempered for _, tempered, _ in runs.values()):
-        entries["after temperature scaling (T)"] = style.handle(
-            (style.TEMPERED, ""), marker="o", markersize=4
-        )
+        entries["after temperature scaling (T)"] = style.handle(style.Look(style.TEMPERED), **marker)
         entries["95 % of calibrated models (T)"] = Patch(**OUTLINE)
-    style.legend(figure, list(entries.values()), list(entries))
+    style.legend(figure, entries)
     style.headline(figure, title)
     return figure
 
@@ -92,37 +89,32 @@ def _diagram(axis: Axes, seen: Predictions, colour: str, band: dict) -> Bins:
     inside = (at >= ends[0]) & (at <= ends[1])
     axis.plot(at[inside], accuracy[inside], color=colour, linewidth=1.2)
     reach = np.abs(wilson(bins) - bins.accuracy)[:, filled]
-    axis.errorbar(
-        bins.confidence[filled],
-        bins.accuracy[filled],
-        reach,
-        fmt="o",
-        color=colour,
-        markersize=3,
-        elinewidth=0.8,
-        clip_on=False,  # a bin without a right prediction lies on the axis
-    )
+    points = {"fmt": "o", "markersize": 3, "elinewidth": 0.8, "color": colour}
+    # not clipped: a bin without a right prediction lies on the axis
+    axis.errorbar(bins.confidence[filled], bins.accuracy[filled], reach, clip_on=False, **points)
     return bins
 
 
 def figure(args: argparse.Namespace) -> Figure:
-    """Reliability diagrams of all runs on one part and checkpoint."""
+    """Reliability diagrams of all runs on test, for one checkpoint."""
     panels = Panels(args)
-    seen = panels.predictions(args)
-    pairs = [_tempered(folder, args, raw) for folder, raw in zip(panels.folders, seen, strict=True)]
-    runs = {title: (raw, *pair) for title, raw, pair in zip(panels.titles, seen, pairs, strict=True)}
-    n = len(seen[0].targets)
-    title = panels.titled(f"{n:,} {images_of(args.split)}", f"checkpoint {args.checkpoint}")
-    return draw(runs, [panels.looks[name][0] for name in panels.labels], title)
+    seen = panels.predictions(args.checkpoint)
+    runs = {
+        title: (raw, *_tempered(folder, args.checkpoint, raw))
+        for (title, folder), raw in zip(panels.by_title(), seen, strict=True)
+    }
+    colours = [panels.looks[name].colour for name in panels.labels]
+    return draw(runs, colours, panels.tested(seen, args.checkpoint))
 
 
-def _tempered(folder, args: argparse.Namespace, raw: Predictions) -> tuple[Predictions | None, float]:
+def _tempered(folder: Path, checkpoint: str, raw: Predictions) -> tuple[Predictions | None, float]:
     """Predictions after temperature scaling and the temperature, fitted on the part `calibrate`."""
-    logits, index = read_part(folder, args.checkpoint, "calibrate")
+    logits, index = read_part(folder, checkpoint, "calibrate")
     if not len(index):
         return None, 1.0
-    fold = CalibrateFold(logits, index["target"].to_numpy(), index["part"], str(folder))
-    fitted = FITS["temperature"](fold)
+    fitted = FITS["temperature"](
+        CalibrateFold(logits, index["target"].to_numpy(), index["part"], str(folder))
+    )
     return Predictions.of_probs(fitted.apply(raw.scores), raw.targets, str(folder)), fitted.parameters[
         "temperature"
     ]

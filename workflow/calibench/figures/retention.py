@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from calibench.figures import style
-from calibench.figures.panels import Panels, add_predictions
+from calibench.figures.panels import Panels, add_runs
 from calibench.metrics.selective import retention, retention_curve
 
 POINTS = 200
 
-add_options = add_predictions
+add_options = add_runs
 
 
 def excess(confidence: np.ndarray, correct: np.ndarray) -> pd.DataFrame:
@@ -31,46 +31,36 @@ def excess(confidence: np.ndarray, correct: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"kept": 100 * kept, "excess": 100 * above, "relative": relative})
 
 
-def draw(predictions: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figure:
+def figure(args: argparse.Namespace) -> Figure:
     """Accuracy above random against the share of predictions kept (most confident first, the rest replaced by truth).
 
-    Twice: in points, and relative to a perfect order, where the area decides alone how well errors are ranked.
-
-    Args:
-        predictions: columns ``run``, ``seed``, ``confidence`` and ``correct``.
-        looks: how each run is drawn.
-        title: what data, model, part and checkpoint these are.
+    Twice: in points, and relative to a perfect order, where the area alone says how well errors are ranked.
     """
-    figure, axes = style.panels(2, 4.4, 3.3)
+    panels = Panels(args)
+    predictions, title = panels.confidences(args.checkpoint)
     curves, legend = [], {}
     for run, of_run in predictions.groupby("run", sort=False):
-        columns = [
+        seeds = [
             (one["confidence"].to_numpy(), one["correct"].to_numpy()) for _, one in of_run.groupby("seed")
         ]
-        curves += [excess(*one).assign(run=run) for one in columns]
-        area = np.mean([retention(*one)["r_auc_normalised"] for one in columns])
-        error = 100 * np.mean([1 - correct.mean() for _, correct in columns])
-        legend[f"{style.short(run, 28)}: error {error:.1f} %, normalised R-AUC {area:.3f}"] = looks[run]
+        curves += [excess(*one).assign(run=run) for one in seeds]
+        area = np.mean([retention(*one)["r_auc_normalised"] for one in seeds])
+        name = f"{style.short(run, 28)}: error {100 - 100 * of_run['correct'].mean():.1f} %, normalised R-AUC {area:.3f}"
+        legend[name] = style.handle(panels.looks[run])
     data = pd.concat(curves)
+    drawn, axes = style.panels(2, 4.4, 3.3)
     said = {
         "excess": ("accuracy above keeping at random", "points"),
         "relative": ("the same, relative to a perfect order", "% of the highest possible"),
     }
-    for axis, (column, (head, label)) in zip(axes, said.items(), strict=True):
-        style.lines(axis, data, "kept", column, looks)
+    for axis, (column, (head, unit)) in zip(axes, said.items(), strict=True):
+        style.lines(axis, data, "kept", column, panels.looks)
         axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle="--")
-        axis.set(xlabel="predictions kept, most confident first (%)", ylabel=label, xlim=(0, 100))
+        axis.set(xlabel="predictions kept, most confident first (%)", ylabel=unit, xlim=(0, 100))
         style.head(axis, head)
         style.focus(
             axis, {run: own.groupby("kept")[column].mean().to_numpy() for run, own in data.groupby("run")}
         )
-    style.legend(figure, [style.handle(look) for look in legend.values()], list(legend))
-    style.headline(figure, title)
-    return figure
-
-
-def figure(args: argparse.Namespace) -> Figure:
-    """Retention curves of all runs."""
-    panels = Panels(args)
-    predictions, title = panels.confidences(args)
-    return draw(predictions, panels.looks, title)
+    style.legend(drawn, legend)
+    style.headline(drawn, title)
+    return drawn

@@ -5,6 +5,7 @@ import string
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -26,11 +28,17 @@ WIDTH = 9.0  # inches, of the widest figure: the report shows it at about 930 px
 DPI = 200
 # Okabe and Ito (2008) without yellow (too light on white) and black (not a regime: see TEMPERED), and two more
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#7F5A3A"]
-DASHES = ["", (4, 1.5), (1, 1), (5, 1, 1, 1)]  # as seaborn takes them; "" is a full line
+DASHES: list[tuple[float, ...]] = [(), (4, 1.5), (1, 1), (5, 1, 1, 1)]
 TEMPERED = "#000000"
 GREY, BAND = "#777777", "#D4D4D4"
 
-Look = tuple[str, str | tuple[float, ...]]  # colour, dashes
+
+class Look(NamedTuple):
+    """How a run is drawn."""
+
+    colour: str
+    dashes: tuple[float, ...] = ()  # lengths of ink and gap in line widths; none = a full line
+
 
 matplotlib.rcParams.update(
     {
@@ -73,33 +81,29 @@ def looks(runs: Sequence[str]) -> dict[str, Look]:
         places = {run: (i, j) for i, of in enumerate(regimes.values()) for j, run in enumerate(of)}
     else:
         places = {run: (i, i // len(PALETTE)) for i, run in enumerate(runs)}
-    return {run: (PALETTE[i % len(PALETTE)], DASHES[j % len(DASHES)]) for run, (i, j) in places.items()}
+    return {run: Look(PALETTE[i % len(PALETTE)], DASHES[j % len(DASHES)]) for run, (i, j) in places.items()}
 
 
 def handle(look: Look, **options) -> Line2D:
     """A line for the legend."""
-    colour, dashes = look
-    return Line2D([], [], color=colour, linestyle=(0, dashes) if dashes else "-", linewidth=1.5, **options)
+    return Line2D([], [], color=look.colour, linestyle=(0, look.dashes), linewidth=1.5, **options)
+
+
+def dot(colour: str) -> Line2D:
+    """A dot for the legend."""
+    return Line2D([], [], color=colour, linestyle="none", marker="o", markersize=4.5)
 
 
 def lines(axis: Axes, data: pd.DataFrame, x: str, y: str, look: dict[str, Look]) -> None:
-    """A line per run, the mean over its seeds; the band reaches from the lowest seed to the highest.
-
-    Args:
-        axis: where to draw.
-        data: columns ``x``, ``y``, ``run`` and a row per seed.
-        x: name of a column.
-        y: name of a column.
-        look: how each run is drawn.
-    """
+    """A line per value of ``run``, the mean over its seeds; the band reaches from the lowest seed to the highest."""
     sns.lineplot(
         data.reset_index(drop=True),
         x=x,
         y=y,
         hue="run",
         style="run",
-        palette={run: colour for run, (colour, _) in look.items()},
-        dashes={run: dashes for run, (_, dashes) in look.items()},
+        palette={run: one.colour for run, one in look.items()},
+        dashes={run: one.dashes for run, one in look.items()},
         errorbar=("pi", 100),
         err_kws={"alpha": 0.15, "linewidth": 0},
         legend=False,
@@ -115,33 +119,19 @@ def short(text: str, length: int = 24) -> str:
     return text if len(text) <= length else f"{text[: length - 1 - tail]}…{text[-tail:]}"
 
 
-def panels(
-    count: int, width: float, height: float, columns: int = 4, rows_each: Sequence[float] = (1,), **options
-) -> tuple[Figure, list]:
-    """A figure with ``count`` lettered panels of at most ``width`` × ``height`` inches, at most ``columns`` side by side.
-
-    Returns:
-        The figure, and of each panel its axes; with several ``rows_each`` (heights in proportion) a list of axes.
-    """
+def panels(count: int, width: float, height: float, columns: int = 3, **options) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` lettered panels of at most ``width`` × ``height`` inches, at most ``columns`` in a row."""
     rows = -(-count // columns)
     columns = -(-count // rows)
-    each = len(rows_each)
-    figure, grid = plt.subplots(
-        rows * each,
-        columns,
-        figsize=(min(width * columns, WIDTH), height * rows),
-        squeeze=False,
-        height_ratios=list(rows_each) * rows,
-        **options,
-    )
-    found = [list(grid[r * each : (r + 1) * each, c]) for r in range(rows) for c in range(columns)]
-    for i, axes in enumerate(found):
-        letters = string.ascii_lowercase
-        axes[0].set_label(f"({letters[i % 26] * (i // 26 + 1)}) " if count > 1 else "")
-        for axis in axes if i >= count else ():
-            axis.axis("off")
-    figure.spare = found[count][0] if len(found) > count else None  # room for the legend
-    return figure, [axes if each > 1 else axes[0] for axes in found[:count]]
+    size = (min(width * columns, WIDTH), height * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+    found = list(grid.flat)
+    for letter, axis in enumerate(found[:count] if count > 1 else ()):
+        axis.set_label(f"({string.ascii_lowercase[letter % 26] * (letter // 26 + 1)}) ")
+    for axis in found[count:]:
+        axis.axis("off")
+    figure.spare = found[count:]  # room for the legend
+    return figure, found[:count]
 
 
 def head(axis: Axes, *rows: str) -> None:
@@ -158,14 +148,13 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle("\n".join(textwrap.wrap(text, width)), fontsize=10)
 
 
-def legend(figure: Figure, handles: list, labels: list[str], title: str | None = None) -> None:
+def legend(figure: Figure, entries: dict[str, Artist], title: str | None = None) -> None:
     """A legend in the place of a panel that is not there, else below the figure in as many columns as it holds."""
-    if figure.spare is not None and len(labels) <= 16:
-        figure.spare.legend(handles, labels, loc="center left", title=title, alignment="left")
+    labels, handles = list(entries), list(entries.values())
+    if figure.spare and len(labels) <= 16:
+        figure.spare[0].legend(handles, labels, loc="center left", title=title, alignment="left")
         return
-    longest = max(len(text) for text in labels)
-    columns = int(figure.get_figwidth() / (0.5 + 0.07 * longest))
-    columns = max(1, min(len(labels), columns))
+    columns = int(figure.get_figwidth() / (0.5 + 0.07 * max(map(len, labels)))) or 1
     rows = -(-len(labels) // columns)
     columns = -(-len(labels) // rows)  # even rows
     figure.set_figheight(figure.get_figheight() + 0.19 * (rows + bool(title)))  # not at the panels' cost
@@ -185,9 +174,7 @@ def focus(axis: Axes, curves: dict[str, np.ndarray]) -> None:
     Far out is a last value more than three interquartile ranges beyond the quartiles (Tukey 1977), which no curve can
     be where fewer than five are drawn. The axis is cut only if the others would have less than a third of it.
 
-    Args:
-        axis: where the curves are drawn already.
-        curves: name → values along the x-axis.
+    ``curves``: name → values along the x-axis, drawn already.
     """
     curves = {name: values[np.isfinite(values)] for name, values in curves.items()}
     curves = {name: values for name, values in curves.items() if len(values)}

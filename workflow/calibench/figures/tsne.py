@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from calibench.data.stored import read_classes
 from calibench.errors import UserError
 from calibench.figures import style
-from calibench.figures.panels import Panels, add_classes, add_feature_split, images_of
+from calibench.figures.panels import Panels, add_classes
 from calibench.files import write_csv
 from calibench.finished.names import KEYS
 from calibench.finished.read import read_features
@@ -29,11 +29,11 @@ CLASSES, STRATA = 20, 12  # told apart in a legend: with names in the map, and b
 DEAD = "all features are equal:\nthis network tells\nno image from another"
 
 
-def tsne(features: np.ndarray, seed: int, perplexity: float = PERPLEXITY, threads: int = 1) -> np.ndarray:
+def tsne(features: np.ndarray, seed: int) -> np.ndarray:
     """A 2-D t-SNE map (N, 2) of features (N, D): PCA to at most 50 axes, PCA initialisation, fixed seed.
 
-    The perplexity is lowered to (N - 1) / 3 for few samples. One thread by default: beside other jobs on the
-    same cores OpenMP's waiting threads make this many times slower, and the map depends on their number.
+    The perplexity is lowered to (N - 1) / 3 for few samples. One thread: beside other jobs on the same cores
+    OpenMP's waiting threads make this many times slower, and the map depends on their number.
     Features that are all equal, of a network that died in training, have no map: NaN.
     """
     from sklearn.decomposition import PCA
@@ -43,14 +43,14 @@ def tsne(features: np.ndarray, seed: int, perplexity: float = PERPLEXITY, thread
     n = len(features)
     if not np.ptp(features, axis=0).any():
         return np.full((n, 2), np.nan)
-    perplexity = min(perplexity, (n - 1) / 3)
+    perplexity = min(PERPLEXITY, (n - 1) / 3)
     axes = min(50, features.shape[1], n)
-    with threadpool_limits(threads):
+    with threadpool_limits(1):
         reduced = PCA(n_components=axes, svd_solver="auto", random_state=seed).fit_transform(features)
         if n > SKLEARN_LIMIT:
             from openTSNE import TSNE
 
-            model = TSNE(perplexity=perplexity, initialization="pca", random_state=seed, n_jobs=threads)
+            model = TSNE(perplexity=perplexity, initialization="pca", random_state=seed, n_jobs=1)
             return np.asarray(model.fit(reduced))
         from sklearn.manifold import TSNE
 
@@ -59,17 +59,11 @@ def tsne(features: np.ndarray, seed: int, perplexity: float = PERPLEXITY, thread
 
 def _frame(axis: Axes, scores: dict[str, float]) -> None:
     """Scores below a panel and a thin line around it."""
-    shown = (
-        f"{scores['silhouette']:.3f}",
-        f"{scores['davies_bouldin']:.2f}",
-        f"{100 * scores['knn_hit']:.1f} %",
+    text = "on the features: silhouette {:.3f} ↑\nDavies–Bouldin {:.2f} ↓, kNN hit {:.1f} % ↑".format(
+        scores["silhouette"], scores["davies_bouldin"], 100 * scores["knn_hit"]
     )
-    silhouette, davies, hit = ("–" if "nan" in text else text for text in shown)
-    axis.set_xlabel(
-        f"on the features: silhouette {silhouette} ↑\nDavies–Bouldin {davies} ↓, kNN hit {hit} ↑", fontsize=8
-    )
-    for side in axis.spines.values():
-        side.set(visible=True, color="#999999", linewidth=0.6)
+    axis.set_xlabel(text.replace("nan %", "–").replace("nan", "–"), fontsize=8)
+    axis.spines[:].set(visible=True, color="#999999", linewidth=0.6)
 
 
 def draw(
@@ -81,7 +75,7 @@ def draw(
 ) -> Figure:
     """Draw one panel per entry of ``maps``.
 
-    Up to ten groups have ten distinct hues, more have evenly spaced ones; the name of a class (its number in the legend
+    Up to twelve groups have distinct hues, more have evenly spaced ones; the name of a class (its number in the legend
     where names are long) stands in the middle of its points. More groups than :data:`CLASSES` have no legend.
 
     Args:
@@ -92,17 +86,15 @@ def draw(
         kind: what a group is, for the legend's heading; classes are written into the map.
     """
     groups = sorted(set(names))
-    colours = style.sns.color_palette("tab10" if len(groups) <= 10 else "husl", len(groups))
+    few = [*style.sns.color_palette("tab10"), "#111111", "#B8E986"]
+    colours = few[: len(groups)] if len(groups) <= len(few) else style.sns.color_palette("husl", len(groups))
     ends = [group.removeprefix(os.path.commonprefix(groups)) for group in groups]
-    brief = (
-        ends
-        if 0 < len(min(ends, key=len)) <= max(map(len, ends)) <= 4
-        else [str(i) for i in range(1, len(ends) + 1)]
-    )
+    plain = all(0 < len(end) <= 4 for end in ends)
+    brief = ends if plain else [str(i + 1) for i in range(len(ends))]
     told = len(groups) <= CLASSES
     # seven panels' worth of points must not hide each other: smaller dots for more samples
     size = float(np.clip(5000 / len(names), 1.5, 10))
-    figure, axes = style.panels(len(maps), 3.0, 3.8, columns=3)
+    figure, axes = style.panels(len(maps), 3.0, 3.8)
     for axis, (head, xy) in zip(axes, maps.items(), strict=True):
         style.head(axis, style.short(head, 34))
         axis.set(xticks=[], yticks=[], box_aspect=1)
@@ -110,8 +102,7 @@ def draw(
         if np.isnan(xy).any():
             axis.text(0.5, 0.5, DEAD, ha="center", va="center", transform=axis.transAxes)
             continue
-        at = dict(zip(groups, range(len(groups)), strict=True))
-        shades = [colours[at[name]] for name in names]
+        shades = [colours[i] for i in np.searchsorted(groups, names)]
         axis.scatter(*xy.T, s=size, c=shades, linewidths=0, alpha=0.75, rasterized=True)
         for group, text in zip(groups, brief, strict=True):
             if told and kind == "class":
@@ -119,13 +110,9 @@ def draw(
         centre, reach = (xy.max(0) + xy.min(0)) / 2, np.ptp(xy, axis=0).max() * 0.53
         axis.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
     if told:
-        dots = [style.handle((c, ""), marker="o", markersize=5) for c in colours]
-        for dot in dots:
-            dot.set_linestyle("none")
-        entries = [
-            f"{b}  {style.short(g, 28)}" if brief != ends else g for g, b in zip(groups, brief, strict=True)
-        ]
-        style.legend(figure, dots, entries if kind == "class" else groups, kind)
+        numbered = kind == "class" and not plain
+        said = [f"{b}  {style.short(g, 28)}" if numbered else g for g, b in zip(groups, brief, strict=True)]
+        style.legend(figure, {text: style.dot(c) for text, c in zip(said, colours, strict=True)}, kind)
     else:
         title += f"; {len(groups)} classes, a hue each, some alike"
     style.headline(figure, title)
@@ -142,14 +129,11 @@ def _name(axis: Axes, text: str, xy: np.ndarray) -> None:
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_classes(command)
-    add_feature_split(command)
     command.add_argument("--out-data", type=Path, help="CSV with the cluster scores")
     command.add_argument(
         "--index", type=Path, help="index.csv of the store: colours by stratum when classes are many"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of t-SNE")
-    command.add_argument("--threads", type=int, default=1)
-    command.add_argument("--perplexity", type=float, default=PERPLEXITY)
     command.add_argument(
         "--points", type=int, default=0, help="map a seeded draw of so many samples (0 = all)"
     )
@@ -164,22 +148,23 @@ def figure(args: argparse.Namespace) -> Figure:
     panels = Panels(args)
     maps, scores, rows, first = {}, {}, [], None
     for (title, folder), run in zip(panels.by_title(), panels.runs, strict=True):
-        features, index = read_features(folder, args.split)
+        features, index = read_features(folder, SPLIT)
         first = index if first is None else first
         if not index[["row", "target"]].equals(first[["row", "target"]]):
             raise UserError(
                 f"{folder} holds features of other images than {panels.folders[0]}; predict both again"
             )
         scores[title] = cluster_scores(features, index["target"].to_numpy())
-        picked = _picked(len(index), args.points, args.seed)
-        maps[title] = tsne(features[picked], args.seed, args.perplexity, args.threads)
-        head = {**run, "split": args.split, "n": len(index)}
+        count = min(args.points or len(index), len(index))  # the same draw for every run
+        picked = np.sort(np.random.default_rng(args.seed).choice(len(index), count, replace=False))
+        maps[title] = tsne(features[picked], args.seed)
+        head = {**run, "split": SPLIT, "n": len(index)}
         rows += [{**head, "metric": m, "value": v} for m, v in scores[title].items()]
     if args.out_data:
         write_csv(pd.DataFrame(rows, columns=SCORES), args.out_data)
     shown = first.iloc[picked]
     names, kind = _groups(args, shown)
-    what = f"the same {len(shown):,} {images_of(args.split)} in every panel"
+    what = f"the same {len(shown):,} training images in every panel"
     return draw(maps, names, scores, panels.titled(f"t-SNE of penultimate features, {what}"), kind)
 
 
@@ -194,10 +179,3 @@ def _groups(args: argparse.Namespace, index: pd.DataFrame) -> tuple[np.ndarray, 
             if 2 <= names.nunique() <= STRATA and (names != "").all():
                 return names.to_numpy(dtype=object).astype(str), kind
     return classes, "class"
-
-
-def _picked(n: int, points: int, seed: int) -> np.ndarray:
-    """Sorted positions of the samples to map: all, or a seeded draw that is the same for every run."""
-    if not points or n <= points:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, points, replace=False))
