@@ -90,7 +90,7 @@ def test_smooth_reliability_equals_relplot(sample):
         theirs = relplot.prepare_rel_diagram(
             confidence, correct.astype(float), plot_confidence_band=False, report_CE_std=False
         )
-        at, accuracy = smooth_reliability(confidence, correct)
+        at, accuracy, _ = smooth_reliability(confidence, correct)
         inside = theirs["density"] > 0.2  # where no confidence is near, both divide zero by zero
         assert np.interp(theirs["mesh"], at, accuracy)[inside] == pytest.approx(
             theirs["mu"][inside], abs=0.01

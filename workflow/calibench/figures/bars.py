@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from calibench.errors import UserError
 from calibench.figures import style
-from calibench.figures.panels import Panels, add_classes, add_runs, class_names
+from calibench.figures.panels import Panels, add_runs_and_classes, class_names
 from calibench.finished.read import read_part
 from calibench.finished.regime import load_regime
 
@@ -17,8 +17,7 @@ FLOOR = 1e-5  # bars start here: a log axis has no zero
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
-    add_runs(command)
-    add_classes(command)
+    add_runs_and_classes(command)
     command.add_argument("--class", dest="class_name", help="name of the class (default: the most confused)")
 
 

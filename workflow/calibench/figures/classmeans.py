@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.figures import matrix
-from calibench.figures.panels import Panels, add_classes, add_runs, class_names
+from calibench.figures.panels import Panels, add_runs_and_classes, class_names
 from calibench.metrics.probabilities import softmax
+
+add_options = add_runs_and_classes
 
 
 def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
@@ -16,12 +18,6 @@ def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
     np.add.at(sums, targets, softmax(logits))
     counts = np.bincount(targets, minlength=k)[:, None]
     return np.divide(sums, counts, out=np.full((k, k), np.nan), where=counts > 0)
-
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_classes(command)
-    add_runs(command)
 
 
 def figure(args: argparse.Namespace) -> Figure:

@@ -28,14 +28,14 @@ def draw(
     looks: dict[str, style.Look],
     title: str,
     names: Names = PANELS,
-    levels: dict[str, float] | None = None,
+    levels: dict | None = None,
 ) -> Figure:
     """Draw the panels whose column has any value other than zero; a dot at the chosen epoch of each seed.
 
     Args:
-        history: columns ``run`` (legend entry, in this order), ``seed``, ``epoch`` (1-based), ``chosen`` (bool) and
-            those of ``names`` that exist; accuracies are fractions.
-        looks: how each run is drawn.
+        history: columns ``run``, ``seed``, ``epoch`` (1-based), ``chosen`` (bool) and those of ``names`` that exist;
+            accuracies are fractions.
+        looks: how each run is drawn, in the order of the legend.
         title: what data and model these are.
         names: column of the history → title of its panel and unit.
         levels: name → height of a grey line across the first panel.

@@ -17,18 +17,20 @@ def figure(args: argparse.Namespace) -> Figure:
     drawn, axes = style.panels(2, 4.4, 3.3)
     legend = {}
     for run, own in predictions.groupby("run", sort=False):
-        line = style.handle(panels.looks[run])
+        colour, dashes = panels.looks[run]
         for axis, correct in zip(axes, (False, True), strict=True):
             style.sns.ecdfplot(
                 x=own.loc[own["correct"] == correct, "confidence"],
                 complementary=True,
                 stat="percent",
-                color=line.get_color(),
-                linestyle=line.get_linestyle(),
+                color=colour,
+                linestyle=(0, dashes),
                 ax=axis,
             )
         wrong = int((~own["correct"]).sum())
-        legend[f"{style.short(run, 28)} ({wrong:,} wrong, {len(own) - wrong:,} right)"] = line
+        legend[f"{style.short(run, 28)} ({wrong:,} wrong, {len(own) - wrong:,} right)"] = style.handle(
+            panels.looks[run]
+        )
     for axis, kind in zip(axes, ("wrong", "right"), strict=True):
         style.head(axis, f"{kind} predictions")
         axis.set(

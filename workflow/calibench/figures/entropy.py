@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from calibench.errors import UserError
 from calibench.figures import curves
-from calibench.figures.panels import Panels, add_classes, add_runs, class_names
+from calibench.figures.panels import Panels, add_runs_and_classes, class_names
 
 PANELS = {
     "matrix_entropy": ("mean entropy of a row", "nats"),
@@ -15,11 +15,7 @@ PANELS = {
     "fallback_classes": ("classes without a right prediction", "classes in the epoch"),
 }
 
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_runs(command)
-    add_classes(command)
+add_options = add_runs_and_classes
 
 
 def figure(args: argparse.Namespace) -> Figure:

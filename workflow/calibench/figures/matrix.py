@@ -40,16 +40,9 @@ def draw(
 ) -> Figure:
     """Heat map per entry of ``maps``; colours from the smallest to the largest entry beside the diagonal.
 
-    The diagonal is grey, as it outshines everything else, and so is NaN; rows that are no result are hatched.
-
-    Args:
-        maps: what to draw.
-        labels: K class names; written out for K ≤ 20, else every so-many class numbers.
-        title: what data and model these are.
-        what: what an entry is, beside the colours.
-        across: what a column is.
-        shared: one scale of colours for all panels.
-        log: a log scale where the entries span a factor of ten.
+    The diagonal is grey, as it outshines everything else, and so is NaN; rows that are no result are hatched. Names of
+    classes are written out for K ≤ 20. ``what`` an entry is stands beside the colours, ``across`` is what a column is;
+    ``shared``: one scale for all panels; ``log``: a log scale where entries span a factor of ten.
     """
     k, few, names = len(labels), len(labels) <= LABEL_LIMIT, [style.short(name, 18) for name in labels]
     longest = max(map(len, names))

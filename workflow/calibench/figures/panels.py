@@ -102,6 +102,12 @@ def add_classes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--classes", type=Path, required=True, help="classes.csv of the data set")
 
 
+def add_runs_and_classes(command: argparse.ArgumentParser) -> None:
+    """Both."""
+    add_runs(command)
+    add_classes(command)
+
+
 def class_names(args: argparse.Namespace) -> list[str]:
     """Names of the K classes."""
     return list(read_classes(args.classes))

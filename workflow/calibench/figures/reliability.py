@@ -18,6 +18,7 @@ from calibench.metrics.probabilities import Predictions
 from calibench.metrics.smooth import smooth_reliability
 
 LEFT = np.arange(BINS) / BINS
+FEWEST = 10  # images within the bandwidth, for the curve to be drawn
 OUTLINE = {"fill": False, "linewidth": 0.3}
 
 add_options = add_runs
@@ -52,7 +53,9 @@ def draw(runs: dict[str, tuple], colours: list[str], title: str) -> Figure:
     """
     figure, axes = style.panels(len(runs), 3.0, 3.7)
     for above, colour, (head, (raw, tempered, t)) in zip(axes, colours, runs.items(), strict=True):
-        below = above.inset_axes((0, -0.42, 1, 0.34), sharex=above)
+        place = above.get_subplotspec().subgridspec(2, 1, height_ratios=(3, 1))
+        above.set_subplotspec(place[0])
+        below = figure.add_subplot(place[1], sharex=above)
         above.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8, linestyle="--")
         bins = _diagram(above, raw, colour, {"color": style.BAND})
         below.stairs(bins.count, [*LEFT, 1], color=colour, fill=True, alpha=0.5)
@@ -84,10 +87,10 @@ def _diagram(axis: Axes, seen: Predictions, colour: str, band: dict) -> Bins:
     filled = bins.count > 0
     low, high = null_band(bins)
     axis.bar(LEFT[filled], (high - low)[filled], 1 / BINS, low[filled], align="edge", **band)
-    at, accuracy = smooth_reliability(seen.confidence, seen.correct)
-    ends = np.quantile(seen.confidence, [0.005, 0.995])  # beyond them the curve rests on nothing
-    inside = (at >= ends[0]) & (at <= ends[1])
-    axis.plot(at[inside], accuracy[inside], color=colour, linewidth=1.2)
+    at, accuracy, near = smooth_reliability(seen.confidence, seen.correct)
+    ends = np.quantile(seen.confidence, [0.005, 0.995])
+    known = (at >= ends[0]) & (at <= ends[1]) & (near >= FEWEST)
+    axis.plot(at, np.where(known, accuracy, np.nan), color=colour, linewidth=1.2)
     reach = np.abs(wilson(bins) - bins.accuracy)[:, filled]
     points = {"fmt": "o", "markersize": 3, "elinewidth": 0.8, "color": colour}
     # not clipped: a bin without a right prediction lies on the axis

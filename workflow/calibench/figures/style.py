@@ -136,7 +136,7 @@ def panels(count: int, width: float, height: float, columns: int = 3, **options)
 
 def head(axis: Axes, *rows: str) -> None:
     """Title of a panel, behind its letter; every row is broken to the width of the panel."""
-    columns = axis.get_subplotspec().get_gridspec().ncols
+    columns = axis.get_subplotspec().get_topmost_subplotspec().get_gridspec().ncols
     room = max(16, int(13.5 * axis.figure.get_figwidth() / columns) - 4)
     broken = [line for row in rows for line in textwrap.wrap(row, room, break_on_hyphens=False)]
     axis.set_title(axis.get_label() + "\n".join(broken))

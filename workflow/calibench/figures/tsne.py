@@ -67,23 +67,13 @@ def _frame(axis: Axes, scores: dict[str, float]) -> None:
 
 
 def draw(
-    maps: dict[str, np.ndarray],
-    names: np.ndarray,
-    scores: dict[str, dict[str, float]],
-    title: str,
-    kind: str = "class",
+    maps: dict[str, np.ndarray], names: np.ndarray, scores: dict[str, dict], title: str, kind: str = "class"
 ) -> Figure:
-    """Draw one panel per entry of ``maps``.
+    """A panel per entry of ``maps`` (title → (N, 2)), of the same samples, whose groups are ``names`` (N,).
 
-    Up to twelve groups have distinct hues, more have evenly spaced ones; the name of a class (its number in the legend
-    where names are long) stands in the middle of its points. More groups than :data:`CLASSES` have no legend.
-
-    Args:
-        maps: panel title → (N, 2) map, the same N samples in each.
-        names: (N,) group of each sample, as shown in the legend.
-        scores: panel title → measures on the features (:func:`calibench.metrics.clusters.cluster_scores`).
-        title: what data and model these are.
-        kind: what a group is, for the legend's heading; classes are written into the map.
+    Up to twelve groups have distinct hues, more have evenly spaced ones. Of groups that are classes the name (or the
+    number in the legend, where names are long) stands in the map. More groups than :data:`CLASSES` have no legend.
+    ``scores``: panel title → measures on the features (:func:`calibench.metrics.clusters.cluster_scores`).
     """
     groups = sorted(set(names))
     few = [*style.sns.color_palette("tab10"), "#111111", "#B8E986"]
@@ -131,11 +121,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add_classes(command)
     command.add_argument("--out-data", type=Path, help="CSV with the cluster scores")
     command.add_argument(
-        "--index", type=Path, help="index.csv of the store: colours by stratum when classes are many"
+        "--index", type=Path, help="index.csv of the store, to colour many classes by stratum"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of t-SNE")
     command.add_argument(
-        "--points", type=int, default=0, help="map a seeded draw of so many samples (0 = all)"
+        "--points", type=int, default=0, help="map so many images, drawn by the seed (0 = all)"
     )
 
 

@@ -47,14 +47,16 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
     return smoothed(high)
 
 
-def smooth_reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def smooth_reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, ...]:
     """The curve of a smooth reliability diagram: Σ K(t, c)·correct / Σ K(t, c) at the bandwidth of smECE.
 
     As in the authors' package relplot, without its bootstrap.
 
     Returns:
-        Confidences t (4096,) and the accuracy at each, which rests on far images where no confidence is near.
+        Confidences t (4096,), the accuracy at each, and about how many images are nearer than the bandwidth: where
+        these are few, the accuracy is theirs alone.
     """
     width = max(smooth_ece(confidence, correct), SMALLEST)
     right, all_images = _Smoother(confidence, correct)(width), _Smoother(confidence, correct >= 0)(width)
-    return (np.arange(GRID) + 0.5) / GRID, np.clip(right / np.maximum(all_images, 1e-12), 0, 1)
+    accuracy = np.clip(right / np.maximum(all_images, 1e-12), 0, 1)
+    return (np.arange(GRID) + 0.5) / GRID, accuracy, all_images * len(confidence) * 2 * width * GRID

@@ -43,7 +43,7 @@ KINDS = {
         "measured; where that error is large, the curve is wide and need not meet the dots. In colour: as trained; black: "
         "after temperature scaling, fitted on the calibration half of validation. The grey areas (black outlines after "
         "scaling) hold the accuracy of 95 % of calibrated models. Look at the counts below first: a bin of a few images "
-        "says little.",
+        "says little. A T near 0.01: no wrong prediction to fit it on.",
     ),
     "curves": (
         "Learning curves.",
