@@ -48,8 +48,8 @@ KINDS = {
     "curves": (
         "Learning curves.",
         "Training and validation (selection half) by epoch: the mean over seeds, a band from the lowest seed to the "
-        "highest, and a dot at the epoch whose weights were chosen for each seed. A dot at the last epoch: the run was "
-        "still improving and was stopped early. Losses of different regimes are different quantities; compare errors and "
+        "highest, and a dot at the epoch whose weights were chosen for each seed. A dot at the last epoch: the run "
+        "may have been stopped while it still improved. Losses of different regimes are different quantities; compare errors and "
         "validation NLL.",
     ),
     "matrix": (
