@@ -1,11 +1,10 @@
-"""Group bootstrap, clustered variance, paired differences: exact sums, simulations of coverage."""
+"""Group bootstrap and clustered variance: exact sums, a simulation of coverage."""
 
 import numpy as np
 import pytest
 from calibench.metrics import measure
 from calibench.metrics.classwise import classwise
 from calibench.metrics.probabilities import Predictions, softmax
-from calibench.statistics.paired import holm, paired_difference
 from calibench.statistics.resampling import (
     Sums,
     auroc_values,
@@ -102,63 +101,6 @@ def test_bootstrap_intervals_cover_under_groups(rng):
             low, high = np.quantile(spread[name], [0.025, 0.975])
             hits[name] += low <= truth[name] <= high
     assert all(0.89 <= hit / 150 <= 0.99 for hit in hits.values()), hits
-
-
-def simulate(rng, seeds, groups, effect):
-    """(S, N) paired differences: effect + a seed's own shift + a group's own shift + noise."""
-    seed_shift, group_shift = rng.normal(0, 0.02, (seeds, 1)), np.repeat(rng.normal(0, 0.3, groups), 4)
-    return effect + seed_shift + group_shift + rng.normal(0, 0.3, (seeds, groups * 4))
-
-
-def test_paired_intervals_cover_seeds_and_images(rng):
-    codes = np.repeat(np.arange(100), 4)
-    found = [paired_difference(simulate(rng, 4, 100, 0.05), codes) for _ in range(400)]
-    covered = np.mean([d.low <= 0.05 <= d.high for d in found])
-    assert 0.93 <= covered <= 0.995
-    rejected = np.mean([paired_difference(simulate(rng, 4, 100, 0.0), codes).p < 0.05 for _ in range(400)])
-    assert rejected <= 0.075
-    # a t interval over seeds alone, on the shared images, would not cover
-    narrow = np.mean([abs(d.difference - 0.05) <= 3.18 * d.se_seeds for d in found])
-    assert narrow < 0.85
-
-
-def test_paired_difference_by_hand():
-    values = np.array([[1.0, 3.0], [3.0, 5.0]])
-    found = paired_difference(values, np.array([0, 1]))
-    assert found.difference == 3
-    assert found.se_seeds == pytest.approx(np.sqrt(2 / 2))
-    assert found.se_images == pytest.approx(np.sqrt(((2 - 3) ** 2 + (4 - 3) ** 2) * 2 / 4))
-    # t at 97.5 % with one degree of freedom, for both parts, whose variances are 1
-    assert found.high - 3 == 3 - found.low == pytest.approx(12.7062047 * np.sqrt(2))
-    assert paired_difference(values, np.array([0, 1]), 1 - found.p).low == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("seeds", [2, 3])
-def test_few_seeds_that_agree_by_chance_are_no_proof(rng, seeds):
-    """Training varies ten times as much as the draw of images: 5 % are rejected, and none at 1 in 10,000."""
-    codes = np.repeat(np.arange(50), 2)
-
-    def draw():
-        shift = rng.normal(0, 0.3 * np.sqrt(10 * seeds / 100), (seeds, 1))
-        return shift + rng.normal(0, 0.3, 100) + np.zeros((seeds, 1))
-
-    p = np.array([paired_difference(draw(), codes).p for _ in range(1500)])
-    assert 0.02 <= (p < 0.05).mean() <= 0.06 and p.min() > 1e-5
-
-
-def test_one_seed_concludes_nothing_and_equal_predictions_do_not_differ():
-    one = paired_difference(np.ones((1, 6)) * np.arange(6), np.arange(6))
-    assert np.isnan(one.p) and np.isnan(one.low) and one.se_images > 0
-    same = paired_difference(np.zeros((3, 6)), np.arange(6))
-    assert same.p == 1 and same.low == same.high == 0
-
-
-def test_holm_equals_statsmodels():
-    statsmodels = pytest.importorskip("statsmodels.stats.multitest")
-    p = np.array([0.01, 0.04, 0.03, 0.005, 0.9])
-    assert holm(p) == pytest.approx(statsmodels.multipletests(p, method="holm")[1])
-    assert holm(np.array([0.01, np.nan, 0.04]))[[0, 2]] == pytest.approx([0.02, 0.04])
-    assert np.isnan(holm(np.array([np.nan]))).all()
 
 
 def test_auroc_variance_equals_delongs_for_two_classes(rng):

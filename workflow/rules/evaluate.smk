@@ -67,7 +67,6 @@ rule tables:
     input:
         metrics="<experiment>/metrics.csv",
         posthoc="<experiment>/posthoc.csv",
-        contrasts="<experiment>/contrasts.csv",
         published=[printed_file(name) for name in [config["tables"]["published"]] if name],
     output:
         table1=report(
@@ -99,7 +98,7 @@ rule tables:
         code=code_of("tables"),
     shell:
         "stage {log} tables --metrics {input.metrics} --settings {params.settings:q}"
-        " --posthoc {input.posthoc} --contrasts {input.contrasts} --out-dir {params.folder}"
+        " --posthoc {input.posthoc} --out-dir {params.folder}"
 
 
 # What a trainer keeps until Snakemake has taken its outputs (calibench.training.checkpoint).
