@@ -13,6 +13,7 @@ rule analyse:
         metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
         posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
         strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
+        warnings="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/warnings.csv",
     log:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
@@ -23,6 +24,7 @@ rule analyse:
     shell:
         "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
+        " --out-warnings {output.warnings}"
 
 
 rule metrics:
@@ -61,6 +63,15 @@ use rule metrics as collect_strata with:
         "<experiment>/strata.csv",
     log:
         "<experiment>/strata.log",
+
+
+use rule metrics as collect_warnings with:
+    input:
+        of_runs("warnings.csv"),
+    output:
+        "<experiment>/warnings.csv",
+    log:
+        "<experiment>/warnings.log",
 
 
 rule tables:
@@ -123,5 +134,6 @@ localrules:
     metrics,
     collect_posthoc,
     collect_strata,
+    collect_warnings,
     tables,
     remove_checkpoints,

@@ -10,6 +10,8 @@ import numpy as np
 
 from calibench.metrics.calibration import BINS, Bins, bin_index
 
+NULL_DRAWS, NULL_TAILS = 400, (0.025, 0.975)  # of the ECE of a calibrated network; seeded, so runs agree
+
 
 def _folded_mean(centre: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """E|X| of X ~ Normal(centre, deviation²); |centre| where the deviation is 0."""
@@ -77,3 +79,17 @@ def null_distribution(
         right = np.add.reduceat((uniform < threshold).view(np.int8), starts, axis=1, dtype=np.int32)
         out[first : first + size] = np.abs(right - expected).sum(axis=1) / len(confidence)
     return out
+
+
+def null_band(confidence: np.ndarray, codes: np.ndarray | None = None) -> dict[str, float]:
+    """Where the ECE lies in 95 % of draws if these confidences are calibrated.
+
+    ``ece_null_low``, ``ece_null_high``: images drawn one by one. With group codes (N,) of which some are shared also
+    ``ece_null_groups_low``, ``ece_null_groups_high``: all images of a group right or wrong together, the worst case.
+    """
+    grouped = codes is not None and len(np.unique(codes)) < len(codes)
+    found = {}
+    for name, groups in [("ece_null", None), *([("ece_null_groups", codes)] if grouped else [])]:
+        low, high = np.quantile(null_distribution(confidence, NULL_DRAWS, 0, groups), NULL_TAILS)
+        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return found
