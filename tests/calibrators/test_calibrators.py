@@ -10,6 +10,7 @@ from calibench.calibrators.prior import prior
 from calibench.calibrators.vector import scaled
 from calibench.errors import UserError
 from calibench.metrics.calibration import ece
+from calibench.metrics.debiased import null_band
 from calibench.metrics.probabilities import Predictions, softmax
 from calibench.metrics.proper import nll
 from calibench.planning.configuration import statistics_settings
@@ -249,6 +250,46 @@ def test_no_calibrate_part_is_a_clear_error(tmp_path):
     analyse_to(tmp_path, folder)  # the stage goes on without: training is not lost
     table = pd.read_csv(tmp_path / "posthoc.csv", keep_default_na=False)
     assert set(table["calibrator"]) == {"none"} and set(table["split"]) == {"test"} and len(table) > 5
+
+
+def beyond_the_band(studies, n=300):
+    """Share of calibrated networks whose ECE after a fitted temperature lies above the null band, with and without
+    allowing for the fit; half as many images are fitted on as tested."""
+    rng, found = np.random.default_rng(3), np.zeros(2)
+    for _ in range(studies):
+        (z, y), (new, truths) = truth(rng, n // 2, 4, 1.0), truth(rng, n, 4, 1.0)
+        tempered = fits.temperature(fits.CalibrateFold(z, y, ["calibrate"] * len(y)))
+        seen = Predictions.of_probs(tempered.apply(new), truths)
+        value = ece(seen.confidence, seen.correct)
+        bands = [null_band(seen.confidence, doubt=d)["ece_null_high"] for d in (tempered.doubt(new), None)]
+        found += [value > high for high in bands]
+    return found / studies
+
+
+def test_the_band_after_a_temperature_allows_for_its_fit():
+    allowed, ignored = beyond_the_band(120)
+    assert allowed <= 0.05 < ignored
+
+
+@pytest.mark.slow
+def test_the_band_after_a_temperature_in_many_studies():
+    allowed, ignored = beyond_the_band(3000)
+    print(f"above the band: {100 * allowed:.1f} %, without allowing for the fit {100 * ignored:.1f} %")
+    assert 0.01 <= allowed <= 0.045
+
+
+def test_the_doubt_of_a_temperature_is_its_spread_over_folds(rng):
+    """dp/d(1/T) times the standard error of 1/T, against fits on 200 other folds; copies in groups add nothing."""
+    logits, _ = truth(rng, 5, 4, 1.0)
+    folds = [truth(rng, 300, 4, 1.0) for _ in range(200)]
+    maps = [fits.temperature(fits.CalibrateFold(z, y, ["calibrate"] * 300)) for z, y in folds]
+    spread = np.std([np.sort(m.apply(logits), axis=1)[:, -1] for m in maps], axis=0)
+    assert np.mean([np.abs(m.doubt(logits)) for m in maps], axis=0) == pytest.approx(
+        spread, rel=0.2, abs=1e-3
+    )
+    z, y = (np.repeat(a, 4, axis=0) for a in folds[0])
+    copies = fits.CalibrateFold(z, y, ["calibrate"] * 1200, groups=np.arange(1200) // 4)
+    assert fits.temperature(copies).doubt(logits) == pytest.approx(maps[0].doubt(logits), rel=1e-6)
 
 
 def test_unchanged_frequencies_need_no_prior():

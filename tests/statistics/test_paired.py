@@ -93,6 +93,19 @@ def test_few_seeds_that_agree_by_chance_are_no_proof(seeds):
     assert (inside == (np.array(p) >= 0.05)).all()  # p and interval are one statement
 
 
+def test_the_pooled_row_does_not_speak_of_other_backbones():
+    """Backbones that differ as much as trainings do, taken as a sample of all: docs/metrics.md says so."""
+    rng = np.random.default_rng(2)
+    study = draw(rng, 2000, 3, KINDS["trainings differ"], true=0.0)
+    part = study.parts[0]
+    own = rng.normal(0, 0.1, (2000, 3, 1))[:, part.cells]
+    shifted = Difference([Blocks(part.sums + own * part.sizes, part.sizes, part.cells)])
+    assert 0.75 <= covered(shifted, 0.0) <= 0.87  # the mean of all backbones
+    assert (
+        np.mean(np.abs(shifted.mean - own.mean(axis=(1, 2))) <= shifted.half_width(0.025)) >= 0.95
+    )  # of these
+
+
 def test_backbones_that_agree_show_what_one_alone_cannot():
     """The issue's case: +.068, +.069, +.066 on three backbones with three seeds each."""
     rng = np.random.default_rng(1)

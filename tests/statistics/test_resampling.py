@@ -5,6 +5,7 @@ import pytest
 from calibench.metrics import measure
 from calibench.metrics.classwise import classwise
 from calibench.metrics.probabilities import Predictions, softmax
+from calibench.statistics.intervals import tails
 from calibench.statistics.resampling import (
     Sums,
     auroc_values,
@@ -81,26 +82,40 @@ def test_clustered_variance_by_hand_and_against_the_bootstrap(sample):
             )
 
 
-def test_bootstrap_intervals_cover_under_groups(rng):
-    """Groups of 5 share a difficulty; 95 % intervals of NLL and gap hold the population's value."""
-    k, hits = 3, {"nll": 0, "gap": 0}
+def bootstrap_coverage(rng, studies, groups, resamples):
+    """Share of the 95 % intervals that hold the population's value; groups of 5 share a difficulty."""
+    k, hits = 3, dict.fromkeys(["top1_error", "nll", "gap", "brier"], 0)
 
-    def population(groups):
-        hard = np.repeat(rng.normal(1.0, 1.0, groups), 5)
-        targets = rng.integers(0, k, groups * 5)
-        logits = rng.normal(size=(groups * 5, k))
-        logits[np.arange(groups * 5), targets] += hard
-        return logits.astype(np.float32), targets, np.repeat(np.arange(groups), 5)
+    def population(size):
+        hard = np.repeat(rng.normal(1.0, 1.0, size), 5)
+        targets = rng.integers(0, k, size * 5)
+        logits = rng.normal(size=(size * 5, k))
+        logits[np.arange(size * 5), targets] += hard
+        return logits.astype(np.float32), targets, np.repeat(np.arange(size), 5)
 
-    logits, targets, _ = population(40_000)
+    logits, targets, _ = population(200_000 if studies > 500 else 40_000)
     truth = {m: v.mean() for m, v in sample_values(Predictions.of(logits, targets)).items()}
-    for trial in range(150):
-        logits, targets, codes = population(80)
-        spread = bootstrap(Predictions.of(logits, targets), codes, 300, seed=trial)
+    for trial in range(studies):
+        logits, targets, codes = population(groups)
+        spread = bootstrap(Predictions.of(logits, targets), codes, resamples, seed=trial)
         for name in hits:
-            low, high = np.quantile(spread[name], [0.025, 0.975])
+            low, high = np.quantile(spread[name], tails(0.95, groups))
             hits[name] += low <= truth[name] <= high
-    assert all(0.89 <= hit / 150 <= 0.99 for hit in hits.values()), hits
+    return {name: hit / studies for name, hit in hits.items()}
+
+
+def test_bootstrap_intervals_cover_under_groups(rng):
+    found = bootstrap_coverage(rng, 150, 80, 300)
+    assert all(0.89 <= share <= 0.99 for share in found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "least"), [(20, 0.92), (80, 0.93), (300, 0.93)])
+def test_bootstrap_intervals_cover_in_many_studies(rng, groups, least):
+    """Of 20 groups the stage says that they are few."""
+    found = bootstrap_coverage(rng, 1000, groups, 1000)
+    print(groups, "groups:", {name: f"{100 * share:.1f} %" for name, share in found.items()})
+    assert all(least <= share <= 0.97 for share in found.values()), found
 
 
 def test_auroc_variance_equals_delongs_for_two_classes(rng):

@@ -55,9 +55,10 @@ class CalibrateFold:
 @dataclass(frozen=True)
 class Calibrator:
     """A fitted calibrator: ``apply`` maps logits (N, K) to probabilities (N, K); ``parameters`` are for the
-    table.
+    table; ``doubt`` gives the change of each top probability (N,) at one standard error of the fit, where it is known.
     """
 
     name: str
     apply: Callable[[np.ndarray], np.ndarray]
     parameters: dict[str, float] = field(default_factory=dict)
+    doubt: Callable[[np.ndarray], np.ndarray] | None = None

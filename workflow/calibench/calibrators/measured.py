@@ -50,8 +50,8 @@ def _rows(
     where: str,
     codes: np.ndarray | None,
 ) -> Iterator[Row]:
-    def on_test(name: str, seen: Predictions) -> dict[str, float]:
-        return core(seen, f"{where}, {name}") | null_band(seen.confidence, codes)
+    def on_test(name: str, seen: Predictions, doubt: np.ndarray | None = None) -> dict[str, float]:
+        return core(seen, f"{where}, {name}") | null_band(seen.confidence, codes, doubt)
 
     def each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
         for metric, value in values.items():
@@ -68,7 +68,7 @@ def _rows(
     for name, fit in all_fits(train_counts).items():
         calibrator = fit(fold)
         seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {name}")
-        after = on_test(name, seen)
+        after = on_test(name, seen, calibrator.doubt(logits) if calibrator.doubt else None)
         after["worse"] = float(after["nll"] > raw["nll"] + WORSE)
         cv = cross_validated_nll(fit, fold)
         judged = {} if np.isnan(cv) else {"nll_cv": cv, "worse": float(cv > before["nll_cv"] + WORSE)}
