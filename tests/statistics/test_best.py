@@ -61,6 +61,7 @@ def test_equal_predictions_are_both_candidates_and_one_seed_has_no_verdict():
     assert {row.verdict for row in from_best(["a", "b"], lambda x, y: same, 0.95)} == {"may be best"}
     single = Difference([Blocks(np.arange(5.0)[None], sizes, np.zeros(1, int))])
     assert all(
-        row.verdict == "" and np.isnan(row.low) for row in from_best(["a", "b"], lambda x, y: single, 0.95)
+        row.verdict == "one seed" and np.isnan(row.low)
+        for row in from_best(["a", "b"], lambda x, y: single, 0.95)
     )
     assert from_best(["a"], lambda x, y: same, 0.95) == [] == from_best(["a", "b"], lambda x, y: None, 0.95)

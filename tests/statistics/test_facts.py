@@ -66,5 +66,5 @@ def test_the_stage_writes_the_facts(tmp_path):
     assert table.set_index("fact")["warn"].to_dict()["best_is_last"] == 1
     assert set(table["fact"]) == {"never_predicted", "confidently_wrong", "best_is_last", "fallback_rows"}
     bands = pd.read_csv(tmp_path / "posthoc.csv").set_index(["split", "calibrator", "metric"])["value"]
-    wide = bands["test", "temperature", "ece_null_groups_high"]  # groups of four: right or wrong together
-    assert wide > bands["test", "temperature", "ece_null_high"]
+    wide = bands["test", "none", "ece_null_groups_high"]  # groups of four: right or wrong together
+    assert wide > bands["test", "none", "ece_null_high"]

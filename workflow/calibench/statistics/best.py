@@ -48,22 +48,24 @@ def from_best(
         k - 1, 2
     )  # the t test over unequal blocks is not safe above half of 8.3 % (paired.py)
     d, h = np.full((k, k), np.nan), np.full((k, k), np.nan)
-    tested = True
+    untested = ""
     for i, j in combinations(range(k), 2):
         found = compare(names[i], names[j])
         if found is not None:
-            tested &= found.testable
+            untested = untested or found.untested
             d[i, j], h[i, j] = found.mean, found.half_width(tail)
             d[j, i], h[j, i] = -d[i, j], h[i, j]
     known = np.flatnonzero(~np.isnan(d).all(axis=1))
     # how far i lies from the best of the others, at least
-    least = {i: float(np.nanmax(d[i] - h[i])) for i in known} if tested else dict.fromkeys(known, np.nan)
+    least = (
+        {i: float(np.nanmax(d[i] - h[i])) for i in known} if not untested else dict.fromkeys(known, np.nan)
+    )
     candidates = [i for i in known if least[i] <= 1e-12]
     rows = []
     for i in known:
         reference = int(np.nanargmax(d[i]))
         most = max((d[i, j] + h[i, j] for j in candidates if j != i and not np.isnan(d[i, j])), default=0.0)
         word = "not best" if i not in candidates else "best" if len(candidates) == 1 else "may be best"
-        found = (min(0.0, least[i]), max(0.0, most), word) if tested else (np.nan, np.nan, "")
+        found = (np.nan, np.nan, untested) if untested else (min(0.0, least[i]), max(0.0, most), word)
         rows.append(FromBest(names[i], names[reference], float(d[i, reference]), *found))
     return rows

@@ -139,7 +139,7 @@ def _tested(rows: list[Row], family: str, study: Study) -> Iterator[dict[str, An
 def _described(rows: list[Row], study: Study) -> Iterator[dict[str, Any]]:
     """Differences to hard labels: intervals only. The question whether they differ is that of the planned rows."""
     for head, found in rows:
-        yield {"family": "hard", **head, **_numbers(found, 1 - study.alpha), "verdict": ""}
+        yield {"family": "hard", **head, **_numbers(found, 1 - study.alpha), "verdict": found.untested}
 
 
 def _best(study: Study, metric: str) -> Iterator[dict[str, Any]]:

@@ -128,6 +128,11 @@ class Difference:
         """Whether there are two trainings of one backbone, and two groups of images in each data set."""
         return self.retrained and min(part.groups for part in self.parts) > 1
 
+    @property
+    def untested(self) -> str:
+        """Why there is no test: ``one seed`` or ``no test`` (one group of images); empty where there is one."""
+        return "" if self.testable else "no test" if self.retrained else "one seed"
+
     def half_width(self, tail: float) -> np.ndarray:
         """Half of the interval that leaves ``tail`` on each side."""
         images = [

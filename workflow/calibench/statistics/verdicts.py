@@ -21,10 +21,8 @@ def verdict(
     images; ``lower`` or ``higher``: adjusted p at most ``alpha``; ``equivalent``: the whole interval is nearer to 0
     than the relevant difference; ``inconclusive``: all else.
     """
-    if not difference.retrained:
-        return "one seed"
-    if np.isnan(p):
-        return "no test"
+    if difference.untested:
+        return difference.untested
     if p <= alpha + 1e-12:
         return "lower" if difference.mean < 0 else "higher"
     inside = relevant is not None and -relevant < interval[0] and interval[1] < relevant
