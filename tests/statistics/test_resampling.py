@@ -19,6 +19,10 @@ from calibench.statistics.resampling import (
 from tests.finished.fake_runs import make_logits
 
 
+def clustered(values, codes):
+    return clustered_variance(np.bincount(codes, weights=values), np.bincount(codes))
+
+
 def test_group_names_become_codes_and_empty_ones_stand_alone():
     codes = group_codes(np.array(["b", "", "a", "b", ""]))
     assert codes[0] == codes[3] and len(set(codes)) == 4
@@ -70,16 +74,14 @@ def test_draws_are_seeded_whatever_the_batch():
 
 
 def test_clustered_variance_by_hand_and_against_the_bootstrap(sample):
-    values, codes = np.array([1.0, 2.0, 4.0, 9.0]), np.array([0, 0, 1, 1])
-    assert clustered_variance(values, codes) == pytest.approx((5.0**2 + 5.0**2) * 2 / 1 / 16)
-    assert np.isnan(clustered_variance(values, np.zeros(4, int)))
+    # values 1 2 | 4 9, mean 4: the sums of deviations are -5 and 5
+    assert clustered_variance(np.array([3.0, 13.0]), np.array([2, 2])) == pytest.approx(50 * 2 / 1 / 16)
+    assert np.isnan(clustered_variance(np.array([16.0]), np.array([4])))
     seen, codes = Predictions.of(*sample), np.arange(600) // 4
     spread = bootstrap(seen, codes, 1500, seed=0)
     for name, each in (sample_values(seen) | {"auroc": auroc_values(seen.probs, seen.targets)}).items():
         if name != "ece":
-            assert spread[name].std() == pytest.approx(np.sqrt(clustered_variance(each, codes)), rel=0.1), (
-                name
-            )
+            assert spread[name].std() == pytest.approx(np.sqrt(clustered(each, codes)), rel=0.1), name
 
 
 def bootstrap_coverage(rng, studies, groups, resamples):
@@ -127,4 +129,4 @@ def test_auroc_variance_equals_delongs_for_two_classes(rng):
     expected = above.mean(axis=1).var(ddof=1) / one.sum() + above.mean(axis=0).var(ddof=1) / (~one).sum()
     values = auroc_values(probs, targets)
     assert values.mean() == pytest.approx(classwise(probs, targets).auroc.mean())
-    assert clustered_variance(values, np.arange(150)) == pytest.approx(expected, rel=0.03)
+    assert clustered(values, np.arange(150)) == pytest.approx(expected, rel=0.03)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from calibench.statistics.best import from_best
-from calibench.statistics.compared import RANKS, Runs, by_dataset, plain
+from calibench.statistics.compared import RANKS, Runs, by_dataset
 from calibench.statistics.paired import Difference, holm
 from calibench.statistics.verdicts import non_inferior, seeds_needed, verdict
 
@@ -74,9 +74,10 @@ class Study:
         if self.tempered:
             more = [(a + TEMPERED, b + TEMPERED) for a, b in named if "@" not in a + b]
             named += [pair for pair in more if pair not in named]
-        known = [pair for pair in named if set(map(plain, pair)) <= set(self.names)]
+        places = [(runs, backbone) for runs in self.runs.values() for backbone in runs.backbones]
+        known = [pair for pair in named if any(runs.seeds(b, *pair) for runs, b in places)]
         for run, reference in (pair for pair in named if pair not in known):
-            log.warning("contrast %s - %s: no finished run of one of them; left out", run, reference)
+            log.warning("contrast %s - %s: no seed has both runs; left out", run, reference)
         return known
 
     def against_hard(self) -> list[Pair]:
@@ -89,15 +90,13 @@ class Study:
         return pairs if "hard" in self.names else []
 
     def differences(self, pairs: list[Pair], metric: str, places: list[Place]) -> Iterator[Row]:
-        """Pairs at places. A temperature moves no error, so tempered pairs do not repeat those rows."""
+        """Pairs at the places that have them. A temperature moves no error, so tempered pairs do not repeat those rows."""
         for run, reference in pairs:
             if metric in RANKS and TEMPERED in run and (run, reference) not in self.asked:
                 continue
             for place in places:
                 found = self.compare(place, run, reference, metric)
-                if found is None:
-                    log.warning("%s: contrast %s - %s: no seed has both runs", place, run, reference)
-                else:
+                if found is not None:
                     yield {"run": run, "reference": reference, **_at(place, metric)}, found
 
 

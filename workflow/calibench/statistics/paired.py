@@ -26,6 +26,8 @@ from scipy.stats import norm
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
+from calibench.statistics.resampling import clustered_variance
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -72,7 +74,7 @@ class Blocks:
     @cached_property
     def image(self) -> np.ndarray:
         """(...) clustered variance of the mean over blocks and images; NaN for one group."""
-        return self._clustered(self.sums.mean(axis=-2))
+        return clustered_variance(self.sums.mean(axis=-2), self.sizes)
 
     @cached_property
     def both(self) -> np.ndarray:
@@ -85,15 +87,10 @@ class Blocks:
             mine = self.sums[..., self.cells == cell, :]
             s = mine.shape[-2]
             if s > 1:
-                apart = self._clustered(mine - mine.mean(axis=-2, keepdims=True)).sum(axis=-1)
+                own = mine - mine.mean(axis=-2, keepdims=True)
+                apart = clustered_variance(own, self.sizes).sum(axis=-1)
                 total += (s / self.blocks) ** 2 * apart / (s * (s - 1))
         return np.minimum(total, self.image)
-
-    def _clustered(self, sums: np.ndarray) -> np.ndarray:
-        """Variance of the mean of values with these group sums (..., G), groups being the independent units."""
-        n, g = self.sizes.sum(), self.groups
-        apart = sums - self.sizes * (sums.sum(axis=-1, keepdims=True) / n)
-        return (apart**2).sum(axis=-1) * (g / (g - 1) if g > 1 else nan) / n**2
 
 
 class Difference:
