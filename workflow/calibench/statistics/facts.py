@@ -35,8 +35,8 @@ def confidently_wrong(seen: Predictions, share: float = SHARE) -> dict[str, Any]
     """Wrong predictions among the most confident 1 % (rounded up), and how many a calibrated network has there.
 
     ``expected`` is Σ (1 - confidence) over these images, ``high`` the most that a calibrated network has in 97.5 % of
-    draws: a Poisson quantile, which is never below that of the sum of independent draws by more than rounding. Of
-    equal confidences at the border the wrong ones count as a share.
+    draws: the quantile of a Poisson distribution, which spreads more than the sum of independent draws. Of equal
+    confidences at the border the wrong ones count as a share.
     """
     from scipy.stats import poisson
 

@@ -58,7 +58,7 @@ def tails(level: float, groups: int) -> list[float]:
     """The two quantiles of the resamples that bound an interval of ``level``.
 
     A plain percentile interval is that of a normal distribution with the spread divided by G: too narrow with few
-    groups. Expanded (Hesterberg 2015, sec. 5.3): the tail is Φ(-√(G/(G-1))·t) with t of G - 1 degrees of freedom.
+    groups. Expanded (Hesterberg 2015): the tail is Φ(-√(G/(G-1))·t) with t of G - 1 degrees of freedom.
     """
     from scipy.stats import norm, t
 
