@@ -10,7 +10,7 @@ from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
-from calibench.planning.site import SITE_KEYS, read_site
+from calibench.planning.site import read_site, site_resources
 from calibench.published import printed_file
 from snakemake.settings.types import DeploymentMethod
 
@@ -35,7 +35,6 @@ PLAN = Plan(config)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
-SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
 wildcard_constraints:
@@ -110,17 +109,16 @@ def lists_of(w):
     return [ancient(f) for f in files] if PLAN.kept_code(w.store) else files
 
 
-def panel(kind, *files):
-    """Input function: these files of every run in one figure; by default its record."""
-    wanted = files or [names.RECORD]
-    return lambda w: [path for f in wanted for path in PLAN.panel_files(kind, w.dataset, w.backbone, f)]
+def panel(kind, file=names.RECORD):
+    """Input function: a file of every run in one figure."""
+    return lambda w: PLAN.panel_files(kind, w.dataset, w.backbone, file)
 
 
 def bars_options(w, input):
     """Params function: which class the bars show."""
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
-    return f"--classes {input.classes} {SHOWN}{chosen}"
+    return f"--classes {input.classes} --checkpoint {CHECKPOINT}{chosen}"
 
 
 def of_runs(file):

@@ -5,7 +5,7 @@
 rule figure_tsne:
     input:
         records=panel("tsne"),
-        features=panel("tsne", names.features("train"), names.features_index("train")),
+        features=panel("tsne", names.features("train")),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
         index=lambda w: f"{PLAN.store_dir(w.dataset)}/index.csv",
     output:
@@ -36,8 +36,7 @@ rule figure_tsne:
 rule figure_reliability:
     input:
         records=panel("reliability"),
-        data=panel("reliability", TESTED, names.index("test")),
-        calibrate=panel("reliability", names.logits(CHECKPOINT, "val"), names.index("val")),
+        data=panel("reliability", TESTED),
     output:
         png=report(
             "<experiment>/figures/reliability-{dataset}-{backbone}.png",
@@ -53,7 +52,7 @@ rule figure_reliability:
         "../../envs/analyse.yaml"
     params:
         kind="reliability",
-        options=SHOWN,
+        options=f"--checkpoint {CHECKPOINT}",
         code=PLAN.figure_code("reliability"),
     shell:
         "stage {log} figure {params.kind} --out {output.png} --out-pdf {output.pdf} {params.options} {input.records}"
@@ -62,7 +61,7 @@ rule figure_reliability:
 use rule figure_reliability as figure_retention with:
     input:
         records=panel("retention"),
-        data=panel("retention", TESTED, names.index("test")),
+        data=panel("retention", TESTED),
     output:
         png=report(
             "<experiment>/figures/retention-{dataset}-{backbone}.png",
@@ -76,14 +75,14 @@ use rule figure_reliability as figure_retention with:
         "<experiment>/figures/retention-{dataset}-{backbone}.log",
     params:
         kind="retention",
-        options=SHOWN,
+        options=f"--checkpoint {CHECKPOINT}",
         code=PLAN.figure_code("retention"),
 
 
 use rule figure_reliability as figure_density with:
     input:
         records=panel("density"),
-        data=panel("density", TESTED, names.index("test")),
+        data=panel("density", TESTED),
     output:
         png=report(
             "<experiment>/figures/density-{dataset}-{backbone}.png",
@@ -97,7 +96,7 @@ use rule figure_reliability as figure_density with:
         "<experiment>/figures/density-{dataset}-{backbone}.log",
     params:
         kind="density",
-        options=SHOWN,
+        options=f"--checkpoint {CHECKPOINT}",
         code=PLAN.figure_code("density"),
 
 
@@ -118,7 +117,7 @@ use rule figure_reliability as figure_curves with:
         "<experiment>/figures/curves-{dataset}-{backbone}.log",
     params:
         kind="curves",
-        options=SHOWN,
+        options="",
         code=PLAN.figure_code("curves"),
 
 
@@ -162,14 +161,14 @@ use rule figure_reliability as figure_entropy with:
         "<experiment>/figures/entropy-{dataset}-{backbone}.log",
     params:
         kind="entropy",
-        options=lambda w, input: f"--classes {input.classes} {SHOWN}",
+        options=lambda w, input: f"--classes {input.classes}",
         code=PLAN.figure_code("entropy"),
 
 
 use rule figure_reliability as figure_bars with:
     input:
         records=panel("bars"),
-        data=panel("bars", names.STATE, TESTED, names.index("test")),
+        data=panel("bars", names.STATE),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -193,7 +192,7 @@ use rule figure_reliability as figure_bars with:
 use rule figure_reliability as figure_classmeans with:
     input:
         records=panel("classmeans"),
-        data=panel("classmeans", TESTED, names.index("test")),
+        data=panel("classmeans", TESTED),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -208,14 +207,14 @@ use rule figure_reliability as figure_classmeans with:
         "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
     params:
         kind="classmeans",
-        options=lambda w, input: f"--classes {input.classes} {SHOWN}",
+        options=lambda w, input: f"--classes {input.classes} --checkpoint {CHECKPOINT}",
         code=PLAN.figure_code("classmeans"),
 
 
 use rule figure_reliability as figure_distances with:
     input:
         records=panel("distances"),
-        data=panel("distances", names.features("train"), names.features_index("train")),
+        data=panel("distances", names.features("train")),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(

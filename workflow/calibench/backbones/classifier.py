@@ -10,6 +10,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from calibench.backbones import resnet_cifar, resnext_cifar, stages
 from calibench.backbones.networks import NETWORKS
+from calibench.backbones.pooling import make_deterministic
 from calibench.errors import UserError
 
 
@@ -46,6 +47,12 @@ class Classifier(nn.Module):
             self.body, torchvision.models.DenseNet
         )  # its last ReLU comes after its `features`
         self.feature_map = output.relu() if densenet else output
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it has depthwise convolutions (one filter per channel), which gain nothing from bf16 on a CPU."""
+        convolutions = (m for m in self.modules() if isinstance(m, nn.Conv2d))
+        return any(m.groups == m.in_channels > 1 for m in convolutions)
 
     def watch_stages(self, size: int) -> list[list[int]]:
         """From now on keep the maps that each pass's stages end with, all but the last, in ``stages``.
@@ -170,6 +177,7 @@ def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
     network = torchvision.models.get_model(name, weights=None, **options)
     if input_size == "small":
         _small_input(network, name)
+    make_deterministic(network)
     return network
 
 
