@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from calibench.backbones.classifier import build
-from calibench.data import augment, batches, transfer
+from calibench.data import augment, batches, randaugment, transfer
 from calibench.data.batches import Images, random_window
 from calibench.errors import UserError
 from calibench.finished.network import load_network
@@ -78,7 +78,9 @@ def test_a_batch_is_cut_without_waiting(no_gpu, resident, colour, pad_mode):
 @pytest.mark.parametrize("name", ["cutout", "mixup", "cutmix", "randaugment"])
 def test_augmentations_do_not_wait(no_gpu, name):
     with FakeTensorMode(allow_non_fake_inputs=True), Copies() as copies:
-        getattr(augment, name)(torch.empty(64, 3, 16, 16, device=CUDA), np.random.default_rng(0))
+        getattr(randaugment if name == "randaugment" else augment, name)(
+            torch.empty(64, 3, 16, 16, device=CUDA), np.random.default_rng(0)
+        )
     assert copies.waits == [False] and len(no_gpu) == 1
 
 
@@ -86,7 +88,7 @@ def test_randaugment_moves_the_batch_once_per_round(no_gpu):
     """Not once per operation and sign: 56 groups, each gathered and put back."""
     with FakeTensorMode(allow_non_fake_inputs=True), Copies() as copies:
         pixels = torch.empty(512, 3, 16, 16, dtype=torch.uint8, device=CUDA)
-        augment.randaugment(pixels, np.random.default_rng(0))
+        randaugment.randaugment(pixels, np.random.default_rng(0))
     whole_batch = 3  # before each of two rounds, and back
     moved = 2 * 2 * 5  # rounds, signs, moving operations: their pixels are gathered
     assert copies.names.count("index") <= whole_batch + moved

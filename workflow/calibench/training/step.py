@@ -88,7 +88,9 @@ def _augmented(
     pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
     if options["randaugment"] is not None:
         strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
-        pixels = augment.randaugment(pixels, draw, strength["operations"], strength["magnitude"])
+        from calibench.data.randaugment import randaugment
+
+        pixels = randaugment(pixels, draw, strength["operations"], strength["magnitude"])
     if options["cutout"] is not None:
         pixels = augment.cutout(pixels, draw, options["cutout"])
     return positions, pixels, draw
