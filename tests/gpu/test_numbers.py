@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from calibench.backbones.classifier import build
-from calibench.data import augment
+from calibench.data import augment, randaugment
 from calibench.data.batches import Images, random_window
 from calibench.training.device import full_float32
 from test_contract import NAMES, extras, ready

@@ -54,7 +54,7 @@ def no_gpu(monkeypatch):
         torch.zeros(h * w, dtype=torch.int64, device=device),
         torch.zeros(h, w, dtype=torch.bool, device=device),
     )
-    monkeypatch.setattr(augment, "_sources", fakes)
+    monkeypatch.setattr(randaugment, "_sources", fakes)
     return asked
 
 
