@@ -11,13 +11,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from calibench.data.listfiles import (
+    COLUMNS,
+    HEAD,
+    REQUIRED,
+    delimiter_of,
+    first_records,
+    header,
+    is_headless,
+)
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
 csv.field_size_limit(1 << 30)  # Python's limit would hide the line of an overlong field; listing has its own
-HEAD = 1 << 20  # bytes in which the first line must end
-COLUMNS = ("filename", "label", "split", "group", "stratum")
-RENAMED = {"file_name": "filename"}  # Hugging Face's name of the column
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,6 @@ def read_utf8(path: Path) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def _head(data: bytes, delimiter: str, count: int = 2) -> list[list[str]]:
-    """The first records, from at most the first megabyte (a header is never longer)."""
-    text = io.StringIO(data[:HEAD].decode("utf-8", errors="ignore"), newline="")
-    records = (record for record in csv.reader(text, delimiter=delimiter) if record)
-    return [record for record, _ in zip(records, range(count), strict=False)]
-
-
 def first_line(path: Path) -> list[str]:
     """The fields of a file's first record, stripped; empty for an empty file.
 
@@ -84,27 +83,8 @@ def first_line(path: Path) -> list[str]:
         UserError: see :func:`read_utf8`.
     """
     data = read_utf8(path)
-    head = _head(data, _delimiter(data), 1)
+    head = first_records(data, delimiter_of(data), 1)
     return [name.strip() for name in head[0]] if head else []
-
-
-def _delimiter(data: bytes) -> str:
-    first = data.split(b"\n", 1)[0]
-    return max(",;\t", key=lambda d: first.count(d.encode()))
-
-
-def _header(path: Path, head: list[list[str]], required: Sequence[str]) -> list[str]:
-    names = [RENAMED.get(name.strip(), name.strip()) for name in head[0]]
-    for name in names:
-        if name in COLUMNS and names.count(name) > 1:
-            raise UserError(f"{path}: column '{name}' appears twice; keep one of them")
-    missing = [name for name in required if name not in names]
-    if missing:
-        raise UserError(
-            f"{path}: column '{missing[0]}' is missing (the header has: {', '.join(names)}); "
-            f"name the columns {', '.join(required)}"
-        )
-    return names
 
 
 def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
@@ -120,9 +100,7 @@ def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def read_table(
-    path: Path, required: Sequence[str] = ("filename", "label"), *, headless: bool = False
-) -> Table:
+def read_table(path: Path, required: Sequence[str] = REQUIRED, *, headless: bool = False) -> Table:
     """Read a list of images.
 
     Args:
@@ -134,16 +112,16 @@ def read_table(
         UserError: naming file and line: encoding, columns, ragged rows, no rows.
     """
     data = read_utf8(path)
-    delimiter = _delimiter(data)
-    head = _head(data, delimiter)
+    delimiter = delimiter_of(data)
+    head = first_records(data, delimiter)
     if not head:
         raise UserError(f"{path} is empty; it needs a header ({','.join(required)}) and one row per image")
     if len(head) == 1 and len(data) > HEAD:
         raise UserError(
             f"{path}, line 1: no end within {HEAD} bytes; is a quote left open, or the file no list?"
         )
-    bare = headless and delimiter == ";" and "filename" not in head[0] and len(head[0]) == 2
-    names = ["filename", "label"] if bare else _header(path, head, required)
+    bare = headless and is_headless(head, delimiter)
+    names = [*REQUIRED] if bare else header(path, head, required)
     if len(head) + bare < 2:
         raise UserError(f"{path} has a header only; it needs one row per image")
     try:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from calibench.data import arrays, imagefolder, radimagenet, shards
 from calibench.data.csvfile import Table, read_table
+from calibench.data.listfiles import LIST_FORMATS, check_keys, list_files
 from calibench.data.splitnames import SPLITS
 from calibench.errors import UserError
 
@@ -39,15 +40,8 @@ def read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Wher
     Returns:
         Frame of strings (filename, label, split, group, stratum); a function giving ``file, line`` of a row.
     """
-    files = dict(settings["files"])
-    if settings["format"] == "radimagenet":
-        files = {**radimagenet.LISTS, **files}
-    key = f"datasets.{settings['name']}.files"
-    unknown = sorted(set(files) - {"list", *SPLITS})
-    if unknown or ("list" in files) == ("train" in files):
-        raise UserError(
-            f"{key} must name either 'list' or 'train' (with 'val' and 'test'); got {sorted(files)}"
-        )
+    check_keys(settings, settings["name"])
+    files = list_files(settings)
     names = ["list"] if "list" in files else [name for name in SPLITS if name in files]
     tables = []
     for name in names:
@@ -86,7 +80,6 @@ def read_shards(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Whe
     return frame, lambda row: f"{root}, {frame['filename'][row]}"
 
 
-LIST_FORMATS = ("radimagenet", "list", "semicolon")
 SOURCES = dict.fromkeys(LIST_FORMATS, read_lists) | dict.fromkeys(arrays.FORMATS, read_arrays)
 SOURCES |= {"imagefolder": read_tree, shards.FORMAT: read_shards}
 

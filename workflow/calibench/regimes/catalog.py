@@ -5,15 +5,26 @@ that would cost seconds on every ``snakemake -n``.
 """
 
 import ast
+import builtins
 import functools
+import types
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
+from calibench.regimes.ranges import check_choice, check_range, check_steps
 
 REGIMES = Path(__file__).parent
-NOT_REGIMES = {"__init__", "base", "catalog", "functional"}
+NOT_REGIMES = {"__init__", "base", "catalog", "functional", "ranges"}
+# what the statements that check settings may use beside the settings
+CHECKING = {
+    "check_choice": check_choice,
+    "check_range": check_range,
+    "check_steps": check_steps,
+    "UserError": UserError,
+}
 OWN = {"name", "label"}  # what a class does not take over from its base: two regimes must be told apart
 
 
@@ -36,6 +47,21 @@ class RegimeInfo:
     matrix: bool = False
     other_runs: dict[str, str] = field(default_factory=dict, hash=False)
     required: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """Check settings as the class would, without importing it: by those statements of its ``__init__`` that need
+        nothing but settings, such as ``check_range("ls: eps", eps, 0, 1)``.
+
+        Raises:
+            UserError: for the first value that cannot be right.
+        """
+        for key, default in self.settings.items():
+            if isinstance(default, bool) and not isinstance(settings[key], bool):
+                raise UserError(f"{self.name}: {key} is {settings[key]!r}; it must be true or false")
+        names = settings | {"self": types.SimpleNamespace(name=self.name)}
+        for statement in self.checks:
+            exec(statement, dict(CHECKING), names)
 
 
 @dataclass(frozen=True)
@@ -46,6 +72,7 @@ class _Class:
     literals: dict[str, Any]
     settings: dict[str, Any] | None = None  # None: neither it nor a base within the regimes has an __init__
     required: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
 
 def _literals(node: ast.ClassDef) -> dict[str, Any]:
@@ -71,6 +98,24 @@ def _settings(node: ast.ClassDef, path: Path) -> tuple[dict[str, Any] | None, tu
                 raise UserError(f"{path}: defaults of __init__ must be literals: {error}") from error
             return defaults, tuple(a.arg for a, d in pairs if d is None)
     return None, ()
+
+
+def _is_check(statement: ast.stmt, settings: set[str]) -> bool:
+    """Whether a statement checks settings and needs nothing else, so that it can run without the class."""
+    if not isinstance(statement, ast.Expr | ast.If | ast.For):
+        return False
+    nodes = list(ast.walk(statement))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    free = {node.id for node in names} - own - set(CHECKING) - set(dir(builtins)) - settings
+    of_self = {n.attr for n in nodes if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "self"}
+    return free <= {"self"} and of_self <= {"name"} and bool({n.id for n in names} & set(CHECKING))
+
+
+def _checks(node: ast.ClassDef, settings: dict[str, Any], required: Sequence[str]) -> tuple[str, ...]:
+    init = next(n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    known = {*settings, *required}
+    return tuple(ast.unparse(statement) for statement in init.body if _is_check(statement, known))
 
 
 def _imported(tree: ast.Module, folder: Path) -> dict[str, tuple[Path, str]]:
@@ -101,9 +146,13 @@ def _classes(path: Path) -> dict[str, _Class]:
         inherited = {k: v for p in reversed(parents) if p for k, v in p.literals.items() if k not in OWN}
         settings, required = _settings(node, path)
         base = next((p for p in parents if p and p.settings is not None), None)
-        if settings is None and base:
-            settings, required = base.settings, base.required
-        classes[node.name] = _Class(node.name, inherited | _literals(node), settings, required)
+        checks = () if settings is None else _checks(node, settings, required)
+        if base and settings is None:
+            settings, required, checks = base.settings, base.required, base.checks
+        elif base:  # it hands its settings on to the base, under the names they have there
+            known = {*settings, *required}
+            checks += tuple(c for c in base.checks if _is_check(ast.parse(c).body[0], known))
+        classes[node.name] = _Class(node.name, inherited | _literals(node), settings, required, checks)
     return classes
 
 
@@ -132,6 +181,7 @@ def read_regime(path: Path) -> RegimeInfo:
                 matrix=bool(literals.get("shows_matrix", False)),
                 other_runs=dict(literals.get("other_runs", {})),
                 required=found.required,
+                checks=found.checks,
             )
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
 
