@@ -103,6 +103,13 @@ def test_one_seed_is_called_one_seed(small):
     assert "the order of the regimes is not a finding" in html and "±" in html
 
 
+def test_images_that_were_lost_stand_under_what_cannot_be_concluded(small):
+    experiment = reporting.open_experiment(small[0], small[1], [small[2]])
+    assert "1 of the 901 listed images of RadImageNet.mini were missing or unreadable" in str(
+        reporting.summary.limits(experiment)
+    )
+
+
 def test_audit_of_the_data(small, tmp_path):
     store = shutil.copytree(small[2], tmp_path / small[2].name)
     before = {"train-test": {"exact": 2, "copy": 31, "series": 4}}

@@ -92,6 +92,13 @@ def _in_log(sentence: str) -> bool:
     return True
 
 
+def tell(sentence: str) -> None:
+    """Say what a user must know though the stage succeeds: in the log, and on the terminal where that is another."""
+    logging.getLogger(__name__).warning("%s", sentence)
+    with contextlib.suppress(OSError, ValueError):
+        os.write(int(os.environ.get(TERMINAL, "")), f"note: {sentence}\n".encode())
+
+
 def _ignore_log() -> None:
     """What a log on a full disk did not take is dropped; flushing it at exit would change the exit status."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

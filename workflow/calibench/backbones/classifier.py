@@ -1,12 +1,14 @@
 """Backbones: a body that gives penultimate features and a linear head that gives logits."""
 
+import functools
 from typing import Any
 
+import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from calibench.backbones import resnet_cifar, resnext_cifar
+from calibench.backbones import resnet_cifar, resnext_cifar, stages
 from calibench.backbones.networks import NETWORKS
 from calibench.errors import UserError
 
@@ -24,6 +26,7 @@ class Classifier(nn.Module):
         self.body = body
         self.head = head
         self.feature_map: Tensor | None = None
+        self.stages: list[Tensor] = []
 
     def watch_feature_map(self) -> None:
         """From now on keep each pass's last feature map (B, D, h, w) in ``feature_map``; Zipf's method reads it.
@@ -31,9 +34,7 @@ class Classifier(nn.Module):
         Raises:
             UserError: if the backbone does not pool its last map into the features of the head.
         """
-        last = next(
-            (getattr(self.body, n) for n in ("layer4", "conv5", "features") if hasattr(self.body, n)), None
-        )
+        last = stages.last_map(self.body)
         if last is None:
             raise UserError(
                 f"zipf: mode dense knows no last feature map of {type(self.body).__name__}; set mode: rank"
@@ -45,6 +46,38 @@ class Classifier(nn.Module):
             self.body, torchvision.models.DenseNet
         )  # its last ReLU comes after its `features`
         self.feature_map = output.relu() if densenet else output
+
+    def watch_stages(self, size: int) -> list[list[int]]:
+        """From now on keep the maps that each pass's stages end with, all but the last, in ``stages``.
+
+        Args:
+            size: side of the images in pixels.
+
+        Returns:
+            Channels, height and width of each, and of the last map with the head's inputs for its channels.
+
+        Raises:
+            UserError: if the backbone has no stages that are known.
+        """
+        shapes: list[list[int]] = []
+
+        def keep(_module: nn.Module, _inputs: tuple, output: Tensor, place: int) -> None:
+            self.stages[place] = output
+
+        def note(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+            shapes.append([self.head.in_features, *output.shape[2:]])
+
+        shallow = stages.shallow(self.body)
+        self.stages = [torch.empty(0)] * len(shallow)
+        for place, module in enumerate(shallow):
+            module.register_forward_hook(functools.partial(keep, place=place))
+        noting = stages.last_map(self.body).register_forward_hook(note)
+        parameter, training = next(self.parameters()), self.training
+        with torch.no_grad():
+            self.eval()(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+        self.train(training)
+        noting.remove()
+        return [list(stage.shape[1:]) for stage in self.stages] + shapes
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K)."""

@@ -46,11 +46,11 @@ def audit(
     prints = take_prints(reader, names, window, threads)
     seconds = time.monotonic() - begun
     told = [(names[row], why) for row, why in sorted(prints.why.items())]
-    report_unreadable(told, policy["unreadable"], f"datasets.{name}.audit.unreadable")
-    if len(told) == len(names):
+    if told and len(told) == len(names):
         raise UserError(
             f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
         )
+    report_unreadable(told, len(names), settings, "audit")
     found = findings.find(prints, policy)
     prints.form, prints.detail = (
         prints.form[:0].copy(),

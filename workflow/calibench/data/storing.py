@@ -90,20 +90,34 @@ def compact(path: Path, keep: np.ndarray, store: dict[str, Any]) -> None:
         stream.truncate(offset + len(kept) * row_bytes)
 
 
-def report_unreadable(failed: list[tuple[str, str]], action: str, key: str) -> None:
-    """Log one line per unreadable file (the first 20) and stop if ``action`` is ``stop``.
+def report_unreadable(
+    failed: list[tuple[str, str]], total: int, settings: dict[str, Any], stage: str
+) -> None:
+    """Log one line per unreadable file (the first 20) and stop if they are not to be dropped, or too many.
+
+    Args:
+        failed: name and reason of each unreadable file.
+        total: number of files that were to be read.
+        settings: those of the data set.
+        stage: ``audit`` or ``store``; its ``unreadable`` says what is done.
 
     Raises:
-        UserError: in stop, if any file failed.
+        UserError: in ``stop``, if any file failed; in ``drop``, if more than ``unreadable_share`` did.
     """
+    key = f"datasets.{settings['name']}"
     for filename, why in failed[:SHOWN]:
         log.warning("%s", UserError(f"{filename}: {why}"))  # as text: control characters shown, not sent
     if len(failed) > SHOWN:
         log.warning("… and %d more unreadable images", len(failed) - SHOWN)
-    if failed and action == "stop":
+    if failed and settings[stage]["unreadable"] == "stop":
         raise UserError(
             f"{len(failed)} image(s) cannot be read, the first is {failed[0][0]}: {failed[0][1]}; "
-            f"mend or remove them, or set {key} to drop"
+            f"mend or remove them, or set {key}.{stage}.unreadable to drop"
+        )
+    if len(failed) > settings["unreadable_share"] * total:
+        raise UserError(
+            f"{len(failed)} of {total} images of {key} cannot be read, the first is {failed[0][0]}: {failed[0][1]}; "
+            f"mend them, take them off the list, or raise {key}.unreadable_share ({settings['unreadable_share']:g})"
         )
 
 
@@ -138,7 +152,7 @@ def build(
         failed = decode_into(part, names, reader, store, threads)
         seconds = time.monotonic() - begun
         told = [(names[row], why) for row, why in failed]
-        report_unreadable(told, store["unreadable"], f"{key}.store.unreadable")
+        report_unreadable(told, len(names), settings, "store")
         keep = np.ones(len(names), dtype=bool)
         keep[[row for row, _ in failed]] = False
         index = sample[keep].reset_index(drop=True)

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import check_backbone
+from calibench.backbones.names import check_backbone, check_stages
 from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS
 from calibench.errors import UserError, did_you_mean
 from calibench.planning.naming import run_names, split_name
-from calibench.planning.settings import check_run, other_run, settings_of
+from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.published import papers, printed_file
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
 
@@ -24,8 +25,10 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
-    _check_regime(run, backbone, settings_of(config, run, next(iter(config["datasets"])), backbone, 0))
-    for key, wanted in catalog()[split_name(run)[0]].other_runs.items():
+    found = settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+    _check_regime(run, backbone, found["run"]["regime"], found["regime"])
+    _check_needs(run, backbone, found)
+    for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
             raise UserError(
@@ -34,11 +37,30 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
         check_no_cycle(config, other, other_backbone, (*trail, here))
 
 
-def _check_regime(run: str, backbone: str, settings: dict[str, Any]) -> None:
+def _check_regime(run: str, backbone: str, regime: str, settings: dict[str, Any]) -> None:
+    """Values of the settings of a regime, and of the parts it is made of."""
     try:
-        catalog()[split_name(run)[0]].check(settings["regime"])
+        catalog()[regime].check(settings)
+        for part, own in parts.parts(regime, settings).items():
+            catalog()[part].check(own)
     except UserError as error:
         raise UserError(f"config: run '{run}' on {backbone}: {error}") from None
+
+
+def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
+    """A regime with heads gets a backbone with stages, one that compares two views of an image no mixed images."""
+    try:
+        needs = parts.needs(settings["run"]["regime"], settings["regime"])
+    except UserError as error:
+        raise UserError(f"config: regimes: {error}") from None
+    if "stages" in needs:
+        check_stages(backbone, f"config: run '{run}'")
+    mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
+    if "second_view" in needs and mixing:
+        raise UserError(
+            f"config: run '{run}' on {backbone} compares two views of one image, which {mixing[0]} mixes with another; "
+            f"set augment: {mixing[0]}: null for it"
+        )
 
 
 def _check_regimes_named(settings: dict[str, Any], where: str) -> None:

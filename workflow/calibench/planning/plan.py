@@ -8,6 +8,7 @@ from typing import Any
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
 from calibench.finished import names
 from calibench.planning import fingerprint, naming, protection, settings
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
 
@@ -58,10 +59,13 @@ class Plan:
             return [f"results/weights/{backbone}-imagenet.pth"]
         return [] if weights == "none" or imagenet else [weights]
 
-    def training_code(self, regime: str) -> str:
-        """Fingerprint of the code that decides what a run of this regime ends with."""
-        module = f"calibench.regimes.{catalog()[regime].file.stem}"
-        return fingerprint.of_modules("calibench.stages.train", module)
+    def regime_modules(self, backbone: str, run: str) -> list[str]:
+        """Modules of a run's regime and of those it is made of."""
+        return parts.modules(*settings.settings_of_regime(self.config, run, backbone))
+
+    def training_code(self, backbone: str, run: str) -> str:
+        """Fingerprint of the code that decides what a run ends with."""
+        return fingerprint.of_modules("calibench.stages.train", *self.regime_modules(backbone, run))
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
         """All that one training run reads; names of pretrained weights are paths.
@@ -71,7 +75,7 @@ class Plan:
         found = settings.settings_of(self.config, run, dataset, backbone, int(seed))
         if weights := self.weights_of(backbone, run):
             found["model"] = found["model"] | {"weights": weights[0]}
-        code = self.training_code(naming.split_name(run)[0])
+        code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
         if not self.config["protect"]:
             return found
@@ -80,7 +84,7 @@ class Plan:
 
     def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
         """Folders of the runs that a run builds on, by the setting that names each."""
-        keys = catalog()[naming.split_name(run)[0]].other_runs
+        keys = settings.runs_named(self.config, run, backbone)
         found = {key: settings.other_run(self.config, run, backbone, key) for key in keys}
         return {key: self.run_dir(dataset, other, name, seed) for key, (other, name) in found.items()}
 
@@ -173,8 +177,8 @@ class Plan:
         """Fingerprint of the code that decides what a kind of figure shows."""
         modules = ["calibench.stages.figure", f"calibench.figures.{kind}"]
         if kind == "bars":  # it asks the regimes for the label they train against
-            regimes = {naming.split_name(run)[0] for run in self.runs}
-            modules += [f"calibench.regimes.{catalog()[regime].file.stem}" for regime in sorted(regimes)]
+            wanted = (self.regime_modules(b, run) for b in self.config["backbones"] for run in self.runs)
+            modules += sorted(set().union(*wanted))
         return fingerprint.of_modules(*modules)
 
     def check_protection(self) -> int:
@@ -194,7 +198,7 @@ class Plan:
                 protection.check_same_data(record, Path(self.store_dir(dataset), "index.csv"))
                 wanted = self.run_settings(dataset, backbone, run, seed)
                 protection.check_unchanged(record, wanted)
-                older += wanted["code"] != self.training_code(naming.split_name(run)[0])
+                older += wanted["code"] != self.training_code(backbone, run)
         for dataset, finished in trained_on.items():
             protection.check_list_unchanged(self.config, dataset, Path(self.store_dir(dataset)), finished)
         return older

@@ -7,6 +7,7 @@ from calibench.errors import UserError, did_you_mean
 from calibench.planning.configuration import merge
 from calibench.planning.naming import run_names, split_name
 from calibench.planning.schema import check
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
 PARTS = ("model", "train", "augment", "data")
@@ -31,6 +32,25 @@ def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant:
         if key not in settings:
             raise UserError(f"config: regimes: {regime}: {key} has no default; set it")
     return settings
+
+
+def settings_of_regime(config: dict[str, Any], run: str, backbone: str) -> tuple[str, dict[str, Any]]:
+    """The regime of a run and its settings."""
+    regime, variant = split_name(run)
+    return regime, regime_settings(config, regime, backbone, variant)
+
+
+def runs_named(config: dict[str, Any], run: str, backbone: str) -> dict[str, tuple[str, str]]:
+    """{key: (what is wanted, the run as the setting names it)} of the runs that a run builds on.
+
+    Raises:
+        UserError: if parts of its regime do not exist or want the same of two runs.
+    """
+    regime, settings = settings_of_regime(config, run, backbone)
+    try:
+        return parts.other_runs(regime, settings)
+    except UserError as error:
+        raise UserError(f"config: regimes: {error}") from None
 
 
 def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> dict[str, Any]:
@@ -67,7 +87,7 @@ def _of_data(config: dict[str, Any], variant: str) -> list[str]:
 
 
 def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tuple[str, str]:
-    """The (backbone, run) that setting ``key`` of this run names, as in ``{backbone}/hard``.
+    """The (backbone, run) that a key of :func:`runs_named` names, as in ``{backbone}/hard``.
 
     It is trained on the same data: variants of this run that set ``data`` (label noise) are its as well, unless the
     setting names such a variant itself. Clean labels would otherwise leak into a comparison under noise.
@@ -76,7 +96,7 @@ def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tupl
         UserError: if it is not of the form backbone/run or names an unknown run or backbone.
     """
     regime, variant = split_name(run)
-    text = str(regime_settings(config, regime, backbone, variant)[key])
+    text = runs_named(config, run, backbone)[key][1]
     filled = text.replace("{backbone}", backbone)
     other_backbone, slash, other = filled.partition("/")
     if not slash or "/" in other:
@@ -98,8 +118,7 @@ def needed_runs(config: dict[str, Any]) -> set[tuple[str, str]]:
         backbone, run = here = todo.pop()
         if here not in found:
             found.add(here)
-            keys = catalog()[split_name(run)[0]].other_runs
-            todo += [other_run(config, run, backbone, key) for key in keys]
+            todo += [other_run(config, run, backbone, key) for key in runs_named(config, run, backbone)]
     return found
 
 

@@ -1,7 +1,7 @@
 """What a setting of a regime may be. No torch: the workflow checks settings by it before anything is trained."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from calibench.errors import UserError
 
@@ -42,3 +42,17 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise UserError(f"{name} is {value!r}; it must be one of: {', '.join(choices)}")
+
+
+def check_weights(of: object) -> None:
+    """Refuse weights that are no mapping of at least two regimes to numbers other than 0.
+
+    Raises:
+        UserError: showing them.
+    """
+    values = list(of.values()) if isinstance(of, Mapping) else []
+    numbers = all(isinstance(w, int | float) and not isinstance(w, bool) and w != 0 for w in values)
+    if len(values) < 2 or not numbers:
+        raise UserError(
+            f"mix: of is {of!r}; it must give at least two regimes a weight other than 0, as {{ols: 1, ecp: 1}}"
+        )

@@ -124,6 +124,21 @@ def _sampling(experiment: Experiment) -> list[str]:
     return texts
 
 
+def lost_images(experiment: Experiment) -> list[str]:
+    """Images that were listed and could not be read: the numbers are without them."""
+    texts = []
+    for dataset in experiment.datasets:
+        audit, store = (experiment.store_json(dataset, f"{stage}.json") for stage in ("audit", "store"))
+        lost = len(audit.get("unreadable", [])) + len(store.get("unreadable", []))
+        total = audit.get("images") or store.get("n", 0) + lost
+        if lost:
+            texts.append(
+                f"{lost:,} of the {total:,} listed images of {dataset} were missing or unreadable and took no part, in "
+                "training or in test: if they differ from the others, these numbers are not those of the whole list."
+            )
+    return texts
+
+
 def _not_learned(experiment: Experiment) -> list[str]:
     """Runs whose test error is that of always naming the most frequent class."""
     rows = experiment.metrics
@@ -181,6 +196,7 @@ def limits(experiment: Experiment) -> Html:
         )
     if experiment.metrics is not None:
         texts += _not_learned(experiment) + _sampling(experiment)
+    texts += lost_images(experiment)
     if experiment.missing:
         texts.append(
             "Runs are missing; a cell over fewer seeds than its neighbours is not comparable to them."

@@ -27,6 +27,7 @@ from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import peak_memory_mb, set_determinism, take_device
 from calibench.training.provenance import provenance
 from calibench.training.randomness import Purpose, noisy_labels, seed_torch
+from calibench.training.step import Job, Split
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +58,10 @@ def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 def prepare_regime(
-    regime: Regime, others: Sequence[Path], train_size: int, num_classes: int, device: torch.device
+    regime: Regime, others: Sequence[Path], given: dict[str, Any], num_classes: int, device: torch.device
 ):
-    """Give a regime what it asked for of other runs; returns the teacher model, if it wants one."""
-    arrays: dict[str, Any] = {"train_size": train_size} if "train_size" in regime.inputs else {}
-    teacher = None
+    """Give a regime what it asked for of this run (``given``) and of others; returns the teacher model, if any."""
+    arrays, teacher = dict(given), None
     if len(others) != len(regime.other_runs):
         wanted = ", ".join(regime.other_runs) or "none"
         raise UserError(
@@ -106,17 +106,20 @@ def make_job(
     layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
     model = model.to(device=device, memory_format=layout)
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
+    given = {"train_size": len(splits["train"]), "epochs": train["epochs"]}
     if "feature_map" in regime.needs:
         model.watch_feature_map()
-    teacher = prepare_regime(regime, others, len(splits["train"]), num_classes, device)
+    if "stages" in regime.needs:
+        given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
+    teacher = prepare_regime(regime, others, given, num_classes, device)
     regime = regime.to(device)
     labels = noisy_labels(
         _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
     )
     split = {"train": labels, "select": _targets(index, splits["select"].rows)}
-    pairs = {name: loop.Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
+    pairs = {name: Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
     folder = CheckpointFolder(run_dir, settings)
-    job = loop.Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
+    job = Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
     return job, splits, index
 
 
@@ -135,7 +138,7 @@ def _reporter(epochs: int):
 
 
 def finish(
-    job: loop.Job,
+    job: Job,
     splits: dict[str, Images],
     index: pd.DataFrame,
     store_dir: Path,

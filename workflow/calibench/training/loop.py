@@ -1,25 +1,21 @@
 """The training loop of one run: resumable at any step, bit for bit on the CPU."""
 
 import logging
-import math
 import signal
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from calibench.backbones.classifier import Classifier
 from calibench.data import augment
-from calibench.data.batches import Images, padding, random_window
+from calibench.data.batches import padding
 from calibench.errors import UserError
-from calibench.regimes.base import Regime
 from calibench.training import gradients, inference, optim
-from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import autocast, peak_memory_mb
-from calibench.training.randomness import Purpose, epoch_order, generator, seed_torch, torch_seed
+from calibench.training.randomness import Purpose, epoch_order, seed_torch
+from calibench.training.step import Job, forward, regime_loss, review, train_batch
 
 log = logging.getLogger(__name__)
 CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host wait for the device
@@ -27,48 +23,6 @@ CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host 
 
 class Interrupted(SystemExit):
     """The run was told to stop and has written its checkpoint."""
-
-
-@dataclass
-class Split:
-    """Images of a split and their labels (n,) int64 on the device."""
-
-    images: Images
-    targets: Tensor
-
-
-@dataclass
-class Job:
-    """What one training run works with; the loop changes ``model``, ``regime`` and ``progress`` only."""
-
-    settings: dict[str, Any]
-    model: Classifier
-    regime: Regime
-    train: Split
-    select: Split
-    device: torch.device
-    folder: CheckpointFolder
-    teacher: Classifier | None = None
-    progress: dict[str, Any] = field(
-        default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
-    )
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-        return self.settings["run"]["seed"]
-
-    @property
-    def size(self) -> int:
-        """Input side in pixels."""
-        return self.settings["train"]["input_size"] or self.train.images.stored_size
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps per epoch."""
-        batch, images = self.settings["train"]["batch_size"], len(self.train.images)
-        return max(images // batch, 1) if self.settings["train"]["drop_last"] else math.ceil(images / batch)
 
 
 class StopRequest:
@@ -114,66 +68,6 @@ class LossGuard:
             )
 
 
-def _extras(
-    job: Job, epoch: int, step: int, images: Tensor, features: Tensor, positions: np.ndarray
-) -> dict[str, Any]:
-    wanted = set(job.regime.needs)
-    extras: dict[str, Any] = {}
-    if "features" in wanted:
-        extras["features"] = features
-    if "feature_map" in wanted:
-        extras |= {"feature_map": job.model.feature_map, "classifier": job.model.head}
-    if "sample" in wanted:
-        extras["sample"] = torch.as_tensor(positions, device=job.device)
-    if "step_seed" in wanted:
-        extras["step_seed"] = torch_seed(job.seed, Purpose.REGIME, epoch, step)
-    if "teacher_logits" in wanted:
-        with torch.no_grad():
-            extras["teacher_logits"] = job.teacher(images).float()
-    return extras
-
-
-def train_batch(
-    job: Job, epoch: int, step: int, order: np.ndarray
-) -> tuple[np.ndarray, Tensor, augment.Mixed | None]:
-    """Positions, augmented images and mixing of one step: a pure function of (seed, epoch, step)."""
-    train, options = job.settings["train"], job.settings["augment"]
-    positions = order[step * train["batch_size"] : (step + 1) * train["batch_size"]]
-    draw = generator(job.seed, Purpose.AUGMENT, epoch, step)
-    window = random_window(draw, len(positions), job.train.images.stored_size, job.size, options)
-    pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
-    pixels, mixed = _input_augmentations(pixels, draw, options)
-    return positions, inference.as_input(pixels, train["memory_format"]), mixed
-
-
-def _input_augmentations(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]):
-    if options["randaugment"] is not None:
-        strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
-        pixels = augment.randaugment(pixels, draw, strength["operations"], strength["magnitude"])
-    if options["cutout"] is not None:
-        pixels = augment.cutout(pixels, draw, options["cutout"])
-    for name, mix in (("mixup", augment.mixup), ("cutmix", augment.cutmix)):
-        if options[name] is not None:
-            mixed = mix(pixels, draw, options[name])
-            return mixed.images, mixed
-    return pixels, None
-
-
-def regime_loss(
-    job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]
-) -> Tensor:
-    """The regime's loss; of a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
-
-    The regime's state sees a mixed batch once, with the label of the larger share.
-    """
-    if mixed is None:
-        return job.regime(logits, targets, **extras)
-    own = job.regime.loss(logits, targets, **extras)
-    partners = job.regime.loss(logits, targets[mixed.partner], **extras)
-    job.regime.observe(logits.detach(), mixed.dominant(targets), **extras)
-    return mixed.lam * own + (1 - mixed.lam) * partners
-
-
 def note_gradients(
     job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None
 ) -> None:
@@ -188,16 +82,15 @@ def train_step(
 ) -> None:
     """One optimizer step."""
     train = job.settings["train"]
-    positions, images, mixed = train_batch(job, epoch, step, order)
-    targets = job.train.targets[torch.as_tensor(positions, device=job.device)]
+    batch = train_batch(job, epoch, step, order)
+    targets = job.train.targets[torch.as_tensor(batch.positions, device=job.device)]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
     optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
     with autocast(job.device, train["precision"]):
-        features, logits = job.model.features_and_logits(images)
-        extras = _extras(job, epoch, step, images, features, positions)
-    loss = regime_loss(job, logits, targets, mixed, extras)
+        logits, extras = forward(job, epoch, step, batch)
+    loss = regime_loss(job.regime, logits, targets, batch.mixed, extras)
     if step == 0 and gradients.due(epoch, train["epochs"]):
-        note_gradients(job, loss, logits, targets, mixed)
+        note_gradients(job, loss, logits, targets, batch.mixed)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if train["clip_norm"] is not None:
@@ -291,6 +184,8 @@ def close_epoch(job: Job) -> dict[str, Any]:
         logits = inference.logits_of(
             job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"]
         )
+        if job.regime.reviews:
+            review(job, progress["epoch"])
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {

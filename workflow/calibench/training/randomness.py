@@ -21,6 +21,8 @@ class Purpose(IntEnum):
     LABEL_NOISE = 5
     FEATURES = 6
     REGIME = 7
+    REVIEW = 8
+    SECOND_VIEW = 9
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:
