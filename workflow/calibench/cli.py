@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -111,13 +112,13 @@ def _finish_log() -> None:
         _ignore_log()
 
 
-def _fail(sentence: str) -> NoReturn:
-    """Exit with status 2 and the reason: in the log and, where that takes nothing more, on the terminal."""
+def _fail(sentence: str, status: int = 2) -> NoReturn:
+    """Exit with the reason: in the log and, where that takes nothing more, on the terminal."""
     if not _in_log(f"error: {sentence}"):
         with contextlib.suppress(OSError, ValueError):
             os.write(int(os.environ.get(TERMINAL, "")), f"error: {sentence}\n".encode())
         _ignore_log()
-    sys.exit(2)
+    sys.exit(status)
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
@@ -132,6 +133,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         _finish_log()
     except UserError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped by Ctrl-C; the same command starts it again", 128 + signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has seen enough (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # what a shell calls SIGPIPE
