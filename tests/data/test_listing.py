@@ -249,7 +249,7 @@ def test_written_table_survives_any_label(tmp_path):
         ("[1", "--settings is not JSON"),
         ("[]", "--settings must be a JSON object, found list"),
         ('{"store": {"size": 0}}', r"config: datasets\.toy\.store\.size: 0 is less than"),
-        ('{"store": 3}', r"config: datasets\.toy\.store: 3 is not of type 'object'"),
+        ('{"store": 3}', r"config: datasets\.toy\.store: expected keys and values, found 3"),
         ('{"split": {"val": 0.6, "test": 0.4}}', r"config: datasets\.toy\.split: val and test together"),
         ('{"calibrate": 1.0}', r"config: datasets\.toy\.calibrate: 1\.0 is greater than"),
         (

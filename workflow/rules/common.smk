@@ -104,8 +104,14 @@ def data_settings(stage):
 
 
 def lists_of(w):
-    """The files a data set is listed from; of a protected store their content counts, not their time."""
-    files = as_workflow_error(checks.list_inputs, config, PLAN.dataset_of[w.store])
+    """The files a data set is listed from; of a protected store their content counts, not their time.
+
+    That they exist is asked here, so that what needs no data (`weights`, a finished store) can do without.
+    """
+    dataset = PLAN.dataset_of[w.store]
+    if not Path(PLAN.store_dir(dataset), "images.npy").exists():
+        as_workflow_error(checks.check_root, config, dataset)
+    files = as_workflow_error(checks.list_inputs, config, dataset)
     return [ancient(f) for f in files] if PLAN.kept_code(w.store) else files
 
 
@@ -134,9 +140,6 @@ def regimes_with_rule():
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
-    for dataset in config["datasets"]:
-        if not Path(PLAN.store_dir(dataset), "images.npy").exists():
-            as_workflow_error(checks.check_root, config, dataset)
     if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "

@@ -62,21 +62,35 @@ def write_images(
     return unreadable
 
 
-def report_unreadable(unreadable: dict[str, str], action: str, key: str) -> None:
-    """Log the first unreadable files (name → reason), one line each.
+def report_unreadable(unreadable: dict[str, str], total: int, settings: dict[str, Any], stage: str) -> None:
+    """Log the first unreadable files, one line each.
+
+    Args:
+        unreadable: name → reason.
+        total: number of files that were to be read.
+        settings: those of the data set.
+        stage: ``audit`` or ``store``; its ``unreadable`` says what is done.
 
     Raises:
-        UserError: if there are any and ``action`` is ``stop``.
+        UserError: with ``stop``, if there is any; with ``drop``, if there are more than ``unreadable_share``.
     """
+    key = f"datasets.{settings['name']}"
     for filename, reason in list(unreadable.items())[:SHOWN]:
         log.warning("%s", UserError(f"{filename}: {reason}"))  # UserError escapes control characters
     if len(unreadable) > SHOWN:
         log.warning("… and %d more unreadable images", len(unreadable) - SHOWN)
-    if unreadable and action == "stop":
-        filename, reason = next(iter(unreadable.items()))
+    if not unreadable:
+        return
+    filename, reason = next(iter(unreadable.items()))
+    if settings[stage]["unreadable"] == "stop":
         raise UserError(
             f"{len(unreadable)} image(s) cannot be read, the first is {filename}: {reason}; "
-            f"repair or remove them, or set {key} to drop"
+            f"repair or remove them, or set {key}.{stage}.unreadable to drop"
+        )
+    if len(unreadable) > settings["unreadable_share"] * total:
+        raise UserError(
+            f"{len(unreadable)} of {total} images of {key} cannot be read, the first is {filename}: {reason}; repair "
+            f"them, take them off the list, or raise {key}.unreadable_share ({settings['unreadable_share']:g})"
         )
 
 
@@ -110,7 +124,7 @@ def build(
         failed = write_images(part, names, reader, store, threads)
         seconds = time.monotonic() - begun
         unreadable = {names[row]: reason for row, reason in failed.items()}
-        report_unreadable(unreadable, store["unreadable"], f"{key}.store.unreadable")
+        report_unreadable(unreadable, len(names), settings, "store")
         index = sample.drop(index=sample.index[list(failed)]).reset_index(drop=True)
         if failed:
             _check_train(index, classes, key)

@@ -9,6 +9,7 @@ from calibench import cli
 from calibench.errors import UserError
 from calibench.files import write_text
 from calibench.report import kernel, open_experiment, page
+from calibench.report.summary import lost_images
 
 log = logging.getLogger(__name__)
 
@@ -50,3 +51,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_text(args.out_notebook, executed)
     write_text(args.out, html)
     log.info("%s: %.1f MB", args.out, len(html) / 1e6)
+    for sentence in lost_images(open_experiment(args.experiment_dir, settings, args.stores)):
+        cli.tell(sentence)

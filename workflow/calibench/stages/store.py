@@ -36,3 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_json(args.out_report, report | {"code": code})
     counts = report["n"], len(report["unreadable"]), report["images_per_second"]
     log.info("%d images stored, %d unreadable, %.0f/s", *counts)
+    if lost := len(report["unreadable"]):
+        cli.tell(
+            f"datasets.{settings['name']}: {lost} of {len(sample)} images cannot be read and are left out; "
+            f"{args.out_report} names them"
+        )
