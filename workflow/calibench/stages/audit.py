@@ -1,4 +1,4 @@
-"""Read each image once; find the unreadable, blank, copied, conflicting and leaking ones."""
+"""Read each image once; find unreadable and blank images, copies, series, label conflicts and leaks."""
 
 import logging
 import os

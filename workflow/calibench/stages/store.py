@@ -1,4 +1,4 @@
-"""Decode every sampled image once, at the stored size, into one memory-mappable uint8 array."""
+"""Decode every sampled image once, resize it, and write all into one uint8 array that jobs can map."""
 
 import logging
 import os
