@@ -20,7 +20,6 @@ from calibench.tables.cells import Numbers
 from calibench.tables.layouts import best_cells
 from calibench.tables.long import read_long
 
-ROOT = Path(__file__).parents[3]  # the checkout: config/published and CITATION.cff are there
 
 
 @dataclass(frozen=True)
