@@ -36,7 +36,7 @@ def shell_prefix(workflow) -> str:
     """What the rules' commands start with, as Snakemake makes it."""
     text = (ROOT / "workflow/rules/common.smk").read_text()
     call = re.search(r"^shell\.prefix\((.*?)^\)", text, re.M | re.S)[1]
-    return eval(f"({call})", {"python_path": "", "WORKFLOW": workflow}).format()
+    return eval(f"({call})", {"python_path": "", "PACKAGES": workflow}).format()
 
 
 @pytest.fixture

@@ -1,18 +1,30 @@
 # Binds the package to Snakemake: what an experiment consists of is decided in calibench.planning, where tests reach it.
-import os, shlex, sys
+import importlib.util, os, shlex, sys
 from pathlib import Path
 
-WORKFLOW = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
-sys.path.insert(0, str(WORKFLOW))
+# The package lies beside these rules; where they are a module that was fetched from a repository, it is installed.
+# Jobs find it by this path: the interpreter of a conda environment has no calibench of its own.
+beside = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
+if (beside / "calibench").is_dir():
+    sys.path.insert(0, str(beside))
+elif importlib.util.find_spec("calibench") is None:
+    raise WorkflowError(
+        "the package calibench is not installed where Snakemake runs; install the version that the module names: "
+        "pip install 'calibench[workflow] @ git+<address of the repository>@<tag>'"
+    )
 
+import calibench
 from calibench.errors import UserError
 from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
 from calibench.planning.site import read_site, site_resources
+from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
 from snakemake.settings.types import DeploymentMethod
+
+PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
 def as_workflow_error(function, *args):
@@ -55,7 +67,7 @@ python_path = (
 )
 shell.prefix(
     "set -euo pipefail; "
-    f"{python_path}export PYTHONPATH='{WORKFLOW}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"{python_path}export PYTHONPATH='{PACKAGES}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
     'stage() {{ local log=$1 code=0; shift; STAGE_TERMINAL=3 python -m calibench "$@" 3>&2 2> "$log" || code=$?; '
     'if [ $code != 0 ]; then if [ -s "$log" ]; then tail -n 5 "$log" >&2 || true; '
     'else echo "$log could not be written (disk full? see df -h), or the process was killed at once" >&2; fi; fi; '
@@ -134,7 +146,10 @@ def of_runs(file):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    return {r.name.removeprefix("train_") for r in workflow.rules if r.name.startswith("train_")}
+    names = [
+        rule.name for rule in workflow.rules
+    ]  # `use rule * from calibench as cb_*` puts a word before them
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in names)}
 
 
 def check_experiment():
