@@ -47,6 +47,7 @@ PLAN = Plan(config)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
+SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
 wildcard_constraints:
@@ -127,16 +128,17 @@ def lists_of(w):
     return [ancient(f) for f in files] if PLAN.kept_code(w.store) else files
 
 
-def panel(kind, file=names.RECORD):
-    """Input function: a file of every run in one figure."""
-    return lambda w: PLAN.panel_files(kind, w.dataset, w.backbone, file)
+def panel(kind, *files):
+    """Input function: these files of every run in one figure; by default its record."""
+    wanted = files or [names.RECORD]
+    return lambda w: [path for f in wanted for path in PLAN.panel_files(kind, w.dataset, w.backbone, f)]
 
 
 def bars_options(w, input):
     """Params function: which class the bars show."""
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
-    return f"--classes {input.classes} --checkpoint {CHECKPOINT}{chosen}"
+    return f"--classes {input.classes} {SHOWN}{chosen}"
 
 
 def of_runs(file):
@@ -146,10 +148,8 @@ def of_runs(file):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    names = [
-        rule.name for rule in workflow.rules
-    ]  # `use rule * from calibench as cb_*` puts a word before them
-    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in names)}
+    ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)}
 
 
 def check_experiment():

@@ -13,5 +13,5 @@ NEEDS = {
     "classmeans": None,
     "distances": "features",
 }
-ALL_SEEDS = ("curves", "entropy")  # the other kinds show the first seed
+ALL_SEEDS = ("curves", "entropy", "retention")  # the other kinds show the first seed
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them
