@@ -49,9 +49,7 @@ def _read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Whe
         files = {**radimagenet.LISTS, **files}
     if set(files) - {"list", *SPLITS} or ("list" in files) == ("train" in files):
         key = f"datasets.{settings['name']}.files"
-        raise UserError(
-            f"{key} must name either 'list' or 'train' (with 'val' and 'test'); got {sorted(files)}"
-        )
+        raise UserError(f"{key} must have 'list' or 'train' (with 'val' and 'test'); it has {sorted(files)}")
     names = ["list"] if "list" in files else [name for name in SPLITS if name in files]
     tables = []
     for name in names:

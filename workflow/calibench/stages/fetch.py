@@ -17,9 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     source.add_argument("--url", help="an address; --out is a file")
     parser.add_argument("--checksum", help="sha256:… or md5:… of --url's file (required with it)")
     parser.add_argument("--out", required=True, type=Path, help="where to write")
-    parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT, help="seconds to wait for an answer"
-    )
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds to wait for an answer")
     args = parser.parse_args(argv)
     if args.url and not args.checksum:
         raise UserError("--url needs --checksum, so that the download can be checked")
