@@ -63,9 +63,7 @@ def read_utf8(path: Path) -> bytes:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        raise UserError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-        ) from error
+        raise UserError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8") from error
     return data.removeprefix(codecs.BOM_UTF8)
 
 
@@ -87,7 +85,7 @@ def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
         for record in reader:
             if record and len(record) != width:
                 raise UserError(
-                    f"{path}, line {reader.line_num}: {len(record)} fields where the first line has {width}"
+                    f"{path}, line {reader.line_num}: {len(record)} fields; the first line has {width}"
                 )
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from error
@@ -109,9 +107,7 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
     if not head:
         raise UserError(f"{path} is empty; it needs a header ({','.join(REQUIRED)}) and one row per image")
     if len(head) == 1 and len(data) > HEAD:
-        raise UserError(
-            f"{path}, line 1: no end within {HEAD} bytes; is a quote left open, or is this not a list?"
-        )
+        raise UserError(f"{path}, line 1: no end within {HEAD} bytes; is a quote left open?")
     bare = headless and is_headless(head, delimiter)
     names = [*REQUIRED] if bare else header(path, head)
     if len(head) + bare < 2:
@@ -130,9 +126,8 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
         _check_widths(path, data, delimiter, len(names))  # pandas accepts lines with too few fields
     frame.columns = names
     absent = pd.Series("", index=frame.index, dtype="str")
-    return Table(
-        path, pd.DataFrame({n: frame[n] if n in names else absent for n in COLUMNS}), not bare, delimiter
-    )
+    frame = pd.DataFrame({name: frame[name] if name in names else absent for name in COLUMNS})
+    return Table(path, frame, not bare, delimiter)
 
 
 def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -144,9 +139,7 @@ def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         header = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in header]:
-            raise UserError(
-                f"{path} lacks the column '{missing[0]}'; delete it and run the stage that writes it again"
-            )
+            raise UserError(f"{path} lacks the column '{missing[0]}'; delete it and run again")
         types = {name: INTEGERS.get(name, "str") for name in header}
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=dict.fromkeys(INTEGERS, ""))
     except FileNotFoundError as error:

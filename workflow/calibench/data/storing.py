@@ -33,14 +33,14 @@ def write_images(
     """
     shape = (store["size"],) * 2 + (() if store["colour"] == "grey" else (3,))
 
-    def work(start: int, stop: int) -> tuple[list[np.ndarray], dict[int, str]]:
-        images, failed = [], {}
+    def work(start: int, stop: int) -> tuple[np.ndarray, dict[int, str]]:
+        images, failed = np.empty((stop - start, *shape), np.uint8), {}
         for row in range(start, stop):
             try:
-                images.append(to_stored(reader.read(filenames[row]), store))
+                images[row - start - len(failed)] = to_stored(reader.read(filenames[row]), store)
             except Unreadable as error:
                 failed[row] = str(error)
-        return images, failed
+        return images[: stop - start - len(failed)], failed
 
     unreadable: dict[int, str] = {}
     with open(path, "wb") as stream:
@@ -48,14 +48,11 @@ def write_images(
         def write_header(count: int) -> None:
             stream.seek(0)
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-            npy.write_array_header_1_0(
-                stream, header
-            )  # numpy pads it, so its length is the same for all counts
+            npy.write_array_header_1_0(stream, header)  # padded by numpy: as long for every count
 
         write_header(len(filenames))
         for images, failed in over_chunks(work, len(filenames), threads, "store"):
-            for image in images:
-                stream.write(np.ascontiguousarray(image))
+            stream.write(images)
             unreadable |= failed
         if unreadable:
             write_header(len(filenames) - len(unreadable))
