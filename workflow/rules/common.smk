@@ -22,7 +22,9 @@ from calibench.planning.plan import Plan, pattern
 from calibench.regimes.catalog import catalog
 from calibench.planning.site import SITE_KEYS, read_site
 from calibench.published import printed_file
+from snakemake.path_modifier import PathModifier
 from snakemake.settings.types import DeploymentMethod
+
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
@@ -40,9 +42,23 @@ for configfile in workflow.overwrite_configfiles or ():
 completed = as_workflow_error(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
+
+# Where results go is decided here once, for rules, plan and settings alike. Snakemake would put the `prefix:` of a module
+# before the paths of rules only: before users' images too, and the plan would look for finished runs in another place.
+RESULTS = str(workflow.modifier.modify_path("results"))
+workflow.modifier.path_modifier = PathModifier(None, None, workflow)
+for dataset in config["datasets"].values():
+    if dataset["root"].startswith("results/data/"):
+        dataset["root"] = RESULTS + dataset["root"].removeprefix("results")
+
+
+pathvars:
+    results=RESULTS,
+
+
 as_workflow_error(checks.check_all, config)  # before anything below relies on it
 
-PLAN = Plan(config)
+PLAN = Plan(config, RESULTS)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
@@ -145,7 +161,9 @@ def of_runs(file):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    names = [rule.name for rule in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
+    names = [
+        rule.name for rule in workflow.rules
+    ]  # `use rule * from calibench as cb_*` puts a word before them
     return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in names)}
 
 

@@ -11,3 +11,6 @@ for site_rule in workflow.rules:
     for key, resource in SITE_KEYS.items():
         if key in SITE and (key != "gpu_model" or "gpu" in site_rule.resources):
             site_rule.resources[resource] = str(SITE[key])
+
+# `use rule * as cb_*` renames rules, but not what `localrules` names
+workflow.localrules(*map(workflow.modifier.modify_rulename, list(workflow._localrules)))

@@ -21,7 +21,6 @@ from calibench.tables.layouts import best_cells
 from calibench.tables.long import read_long
 
 
-
 @dataclass(frozen=True)
 class Run:
     """One planned run and, once it has finished, its record (``run.json``)."""
