@@ -12,26 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from calibench.errors import UserError
 from calibench.files import write_json
 from calibench.planning import configuration
 from calibench.planning.plan import Plan
+from calibench.stages import init
 
 from tests.checkout import ROOT, copy_checkout
 from tests.conftest import clean_environment
 from tests.workflow.conftest import MINI, planned
 
-SNAKEFILE = """
-configfile: "config/config.yaml"
-
-module calibench:
-    snakefile:
-        github("owner/calibench", path="workflow/Snakefile", tag="v0")
-    config:
-        config
-{prefix}
-
-use rule * from calibench{names}
-"""
 GIT = ["git", "-c", "user.name=x", "-c", "user.email=x@y", "-c", "init.defaultBranch=main"]
 
 
@@ -71,13 +61,17 @@ def github(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture
 def study(tmp_path, github):
-    """``study(*arguments, prefix=, names=)`` runs Snakemake in a folder of one's own; its whole output."""
+    """``study(*arguments, prefix=, names=)`` runs Snakemake in what `calibench init` wrote; its whole output."""
+
+    plain: list[str] = []
 
     def run(*arguments: str, prefix: str = "", names: str = "", **changes) -> str:
-        (tmp_path / "config").mkdir(exist_ok=True)
+        if not (tmp_path / "Snakefile").exists():
+            init.main([str(tmp_path), "--repository", "owner/calibench", "--tag", "v0"])
+            plain.append((tmp_path / "Snakefile").read_text().rstrip())
         (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(MINI | {"protect": True} | changes))
-        text = SNAKEFILE.format(prefix=f'    prefix:\n        "{prefix}"' if prefix else "", names=names)
-        (tmp_path / "Snakefile").write_text(text)
+        moved = plain[0].replace("        config\n\n", f'        config\n    prefix:\n        "{prefix}"\n\n')
+        (tmp_path / "Snakefile").write_text((moved if prefix else plain[0]) + names)
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         done = subprocess.run(
             command, cwd=tmp_path, env=github, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -98,6 +92,18 @@ def test_the_package_carries_what_stages_need(github):
     ):
         assert (site / name).is_file(), name
     assert list((site / "published/printed").glob("*.csv"))
+
+
+def test_init_writes_over_nothing(tmp_path, capsys):
+    words = [str(tmp_path / "study"), "--repository", "owner/calibench"]
+    init.main(words)
+    assert (tmp_path / "study/README.md").read_text().startswith(
+        "# study\n"
+    ) and "$" not in capsys.readouterr().out
+    with pytest.raises(UserError, match="Snakefile is there already"):
+        init.main(words)
+    with pytest.raises(UserError, match="not of the form owner/name"):
+        init.main([str(tmp_path / "other"), "--repository", "https://x"])
 
 
 @pytest.mark.parametrize("names", ["", " as cb_*"])

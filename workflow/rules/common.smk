@@ -161,10 +161,9 @@ def of_runs(file):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    names = [
-        rule.name for rule in workflow.rules
-    ]  # `use rule * from calibench as cb_*` puts a word before them
-    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in names)}
+    # `use rule * from calibench as cb_*` puts a word before them
+    found = [r.name for r in workflow.rules]
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in found)}
 
 
 def check_experiment():
