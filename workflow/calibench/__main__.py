@@ -13,7 +13,7 @@ STAGES = Path(__file__).parent / "stages"
 ORDER = (
     *("digits", "fetch", "list", "audit", "sample", "store", "weights", "train", "predict"),
     *("analyse", "collect", "resample", "contrasts", "confusions", "gradients", "sweep"),
-    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config"),
+    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
 )
 
 

@@ -22,6 +22,7 @@ from calibench.planning.plan import Plan, pattern
 from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
+from snakemake.path_modifier import PathModifier
 from snakemake.settings.types import DeploymentMethod
 
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
@@ -41,9 +42,23 @@ for configfile in workflow.overwrite_configfiles or ():
 completed = as_workflow_error(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
+
+# Where results go is decided here once, for rules, plan and settings alike. Snakemake would put the `prefix:` of a module
+# before the paths of rules only: before users' images too, and the plan would look for finished runs in another place.
+RESULTS = str(workflow.modifier.modify_path("results"))
+workflow.modifier.path_modifier = PathModifier(None, None, workflow)
+for dataset in config["datasets"].values():
+    if dataset["root"].startswith("results/data/"):
+        dataset["root"] = RESULTS + dataset["root"].removeprefix("results")
+
+
+pathvars:
+    results=RESULTS,
+
+
 as_workflow_error(checks.check_all, config)  # before anything below relies on it
 
-PLAN = Plan(config)
+PLAN = Plan(config, RESULTS)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")

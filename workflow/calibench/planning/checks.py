@@ -1,5 +1,6 @@
 """What can be wrong with a completed configuration, told before anything is planned."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
         UserError: naming key and path, and how to get access, or the column.
     """
     root = Path(config["datasets"][dataset]["root"]).expanduser()
-    if root.parts[:2] == ("results", "data"):
+    if not root.is_absolute() and ("results", "data") in itertools.pairwise(root.parts):
         return
     key = f"config: datasets.{dataset}.root"
     if not root.exists():
