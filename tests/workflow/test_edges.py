@@ -206,7 +206,7 @@ def test_a_chain_of_three(checkout):
         ),
         ({"runs": ["ols"], "statistics": {"contrasts": [["ols", "ols"]]}}, "'ols' is compared with itself"),
         ({"runs": ["ols"], "statistics": {"metrics": ["accuracy"]}}, "'accuracy'"),
-        ({"runs": ["ols"], "tables": {"published": "foo"}}, "there is no 'foo'; there are: lsplus"),
+        ({"runs": ["ols"], "tables": {"published": "foo"}}, "tables.published: 'foo' is neither a paper (lsplus"),
         ({"runs": ["ols"], "seeds": [0, 0]}, "seeds"),
         ({"runs": ["old"]}, "unknown regime 'old'"),
         ({"runs": ["ols"], "regimes": {"ols": {"alpah": 0.5}}}, "regime 'ols' has no setting 'alpah'"),

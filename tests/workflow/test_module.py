@@ -22,6 +22,7 @@ from tests.checkout import ROOT, copy_checkout
 from tests.conftest import clean_environment
 from tests.workflow.conftest import MINI, planned
 
+pytestmark = pytest.mark.slow  # a wheel is built and installed, and Snakemake plans several times
 GIT = ["git", "-c", "user.name=x", "-c", "user.email=x@y", "-c", "init.defaultBranch=main"]
 
 
@@ -139,7 +140,6 @@ def test_own_images_stay_where_they_are(study, tmp_path):
     assert "input: mine/images.csv" in output
 
 
-@pytest.mark.slow
 def test_from_nothing_to_the_report(study, tmp_path):
     said = study(prefix="sub", names=" as cb_*")
     assert (tmp_path / "sub/results/mini/report.html").is_file(), said[-3000:]

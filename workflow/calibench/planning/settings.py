@@ -46,6 +46,9 @@ def runs_named(config: dict[str, Any], run: str, backbone: str) -> dict[str, tup
     Raises:
         UserError: if parts of its regime do not exist or want the same of two runs.
     """
+    info = catalog().get(split_name(run)[0])
+    if info and not (info.other_runs or info.combines):
+        return {}  # without its settings: a rule that inherits from train_hard asks for hard's runs, with its own variants
     regime, settings = settings_of_regime(config, run, backbone)
     try:
         return parts.other_runs(regime, settings)
