@@ -1,12 +1,18 @@
 # Binds the package to Snakemake: what an experiment consists of is decided in calibench.planning, where tests reach it.
 import importlib.util, os, shlex, sys
 from pathlib import Path
+from snakemake.settings.types import DeploymentMethod
 
 # The package lies beside these rules; where they are a module that was fetched from a repository, it is installed.
 # Jobs find it by this path: the interpreter of a conda environment has no calibench of its own.
 beside = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
 if (beside / "calibench").is_dir():
     sys.path.insert(0, str(beside))
+elif DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        "--sdm conda needs a checkout: the conda environments do not have the installed package; use the workflow from "
+        "a clone, or leave --sdm conda out"
+    )
 elif importlib.util.find_spec("calibench") is None:
     raise WorkflowError(
         "the package calibench is not installed where Snakemake runs; install the version that the module names: "
@@ -23,8 +29,6 @@ from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
 from snakemake.path_modifier import PathModifier
-from snakemake.settings.types import DeploymentMethod
-
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
