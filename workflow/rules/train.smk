@@ -16,6 +16,7 @@ rule train_hard:
         weights=[f"{TRAINED}/{file}" for file in names.all_weights()],
         predictions=[f"{TRAINED}/{file}" for file in names.all_predictions()],
         features=[f"{TRAINED}/{file}" for file in names.all_features(config["train"]["features"] > 0)],
+        snapshots=[f"{TRAINED}/{file}" for file in names.all_snapshots(bool(config["train"]["snapshots"]))],
     log:
         f"{TRAINED}/train.log",
     benchmark:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibench.data.resized import Box, cut_boxes, random_boxes
 from calibench.errors import UserError
 
 RESIDENT_SHARE = 0.5  # of the free memory of the device that resident images may take
@@ -27,8 +28,10 @@ class Window:
 
 def random_window(
     draw: np.random.Generator, batch: int, stored: int, size: int, augment: dict[str, Any]
-) -> Window:
-    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample."""
+) -> Window | Box:
+    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample; or parts of any size."""
+    if augment.get("scale") is not None:
+        return random_boxes(draw, batch, stored, augment)
     pad = padding(augment, size) if augment["crop"] else 0
     low, high = -pad, stored - size + pad
     if not augment["crop"]:
@@ -53,7 +56,7 @@ def _reflect(index: Tensor, length: int) -> Tensor:
     return torch.where(index >= length, 2 * (length - 1) - index, index)
 
 
-def cut(images: Tensor, rows: Tensor, window: Window, size: int, pad_mode: str = "reflect") -> Tensor:
+def cut(images: Tensor, rows: Tensor, window: Window | Box, size: int, pad_mode: str = "reflect") -> Tensor:
     """Cut windows out of stored images and scale them to [-1, 1].
 
     Args:
@@ -66,6 +69,8 @@ def cut(images: Tensor, rows: Tensor, window: Window, size: int, pad_mode: str =
     Returns:
         float32 (B, 3, S, S) in channels_last memory order, on the device of ``images``.
     """
+    if isinstance(window, Box):
+        return cut_boxes(images, rows, window, size)
     device, stored = images.device, images.shape[1]
     steps = torch.arange(size, device=device)
     top = torch.as_tensor(window.top, device=device)[:, None] + steps
@@ -114,7 +119,9 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, positions: np.ndarray, window: Window, size: int, pad_mode: str = "reflect") -> Tensor:
+    def batch(
+        self, positions: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
+    ) -> Tensor:
         """Images at ``positions`` (B,) of this split, cut and scaled: float32 (B, 3, size, size)."""
         if self._pixels is not None:
             rows = torch.as_tensor(positions, device=self.device)
@@ -135,7 +142,7 @@ def check_sizes(stored: int, size: int, augment: dict[str, Any]) -> None:
         raise UserError(
             f"train: input_size {size} is larger than the stored size {stored}; raise store: size"
         )
-    if padding(augment, size) >= stored:
+    if augment.get("scale") is None and padding(augment, size) >= stored:
         raise UserError(
             f"augment: pad {padding(augment, size)} must be smaller than the stored size {stored}"
         )

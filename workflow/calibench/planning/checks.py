@@ -7,6 +7,7 @@ from calibench.backbones.names import check_backbone, check_stages
 from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
+from calibench.finished.snapshots import all_epochs
 from calibench.planning.naming import run_names, split_name
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.published import papers, printed_file
@@ -24,7 +25,9 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
-    _check_needs(run, backbone, settings_of(config, run, next(iter(config["datasets"])), backbone, 0))
+    settings = settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+    _check_needs(run, backbone, settings)
+    _check_training(config, f"config: run '{run}' on {backbone}", settings)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
@@ -48,6 +51,37 @@ def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
             f"config: run '{run}' on {backbone} compares two views of one image, which {mixing[0]} mixes with another; "
             f"set augment: {mixing[0]}: null for it"
         )
+
+
+def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
+    """What a schema cannot say of training, augmentation and label noise: how values fit together."""
+    train, augment, data = (settings[part] for part in ("train", "augment", "data"))
+    if train["snapshots"] != config["train"]["snapshots"]:
+        raise UserError(
+            f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"
+        )
+    try:
+        all_epochs(train["snapshots"], train["epochs"])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    for key in ("scale", "ratio"):
+        if augment[key] is not None and not augment[key][0] <= augment[key][1]:
+            raise UserError(f"{where}: augment: {key} must be [lowest, highest]; got {augment[key]}")
+    if augment["scale"] is None and augment["ratio"] is not None:
+        raise UserError(
+            f"{where}: augment: ratio is the shape of parts that scale chooses; set augment: scale too"
+        )
+    if augment["scale"] is not None and (augment["pad"] is not None or not augment["crop"]):
+        raise UserError(f"{where}: augment: scale takes the place of crop and pad; leave those two out")
+    if data["noise"] not in ("symmetric", "pair"):
+        if data["label_noise"]:
+            raise UserError(
+                f"{where}: data: the file {data['noise']} has its own share of noise; leave label_noise out"
+            )
+        if not Path(data["noise"]).is_file():
+            raise UserError(
+                f"{where}: data: noise: '{data['noise']}' is neither symmetric nor pair nor a file that exists"
+            )
 
 
 def _check_regimes_named(settings: dict[str, Any], where: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.planning import fingerprint, naming, protection, settings
 from calibench.regimes import parts
@@ -75,6 +76,9 @@ class Plan:
         found = settings.settings_of(self.config, run, dataset, backbone, int(seed))
         if weights := self.weights_of(backbone, run):
             found["model"] = found["model"] | {"weights": weights[0]}
+        noise = found["data"]["noise"]
+        if Path(noise).is_file():  # its content counts, not its time
+            found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
         code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
         if not self.config["protect"]:

@@ -16,7 +16,7 @@ from calibench import regimes
 from calibench.backbones import classifier
 from calibench.backbones.pretrained import load_pretrained
 from calibench.data.batches import Images, check_sizes
-from calibench.data.stored import read_store
+from calibench.data.stored import read_classes, read_store
 from calibench.errors import UserError
 from calibench.files import sha256_of
 from calibench.finished import names, read, write
@@ -25,8 +25,10 @@ from calibench.regimes.base import Regime
 from calibench.training import loop, predicting
 from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import peak_memory_mb, set_determinism, take_device
+from calibench.training.labelnoise import given_labels
 from calibench.training.provenance import provenance
-from calibench.training.randomness import Purpose, noisy_labels, seed_torch
+from calibench.training.randomness import Purpose, seed_torch
+from calibench.training.snapshots import Snapshots
 from calibench.training.step import Job, Split
 
 log = logging.getLogger(__name__)
@@ -113,14 +115,33 @@ def make_job(
         given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
     teacher = prepare_regime(regime, others, given, num_classes, device)
     regime = regime.to(device)
-    labels = noisy_labels(
-        _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
+    test = _split(splits, index, "test", device) if train.get("watch_test") else None
+    job = Job(
+        settings,
+        model,
+        regime,
+        _train_split(splits["train"], index, list(read_classes(store_dir / "classes.csv")), settings, device),
+        _split(splits, index, "select", device),
+        device,
+        CheckpointFolder(run_dir, settings),
+        teacher,
+        test,
     )
-    split = {"train": labels, "select": _targets(index, splits["select"].rows)}
-    pairs = {name: Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
-    folder = CheckpointFolder(run_dir, settings)
-    job = Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
     return job, splits, index
+
+
+def _split(splits: dict[str, Images], index: pd.DataFrame, name: str, device: torch.device) -> Split:
+    return Split(splits[name], torch.from_numpy(_targets(index, splits[name].rows)).to(device))
+
+
+def _train_split(
+    images: Images, index: pd.DataFrame, classes: list[str], settings: dict[str, Any], device: torch.device
+) -> Split:
+    """The training images with the labels they are trained with, and the true ones where some are wrong."""
+    rows = index.set_index("row").loc[images.rows]
+    given, clean = given_labels(rows, classes, settings["data"], settings["run"]["seed"])
+    wrong = torch.from_numpy(clean).to(device) if (given != clean).any() else None
+    return Split(images, torch.from_numpy(given).to(device), wrong)
 
 
 def _reporter(epochs: int):
@@ -143,6 +164,7 @@ def finish(
     index: pd.DataFrame,
     store_dir: Path,
     started: float,
+    snapshots: Snapshots,
 ) -> None:
     """Write all outputs of a trained run, ``run.json`` last.
 
@@ -162,6 +184,7 @@ def finish(
         write.write_weights(out, checkpoint, tensors)
     write.write_state(out, job.regime.state_dict())
     predicting.write_all_predictions(out, job.model, weights, epochs, splits, index, job.settings)
+    snapshots.finish(out)
     write.write_history(out / names.HISTORY, job.history)
     now = time.time()
     record = {
@@ -180,7 +203,7 @@ def finish(
         },
     }
     write.write_record(out, record)
-    job.folder.publish(names.all_files(bool(job.settings["train"]["features"])))
+    job.folder.publish(names.files_of(job.settings["train"]))
 
 
 def train_run(
@@ -191,10 +214,11 @@ def train_run(
     set_determinism(settings["train"]["deterministic"])
     folder = CheckpointFolder(run_dir, settings)
     with folder.locked():
-        if folder.restore_finished(names.all_files(bool(settings["train"]["features"]))):
+        if folder.restore_finished(names.files_of(settings["train"])):
             return
         with take_device(settings["train"]["device"]) as device:
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
             log.info(loop.describe(job))
-            loop.fit(job, _reporter(settings["train"]["epochs"]))
-            finish(job, splits, index, store_dir, started)
+            snapshots = Snapshots(settings, splits, job.folder)
+            loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)
+            finish(job, splits, index, store_dir, started, snapshots)

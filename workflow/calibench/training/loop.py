@@ -14,6 +14,7 @@ from calibench.data.batches import padding
 from calibench.errors import UserError
 from calibench.training import gradients, inference, optim
 from calibench.training.device import autocast, peak_memory_mb
+from calibench.training.labelnoise import NoiseCount
 from calibench.training.randomness import Purpose, epoch_order, seed_torch
 from calibench.training.step import Job, forward, regime_loss, review, train_batch
 
@@ -45,12 +46,19 @@ class LossGuard:
         self.loss = torch.tensor(progress["loss"], dtype=torch.float64, device=device)
         self.correct = torch.tensor(progress["correct"], dtype=torch.int64, device=device)
         self.bad_step = torch.tensor(-1, device=device)
+        train = job.train
+        self.noise = None
+        if train.clean is not None:
+            self.noise = NoiseCount(train.clean, train.targets, progress.get("noise", [0] * 5))
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Count one batch (its loss weighted by its size)."""
+    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """Count one batch (its loss weighted by its size); ``rows`` (B,) are its images."""
         loss = loss.detach()
         self.loss += loss.double() * len(targets)
-        self.correct += (logits.argmax(1) == targets).sum()
+        predicted = logits.argmax(1)
+        self.correct += (predicted == targets).sum()
+        if self.noise:
+            self.noise.add(rows, predicted, targets)
         first = (self.bad_step < 0) & ~torch.isfinite(loss)
         self.bad_step = torch.where(first, step, self.bad_step)
 
@@ -83,7 +91,8 @@ def train_step(
     """One optimizer step."""
     train = job.settings["train"]
     batch = train_batch(job, epoch, step, order)
-    targets = job.train.targets[torch.as_tensor(batch.positions, device=job.device)]
+    rows = torch.as_tensor(batch.positions, device=job.device)
+    targets = job.train.targets[rows]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
     optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
     with autocast(job.device, train["precision"]):
@@ -96,7 +105,7 @@ def train_step(
     if train["clip_norm"] is not None:
         torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
     optimizer.step()
-    guard.add(step, loss, logits, targets)
+    guard.add(step, loss, logits, targets, rows)
 
 
 def save_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
@@ -151,6 +160,8 @@ def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None
         "correct": int(guard.correct),
         "seconds": clock.seconds(),
     }
+    if guard.noise:
+        job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
 def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -> None:
@@ -186,6 +197,7 @@ def close_epoch(job: Job) -> dict[str, Any]:
         )
         if job.regime.reviews:
             review(job, progress["epoch"])
+        watched = _watched(job)
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {
@@ -193,12 +205,25 @@ def close_epoch(job: Job) -> dict[str, Any]:
         "loss": progress["loss"] / seen,
         "train_top1": progress["correct"] / seen,
         **inference.monitor(logits, job.select.targets),
+        **watched,
+        **progress.pop("noise_line", {}),
         "lr": train["lr"] * optim.lr_factor(train, progress["epoch"], job.steps - 1, job.steps),
         "images_per_second": seen / progress["seconds"],
         "seconds": progress["seconds"],
         "memory_mb": peak_memory_mb(job.device),
     }
     return line | progress.pop("gradients", {}) | job.regime.close_epoch()
+
+
+def _watched(job: Job) -> dict[str, float]:
+    """Measures on test where ``train: watch_test`` asks for them; nothing is chosen by them."""
+    if job.test is None:
+        return {}
+    train = job.settings["train"]
+    logits = inference.logits_of(
+        job.model, job.test.images, job.size, train["eval_batch_size"], train["memory_format"]
+    )
+    return inference.monitor(logits, job.test.targets, "test")
 
 
 def keep_best(job: Job, line: dict[str, Any]) -> None:
@@ -210,12 +235,13 @@ def keep_best(job: Job, line: dict[str, Any]) -> None:
             job.folder.keep_best(which, epoch, job.model.state_dict())
 
 
-def fit(job: Job, report: Any = None) -> None:
+def fit(job: Job, report: Any = None, keep: Any = None) -> None:
     """Train to the last epoch, from the last checkpoint if there is one.
 
     Args:
         job: the run; its model ends with the last epoch's weights.
         report: called with each epoch's history line.
+        keep: called with the job and the epoch before its checkpoint is written.
 
     Raises:
         UserError: if the loss is not finite.
@@ -228,8 +254,11 @@ def fit(job: Job, report: Any = None) -> None:
         train_epoch(job, optimizer, stop)
         line = close_epoch(job)
         keep_best(job, line)
+        if keep:
+            keep(job, line["epoch"])
         job.history.append(line)
         job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+        job.progress.pop("noise", None)
         save_state(job, optimizer)
         job.folder.write_history(job.history)
         if report:
@@ -243,6 +272,7 @@ def describe(job: Job) -> str:
     where = "on the device" if job.train.images.resident else "from the memory map"
     wanted = job.settings["augment"]
     crop = f"crop padding {padding(wanted, job.size)} px" if wanted["crop"] else "no crop"
+    crop = crop if wanted.get("scale") is None else "random resized crops"
     return (
         f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {job.steps} steps per "
         f"epoch, {job.settings['train']['epochs']} epochs on {job.device}"

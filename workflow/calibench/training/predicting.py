@@ -25,7 +25,10 @@ def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
     return feature_rows(len(images), settings["train"]["features"], names.FEATURE_SPLITS.index(split))
 
 
-def _predict(model: Classifier, images: Images, settings: dict, positions: np.ndarray | None = None):
+def predict_split(
+    model: Classifier, images: Images, settings: dict, positions: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
+    """Features (n, D) and logits (n, K) of a split, or of some of its images, as a run's settings say."""
     train = settings["train"]
     size = train["input_size"] or images.stored_size
     return predict(model, images, size, train["eval_batch_size"], train["memory_format"], positions)
@@ -37,7 +40,7 @@ def _predicted(
     """Logits (N, K) of validation and test, and features (n, D) of the images whose features are stored."""
     logits, kept = {}, {}
     for split in names.PARTS:
-        found, scores = _predict(model, splits[split], settings)
+        found, scores = predict_split(model, splits[split], settings)
         logits[split] = scores.numpy()
         kept[split] = found.numpy()[_chosen(splits[split], settings, split)]
     return logits, kept
@@ -56,7 +59,9 @@ def _write_features(
         images = splits[split]
         chosen = _chosen(images, settings, split)
         if len(chosen):
-            features = kept[split] if split in kept else _predict(model, images, settings, chosen)[0].numpy()
+            features = kept.get(split)
+            if features is None:
+                features = predict_split(model, images, settings, chosen)[0].numpy()
             rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
             write.write_features(folder, split, features, rows)
 
