@@ -128,7 +128,7 @@ def test_missing_key():
 
 
 def test_runs_expand_in_order():
-    names = naming.run_names({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
+    names = naming.named_runs({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
     assert names == ["hard+cutmix", "ls+cutmix", "ols", "a+c", "a+d", "b+c", "b+d"]
 
 

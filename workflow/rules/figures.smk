@@ -233,6 +233,48 @@ use rule figure_reliability as figure_distances with:
         code=PLAN.figure_code("distances"),
 
 
+use rule figure_reliability as figure_noise with:
+    input:
+        records=panel("noise"),
+        data=panel("noise", names.HISTORY),
+    output:
+        png=report(
+            "<experiment>/figures/noise-{dataset}-{backbone}.png",
+            caption="../report/noise.rst",
+            category="Figures",
+            subcategory="Wrong labels",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/noise-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/noise-{dataset}-{backbone}.log",
+    params:
+        kind="noise",
+        options=lambda w: f"--variants {' '.join(PLAN.noise_variants())} --",
+        code=PLAN.figure_code("noise"),
+
+
+use rule figure_reliability as figure_sweep with:
+    input:
+        records=panel("sweep"),
+        metrics="<experiment>/metrics.csv",
+    output:
+        png=report(
+            "<experiment>/figures/sweep-{dataset}-{backbone}.png",
+            caption="../report/sweep.rst",
+            category="Figures",
+            subcategory="Sweep",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/sweep-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/sweep-{dataset}-{backbone}.log",
+    params:
+        kind="sweep",
+        options=lambda w, input: f"--metrics {input.metrics} --settings {shlex.quote(canonical(PLAN.sweep_settings()))}",
+        code=PLAN.figure_code("sweep"),
+
+
 localrules:
     figure_reliability,
     figure_retention,
@@ -243,3 +285,5 @@ localrules:
     figure_bars,
     figure_classmeans,
     figure_distances,
+    figure_noise,
+    figure_sweep,

@@ -8,8 +8,9 @@ from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
 from calibench.finished.snapshots import all_epochs
-from calibench.planning.naming import run_names, split_name
+from calibench.planning.naming import split_name
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
+from calibench.planning.sweeping import check_sweep, run_names
 from calibench.published import papers, printed_file
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
@@ -130,6 +131,7 @@ def check_all(config: dict[str, Any]) -> None:
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
+    check_sweep(config)
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):

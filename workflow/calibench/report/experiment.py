@@ -12,7 +12,7 @@ from calibench import __version__
 from calibench.backbones.names import backbone_label
 from calibench.errors import UserError
 from calibench.files import read_json
-from calibench.planning import naming
+from calibench.planning import naming, sweeping
 from calibench.published import printed_file
 from calibench.published.printed import Published, read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
@@ -81,7 +81,7 @@ class Experiment:
     @functools.cached_property
     def run_names(self) -> list[str]:
         """Regimes with their variants, braces expanded."""
-        return naming.run_names(self.config)
+        return sweeping.run_names(self.config)
 
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
