@@ -153,11 +153,11 @@ def test_like_images_become_groups(planted):
     assert set(plain["group"]) == {""}
 
 
-def test_a_chain_of_all_images_is_no_group(planted, monkeypatch, caplog):
+def test_a_chain_of_all_images_is_not_a_group(planted, monkeypatch, caplog):
     monkeypatch.setattr(findings, "SERIES", (1, 1, 0.0))
     _, audited, _ = audit(planted)
     assert audited.loc["copy_1.png", "group"] != "" == audited.loc["series_1.png", "group"]
-    assert "alike by a chain" in caplog.text
+    assert "too large for one patient" in caplog.text
 
 
 def draw(folder, listed):

@@ -159,10 +159,10 @@ def test_spellings_of_a_listed_split(root, train, val, test):
     assert frame["split"].tolist() == ["train", "train", "val", "test"]
     assert set(frame["drawn"]) == {"0"}
     with pytest.raises(
-        UserError, match=r"line 4: split 'holdout' is none of train, val, test \(nor training, tr, valid"
+        UserError, match=r"line 4: split 'holdout' is unknown; write one of train, training, tr, val, valid"
     ):
         listing.load(one(root, text.replace(f"c.png,x,{val}", "c.png,x,holdout")))
-    with pytest.raises(UserError, match=r"line 5: split '' is none of"):
+    with pytest.raises(UserError, match=r"line 5: split '' is unknown"):
         listing.load(one(root, text.replace(f"d.png,y,{test}", "d.png,y,")))
 
 

@@ -147,15 +147,3 @@ def test_odd_files_do_not_hang(dataset):
     for name in ("pipe.png", "loop.png", "im", "missing.png"):
         with pytest.raises(Unreadable):
             reader.read(name)
-
-
-def test_full_disk_is_a_user_error(dataset, monkeypatch):
-    folder, *_ = dataset
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(UserError, match="No space left"):
-        build(folder)
-    assert not list(folder.glob(".*"))

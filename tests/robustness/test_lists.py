@@ -37,7 +37,7 @@ FULL = "filename,label,group,stratum\ntrain0.png,a,,\ntrain1.png,b,,\n"
 REFUSED = {
     "escaping-path": (
         HEADER + TRAIN + "x/../../etc/passwd,a\n",
-        r"train\.csv, line 4: '\.\.' leaves the dataset's root",
+        r"train\.csv, line 4: '\.\.' leaves the data set's root",
     ),
     "absolute-path": (HEADER + TRAIN + "/etc/passwd,a\n", r"line 4: an absolute path; write it relative"),
     "home-path": (HEADER + TRAIN + "~root/x.png,a\n", "line 4: an absolute path"),
@@ -158,7 +158,7 @@ def test_empty_split(listed, dataset):
 
 def test_overlong_split(listed, dataset):
     dataset.settings |= {"files": {"list": "train.csv"}}
-    with pytest.raises(UserError, match="line 3: split 'x+' is none of train, val, test") as error:
+    with pytest.raises(UserError, match="line 3: split 'x+' is unknown; write one of train") as error:
         listed(f"filename,label,split\ntrain0.png,a,train\ntrain1.png,b,{'x' * 10**7}\n")
     assert len(str(error.value)) < 1000
 

@@ -10,7 +10,7 @@ from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
-from calibench.planning.site import SITE_KEYS, read_site
+from calibench.planning.site import read_site, site_resources
 from calibench.published import printed_file
 from snakemake.settings.types import DeploymentMethod
 

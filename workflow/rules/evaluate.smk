@@ -13,6 +13,7 @@ rule analyse:
         metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
         posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
         strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
+        warnings="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/warnings.csv",
     log:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
@@ -23,6 +24,7 @@ rule analyse:
     shell:
         "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
+        " --out-warnings {output.warnings}"
 
 
 rule metrics:
@@ -63,11 +65,19 @@ use rule metrics as collect_strata with:
         "<experiment>/strata.log",
 
 
+use rule metrics as collect_warnings with:
+    input:
+        of_runs("warnings.csv"),
+    output:
+        "<experiment>/warnings.csv",
+    log:
+        "<experiment>/warnings.log",
+
+
 rule tables:
     input:
         metrics="<experiment>/metrics.csv",
         posthoc="<experiment>/posthoc.csv",
-        contrasts="<experiment>/contrasts.csv",
         published=[printed_file(name) for name in [config["tables"]["published"]] if name],
     output:
         table1=report(
@@ -99,7 +109,7 @@ rule tables:
         code=code_of("tables"),
     shell:
         "stage {log} tables --metrics {input.metrics} --settings {params.settings:q}"
-        " --posthoc {input.posthoc} --contrasts {input.contrasts} --out-dir {params.folder}"
+        " --posthoc {input.posthoc} --out-dir {params.folder}"
 
 
 # What a trainer keeps until Snakemake has taken its outputs (calibench.training.checkpoint).
@@ -124,5 +134,6 @@ localrules:
     metrics,
     collect_posthoc,
     collect_strata,
+    collect_warnings,
     tables,
     remove_checkpoints,

@@ -6,6 +6,7 @@ rule report:
                 "metrics",
                 "posthoc",
                 "strata",
+                "warnings",
                 "intervals",
                 "contrasts",
                 "published_audit",

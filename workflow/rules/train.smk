@@ -32,11 +32,12 @@ rule train_hard:
         runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
         # a resource, for a changed param would train finished runs anew
         stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
+        runs_per_gpu=config["resources"]["runs_per_gpu"],
     params:
         settings=run_of("hard"),
     shell:
         "stage {log} train --settings {params.settings:q} --threads {threads} --images {input.store[0]}"
-        " --stage-store {resources.stage_store} --record {output.record} --others {input.others}"
+        " --stage-store {resources.stage_store} --runs-per-gpu {resources.runs_per_gpu} --record {output.record} --others {input.others}"
 
 
 use rule train_hard as train_ls with:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibench.data.transfer import upload
+
 TRIES = 10  # torchvision's: then the whole image, or the largest part of an allowed shape
 RATIO = (3 / 4, 4 / 3)  # torchvision's
 
@@ -45,17 +47,15 @@ def random_boxes(draw: np.random.Generator, batch: int, stored: int, augment: di
     return Box(top, left, height, width, draw.random(batch) < augment["flip"])
 
 
-def _neighbours(start: np.ndarray, length: np.ndarray, size: int, device: torch.device) -> tuple[Tensor, ...]:
+def _neighbours(start: np.ndarray, length: np.ndarray, size: int) -> tuple[np.ndarray, ...]:
     """Both pixels (B, size) between which each output pixel lies along one side, and the second one's weight."""
-    first = torch.as_tensor(start, device=device)[:, None]
-    last = torch.as_tensor(length, device=device)[:, None]
-    at = (torch.arange(size, device=device) + 0.5) * (last / size) - 0.5
-    at = torch.minimum(at.clamp(min=0), (last - 1).to(at))
-    lower = at.floor().long()
-    return first + lower, first + torch.minimum(lower + 1, last - 1), (at - lower).float()
+    last = length[:, None]
+    at = np.clip((np.arange(size) + 0.5) * (last / size) - 0.5, 0, last - 1)
+    lower = np.floor(at).astype(np.int64)
+    return start[:, None] + lower, start[:, None] + np.minimum(lower + 1, last - 1), at - lower
 
 
-def cut_boxes(images: Tensor, rows: Tensor, box: Box, size: int) -> Tensor:
+def cut_boxes(images: Tensor, rows: np.ndarray, box: Box, size: int) -> Tensor:
     """Cut parts out of stored images, stretch them bilinearly and scale them to [-1, 1].
 
     Without antialiasing: a part of the stored image has seldom more pixels than the input, if the store is not much
@@ -63,18 +63,21 @@ def cut_boxes(images: Tensor, rows: Tensor, box: Box, size: int) -> Tensor:
 
     Args:
         images: uint8 (N, H, H) grey or (N, H, H, 3).
-        rows: int64 (B,) which images.
+        rows: int64 (B,) which images, on the host.
         box: which part of each.
         size: side S of the input in pixels.
 
     Returns:
         float32 (B, 3, S, S) in channels_last memory order, on the device of ``images``.
     """
-    device, row = images.device, rows[:, None, None]
-    top, bottom, down = _neighbours(box.top, box.height, size, device)
-    left, right, across = _neighbours(box.left, box.width, size, device)
-    flipped = torch.as_tensor(box.flip, device=device)[:, None]
-    left, right, across = (torch.where(flipped, side.flip(1), side) for side in (left, right, across))
+    top, bottom, down = _neighbours(box.top, box.height, size)
+    across = _neighbours(box.left, box.width, size)
+    left, right, across = (np.where(box.flip[:, None], side[:, ::-1], side) for side in across)
+    places = np.concatenate([rows, *(side.ravel() for side in (top, bottom, left, right))])
+    places = upload(places, images.device)
+    row = places[: len(rows), None, None]
+    top, bottom, left, right = places[len(rows) :].view(4, len(rows), size)
+    down, across = upload(np.stack([down, across]).astype(np.float32), images.device)
 
     def at(y: Tensor, x: Tensor) -> Tensor:
         pixels = images[row, y[:, :, None], x[:, None, :]].float()

@@ -20,7 +20,7 @@ def log_probs(logits: Tensor) -> Tensor:
 
 def nll(log_p: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy -log p_y of each sample, (B,)."""
-    return -log_p.gather(1, targets[:, None]).squeeze(1)
+    return F.nll_loss(log_p, targets, reduction="none")  # the backward of gather sorts on a GPU
 
 
 def soft_nll(log_p: Tensor, soft_targets: Tensor) -> Tensor:

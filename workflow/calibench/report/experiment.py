@@ -17,7 +17,6 @@ from calibench.published import printed_file
 from calibench.published.printed import Published, read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
 from calibench.tables.cells import Numbers
-from calibench.tables.layouts import best_cells
 from calibench.tables.long import read_long
 
 ROOT = Path(__file__).parents[3]  # the checkout: config/published and CITATION.cff are there
@@ -149,11 +148,11 @@ class Experiment:
         """Looks up cells of one table and remembers what is missing in it; None without metrics."""
         if self.metrics is None:
             return None
-        posthoc, contrasts = self.frame("posthoc.csv"), self.folder / "contrasts.csv"
+        posthoc = self.frame("posthoc.csv")
         if posthoc is not None:
             posthoc = posthoc.assign(variant=posthoc["variant"].fillna(""))
-        bold = best_cells(contrasts if contrasts.is_file() else None)
-        return Numbers(self.metrics, self.table_settings, self.published, posthoc, bold)
+        contrasts = self.frame("contrasts.csv")
+        return Numbers(self.metrics, self.table_settings, self.published, posthoc, contrasts)
 
     def frame(self, name: str) -> pd.DataFrame | None:
         """A CSV of the experiment, or the CSVs of this name of all its runs together; None if there

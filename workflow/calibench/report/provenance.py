@@ -33,12 +33,16 @@ def machine(experiment: Experiment) -> Html:
         values = dict.fromkeys(str(r[key]) for r in records if r.get(key) not in (None, ""))
         return "; ".join(values) or "–"
 
+    precisions = dict.fromkeys(
+        run.record["precision"]["training"] for run in experiment.finished if "precision" in run.record
+    )
     rows: list[list[Any]] = [["calibench (this report)", experiment.version]]
     rows += [[f"{key} (training)", all_of(key)] for key in VERSIONS]
     rows += [
         ["Commit of the runs", all_of("commit")],
         ["Device", all_of("device")],
         ["CPU threads", all_of("threads")],
+        ["Precision of training", "; ".join(precisions) or "–"],
     ]
     dates = sorted(r[key] for r in records for key in ("started", "finished") if key in r)
     rows += [["First run started", dates[0]], ["Last run finished", dates[-1]]] if dates else []
@@ -46,6 +50,8 @@ def machine(experiment: Experiment) -> Html:
     notes = []
     if len(commits) > 1:
         notes.append("The runs come from more than one commit of the code.")
+    if len(precisions) > 1:
+        notes.append("The runs were not all trained in one precision; set train: precision to compare them.")
     if any(str(c).endswith("+changes") for c in commits):
         notes.append("“+changes”: the checkout had changes that are in no commit.")
     body = table(

@@ -76,7 +76,9 @@ def _best(experiment: Experiment, dataset: str, backbone: str, metric: str) -> t
     if not found:
         return None
     lowest = min(found, key=lambda run: found[run].mean())
-    return label(lowest), show(found[lowest], metric), show(found.get("hard", np.empty(0)), metric)
+    places = numbers.places(dataset, metric)
+    hard = found.get("hard", np.empty(0))
+    return label(lowest), show(found[lowest], metric, places), show(hard, metric, places)
 
 
 def headline(experiment: Experiment) -> Html:
@@ -156,7 +158,7 @@ def _detectable(experiment: Experiment) -> str:
     frame = experiment.frame("contrasts.csv")
     if frame is None:
         return ""
-    frame = frame[(frame["family"] == "planned") & (frame["metric"] == "top1_error")]
+    frame = frame[(frame["family"] == "primary") & (frame["metric"] == "top1_error")]
     half = float(((frame["high"] - frame["low"]) / 2).median())
     if math.isnan(half):
         return ""
@@ -169,9 +171,9 @@ def limits(experiment: Experiment) -> Html:
     texts = []
     if seeds == 1:
         texts.append(
-            "One seed per cell: the spread between repetitions is unknown, so no difference between "
-            "regimes in this "
-            "report can be told from chance, and the order of the regimes is not a finding."
+            "One seed per cell: the intervals below cover the draw of test images for these very networks. How far "
+            "training again would move the numbers is unknown, so no difference between regimes generalises to "
+            "retraining, and the order of the regimes is not a finding."
         )
     elif seeds < 6:
         texts.append(

@@ -1,4 +1,4 @@
-"""Measure one run from its stored logits: every measure, calibration after training, and strata."""
+"""Measure one run from its stored logits: every measure, calibration after training, strata, and warnings."""
 
 import logging
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ from calibench.calibrators.fold import CalibrateFold
 from calibench.calibrators.measured import after_calibration, changed_priors
 from calibench.errors import UserError
 from calibench.files import read_json, write_csv
-from calibench.finished.read import each_part, read_keys, read_part
-from calibench.metrics import measure, warn_of_few
+from calibench.finished.read import each_part, read_history, read_keys, read_part, read_record
+from calibench.metrics import Predictions, measure, warn_of_few
 from calibench.metrics.strata import by_stratum
-from calibench.tables.long import CALIBRATED, METRICS, STRATA
+from calibench.statistics.facts import facts
+from calibench.statistics.resampling import group_codes
+from calibench.tables.long import CALIBRATED, METRICS, STRATA, WARNINGS
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +51,37 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
     logits, index = read_part(run_dir, checkpoint, "calibrate")
     if index.empty:
         return None
-    return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{run_dir} (calibrate)")
+    where = f"{run_dir} (calibrate)"
+    return CalibrateFold(logits, index["target"].to_numpy(), index["part"], where, groups_of(index))
+
+
+def groups_of(index: pd.DataFrame) -> np.ndarray:
+    """Group codes (N,) of the images of an index; each its own where there are no groups."""
+    return group_codes(np.asarray(index["group"] if "group" in index else np.full(len(index), "")))
+
+
+def facts_of(run_dir: Path, checkpoint: str, seen: Predictions) -> pd.DataFrame:
+    """What must be said of a run beside its numbers."""
+    epochs = read_record(run_dir).get("epochs", {})
+    return facts(seen, read_history(run_dir), epochs, checkpoint)
 
 
 def analyse_run(
     run_dir: Path, checkpoint: str, counts: Sequence[int] | None
 ) -> dict[str, tuple[pd.DataFrame, list[str]]]:
-    """The three long tables of a run with their columns: metrics, posthoc, strata."""
+    """The long tables of a run with their columns: metrics, posthoc, strata, warnings."""
     logits, index = read_part(run_dir, checkpoint, "test")
     targets, where = index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})"
     strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
     fold = calibrate_fold(run_dir, checkpoint)
     return {
         "metrics": (metrics_of(run_dir), METRICS),
-        "posthoc": (after_calibration(fold, logits, targets, counts, where), CALIBRATED),
+        "posthoc": (
+            after_calibration(fold, logits, targets, counts, where, groups_of(index)),
+            CALIBRATED,
+        ),
         "strata": (by_stratum(logits, targets, strata, where), STRATA),
+        "warnings": (facts_of(run_dir, checkpoint, Predictions.of(logits, targets, where)), WARNINGS),
     }
 
 
@@ -73,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_record(parser)
     parser.add_argument("--checkpoint", default="top1", help="predictions for calibration and strata")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
-    for table in ("metrics", "posthoc", "strata"):
+    for table in ("metrics", "posthoc", "strata", "warnings"):
         parser.add_argument(f"--out-{table}", type=Path, required=True, help=f"{table}.csv to write")
     args = parser.parse_args(argv)
     counts = train_counts(args.sample) if args.sample else None

@@ -10,7 +10,7 @@ from calibench.data.stored import read_store
 from calibench.finished import names
 from calibench.finished.network import load_network, load_weights
 from calibench.finished.read import read_record
-from calibench.training.device import set_determinism, take_device
+from calibench.training.device import memory_told, set_determinism, take_device
 from calibench.training.job import split_images
 from calibench.training.predicting import write_all_predictions
 
@@ -36,5 +36,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     set_determinism(True)
-    with take_device(options.device) as device:
+    with take_device(options.device) as device, memory_told(device):
         predict_run(options.record.parent, options.images.parent, device)

@@ -9,7 +9,7 @@ from calibench.published import printed_file
 from calibench.published.printed import read_published
 from calibench.tables.cells import Numbers
 from calibench.tables.grid import to_csv, to_markdown, to_tex
-from calibench.tables.layouts import LAYOUTS, SETTINGS, best_cells, check_settings
+from calibench.tables.layouts import LAYOUTS, SETTINGS, check_settings
 from calibench.tables.long import read_long
 
 
@@ -22,9 +22,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--posthoc", type=Path, help="collected posthoc.csv: adds hard + temperature to Table 2"
     )
     parser.add_argument(
-        "--contrasts", type=Path, help="contrasts.csv: bold where a cell is not told from the best"
-    )
-    parser.add_argument(
         "--out-dir", type=Path, required=True, help="folder for table1 to table3 (.csv, .md, .tex)"
     )
     args = parser.parse_args(argv)
@@ -32,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     metrics = read_long(args.metrics)
     published = read_published(printed_file(settings["published"])) if settings["published"] else None
     posthoc = read_long(args.posthoc) if args.posthoc else None
-    bold = best_cells(args.contrasts)
     for name, layout in LAYOUTS.items():
-        grid = layout(Numbers(metrics, settings, published, posthoc, bold))
+        grid = layout(Numbers(metrics, settings, published, posthoc))
         for suffix, write in {"csv": to_csv, "md": to_markdown, "tex": to_tex}.items():
             write_text(args.out_dir / f"{name}.{suffix}", write(grid))

@@ -22,7 +22,13 @@ from calibench.regimes.catalog import label
 from calibench.tables.cells import Key
 
 PLAIN = ("dataset", "backbone", "run", "regime", "measure")
-HEADS = {"dataset": "Data set", "backbone": "Backbone", "run": "Method", "regime": "Method", "measure": "Measure"}
+HEADS = {
+    "dataset": "Data set",
+    "backbone": "Backbone",
+    "run": "Method",
+    "regime": "Method",
+    "measure": "Measure",
+}
 NONE = {"snapshots": "one model"}  # a group's head for runs without a variant of it; else "no <group>"
 
 Row = tuple[str, str, list[Key]]  # data set, text in the stub, the cells' keys
@@ -68,7 +74,9 @@ def split_run(run: str, groups: list[str]) -> dict[str, str]:
 def join_run(parts: dict[str, str], groups: list[str]) -> str:
     """The inverse of :func:`split_run`."""
     variants = [parts[g] for g in groups if g != "snapshots" and parts[g]]
-    return "+".join([parts["regime"], *variants]) + (f"@{parts['snapshots']}" if parts.get("snapshots") else "")
+    return "+".join([parts["regime"], *variants]) + (
+        f"@{parts['snapshots']}" if parts.get("snapshots") else ""
+    )
 
 
 def _text(dimension: str, value: str) -> str:
@@ -85,7 +93,9 @@ def _text(dimension: str, value: str) -> str:
 
 def dimensions(layout: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What varies along rows and along columns; a single name stands for a list of one."""
-    rows, columns = ([item] if isinstance(item, str) else list(item) for item in (layout["rows"], layout["columns"]))
+    rows, columns = (
+        [item] if isinstance(item, str) else list(item) for item in (layout["rows"], layout["columns"])
+    )
     if "measure" not in rows + columns and len(layout["measures"]) > 1:
         columns.append("measure")
     return rows, columns
@@ -138,7 +148,11 @@ def arrange(layout: dict[str, Any], settings: dict[str, Any]) -> Arranged:
     across = list(each(columns))
     outer = [fixed["dataset"]] if "dataset" in columns else values["dataset"]
     found = [
-        (dataset, "|".join(_text(d, row[d]) for d in rows), [key({"dataset": dataset} | row | cell) for cell in across])
+        (
+            dataset,
+            "|".join(_text(d, row[d]) for d in rows),
+            [key({"dataset": dataset} | row | cell) for cell in across],
+        )
         for dataset in outer
         for row in each(rows)
     ]

@@ -1,7 +1,6 @@
 """The cells of printed tables: our mean over seeds, and what a paper printed in the same place."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,18 +17,12 @@ PUBLISHED_AS = {"vgg19_bn": "vgg19", "shufflenet_v2_x1_0": "shufflenet"}
 Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
 
 
-@dataclass(frozen=True)
-class Best:
-    """Cells to print bold, and the usual half-width of the intervals of the tests behind, by measure."""
+class Delta(NamedTuple):
+    """A paired difference with its interval, as fractions (NLL in nats); NaN bounds where there is none."""
 
-    cells: frozenset[Key] = frozenset()
-    half_widths: dict[str, float] = field(default_factory=dict)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self.cells
-
-    def __bool__(self) -> bool:
-        return bool(self.cells)
+    difference: float
+    low: float
+    high: float
 
 
 class Numbers:
@@ -40,7 +33,7 @@ class Numbers:
         settings: see :func:`calibench.tables.layouts.check_settings`.
         published: of :func:`calibench.published.printed.read_published`.
         posthoc: the long table after post-hoc calibration; its `temperature` rows are runs `…@temperature`.
-        bold: keys of the cells to print bold.
+        contrasts: contrasts.csv, for :meth:`difference_to`.
 
     Raises:
         UserError: if the table holds a run, seed and measure twice.
@@ -52,11 +45,12 @@ class Numbers:
         settings: dict[str, Any],
         published: Published | None,
         posthoc: pd.DataFrame | None = None,
-        bold: Best | None = None,
+        contrasts: pd.DataFrame | None = None,
     ) -> None:
-        self.settings, self.published, self.bold = settings, published, bold or Best()
+        self.settings, self.published, self.contrasts = settings, published, contrasts
         self.shown: set[Key] = set()  # published cells that were asked for and are there
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.images = _images(metrics)
         self.values = self._cells(metrics, "")
         fitted = None if posthoc is None else posthoc[posthoc["calibrator"] == "temperature"]
         self.rescaled = fitted is not None and len(fitted) > 0
@@ -85,6 +79,25 @@ class Numbers:
         if len(values) < asked:
             self.partial[dataset, backbone, run] = (len(values), asked)
         return values[~np.isnan(values)]  # undefined, as AUROC with a class absent
+
+    def places(self, dataset: str, metric: str) -> int:
+        """Decimals for numbers of this data set in the unit of the table."""
+        return digits(metric, self.images.get(dataset))
+
+    def difference_to(self, reference: str = "hard") -> dict[Key, Delta]:
+        """Every run minus ``reference`` (a tempered run minus the tempered reference), with its interval.
+
+        The key's data set and backbone are empty for the difference pooled over all of them. Nothing where the stage
+        contrasts has not run.
+        """
+        if self.contrasts is None:
+            return {}
+        rows = self.contrasts[self.contrasts["family"] == "hard"].fillna({"dataset": "", "backbone": ""})
+        plain = rows["reference"].str.partition("@")[0] == reference
+        return {
+            (row.dataset, row.backbone, row.run, row.metric): Delta(row.difference, row.low, row.high)
+            for row in rows[plain].itertuples()
+        }
 
     def theirs(self, dataset: str, backbone: str, run: str, metric: str) -> str | None:
         """The printed text, if the paper has this cell for a data set of this name."""
@@ -133,18 +146,42 @@ class Numbers:
         )
 
 
-def show(values: np.ndarray, metric: str) -> str:
-    """``24.27`` or, over several seeds, ``24.27 ± 0.31`` (sample standard deviation)."""
+def _images(metrics: pd.DataFrame) -> dict[str, int]:
+    """Test images of each data set."""
+    tested = metrics[metrics["split"] == "test"]
+    return tested.groupby("dataset")["n"].max().astype(int).to_dict()
+
+
+def digits(metric: str, n: int | None) -> int:
+    """Decimals worth printing of a measure taken on n test images, in the unit of the tables.
+
+    The last decimal is not finer than a twentieth of the standard error s/√n of such a mean, s being 0.4 for a share
+    (an error of 20 %) and 1 nat for NLL: as a fraction two decimals below 400 images, three from there, four from
+    40,000 (NLL: 2,500 and 250,000). Per cent have two fewer, but at least one. It depends on n alone, so that a column
+    has the same decimals all over. Without n: the most.
+    """
     _, factor, places = METRICS[metric]
+    if not n:
+        return places
+    spread = 1.0 if metric == "nll" else 0.4
+    finest = -np.log10(spread / np.sqrt(n) / 20)
+    return max(1, int(np.clip(np.floor(finest + 1e-9), 2, 4) - np.log10(factor)))
+
+
+def show(values: np.ndarray, metric: str, places: int | None = None) -> str:
+    """``24.27`` or, over several seeds, ``24.27 ± 0.31`` (sample standard deviation)."""
+    _, factor, most = METRICS[metric]
+    places = most if places is None else places
     if not len(values):
         return EMPTY
     mean = f"{values.mean() * factor:.{places}f}"
     return f"{mean} ± {values.std(ddof=1) * factor:.{places}f}" if len(values) > 1 else mean
 
 
-def difference(values: np.ndarray, printed: str | None, metric: str) -> str:
+def difference(values: np.ndarray, printed: str | None, metric: str, places: int | None = None) -> str:
     """Ours − published in the printed unit, signed; a dash where either is missing."""
-    _, factor, places = METRICS[metric]
+    _, factor, most = METRICS[metric]
+    places = most if places is None else places
     if not len(values) or printed is None:
         return EMPTY
     text = f"{values.mean() * factor - float(printed):+.{places}f}"
@@ -155,11 +192,11 @@ def lines(numbers: Numbers, keys: list[tuple[str, str, str, str]]) -> list[tuple
     """The printed lines of one row of cells: ours, and below it published and difference where they exist."""
     ours = [numbers.ours(*key) for key in keys]
     theirs = [numbers.theirs(*key) for key in keys]
-    metrics = [key[3] for key in keys]
-    out = [("ours", [show(v, m) for v, m in zip(ours, metrics, strict=True)])]
+    metrics = [(key[3], numbers.places(key[0], key[3])) for key in keys]
+    out = [("ours", [show(v, *m) for v, m in zip(ours, metrics, strict=True)])]
     if any(t is not None for t in theirs):
         paper = numbers.published.paper if numbers.published else ""
         out.append((f"published ({paper})", [EMPTY if t is None else t for t in theirs]))
-        delta = [difference(v, t, m) for v, t, m in zip(ours, theirs, metrics, strict=True)]
+        delta = [difference(v, t, *m) for v, t, m in zip(ours, theirs, metrics, strict=True)]
         out.append(("difference", delta))
     return out

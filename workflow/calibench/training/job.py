@@ -24,18 +24,27 @@ from calibench.finished.network import load_network
 from calibench.regimes.base import Regime
 from calibench.training import loop, predicting
 from calibench.training.checkpoint import CheckpointFolder
-from calibench.training.device import peak_memory_mb, set_determinism, take_device
+from calibench.training.device import (
+    choose_precision,
+    free_memory,
+    memory_told,
+    peak_memory_mb,
+    precision_record,
+    set_determinism,
+    take_device,
+)
 from calibench.training.labelnoise import given_labels
 from calibench.training.provenance import provenance
 from calibench.training.randomness import Purpose, seed_torch
 from calibench.training.snapshots import Snapshots
 from calibench.training.step import Job, Split
+from calibench.training.writing import host_copy
 
 log = logging.getLogger(__name__)
 
 
 def split_images(
-    store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str
+    store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str, sharers: int = 1
 ) -> dict[str, Images]:
     """Images of train, val, test and of validation's ``select`` part."""
     parts = {s: index.loc[index["split"] == s, "row"].to_numpy() for s in ("train", "val", "test")}
@@ -46,7 +55,9 @@ def split_images(
                 f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate"
             )
     held = {"train": resident, "select": resident}
-    return {name: Images(store, rows, device, held.get(name, "never")) for name, rows in parts.items()}
+    return {
+        name: Images(store, rows, device, held.get(name, "never"), sharers) for name, rows in parts.items()
+    }
 
 
 def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
@@ -60,7 +71,12 @@ def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 def prepare_regime(
-    regime: Regime, others: Sequence[Path], given: dict[str, Any], num_classes: int, device: torch.device
+    regime: Regime,
+    others: Sequence[Path],
+    given: dict[str, Any],
+    num_classes: int,
+    device: torch.device,
+    layout: torch.memory_format,
 ):
     """Give a regime what it asked for of this run (``given``) and of others; returns the teacher model, if any."""
     arrays, teacher = dict(given), None
@@ -76,7 +92,7 @@ def prepare_regime(
             arrays |= read.read_state(folder)
             arrays["other_settings"] = read.read_record(folder)["settings"]["regime"]
         else:
-            teacher = load_network(folder, num_classes).to(device)
+            teacher = load_network(folder, num_classes).to(device=device, memory_format=layout)
     wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
     missing = set(regime.inputs) - set(wanted)
     if missing:
@@ -95,11 +111,12 @@ def make_job(
     others: Sequence[Path],
     device: torch.device,
     stage: bool = False,
+    runs_per_gpu: int = 1,
 ):
     """Everything a run needs, freshly initialised from its seed: (job, images per split, index)."""
     train, run = settings["train"], settings["run"]
     store, index, num_classes = read_store(store_dir, stage)
-    splits = split_images(store, index, device, train["resident"])
+    splits = split_images(store, index, device, train["resident"], runs_per_gpu)
     check_sizes(store.shape[1], train["input_size"] or store.shape[1], settings["augment"])
     seed_torch(run["seed"], Purpose.INIT)
     model = classifier.build(run["backbone"], num_classes, settings["model"])
@@ -113,7 +130,7 @@ def make_job(
         model.watch_feature_map()
     if "stages" in regime.needs:
         given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
-    teacher = prepare_regime(regime, others, given, num_classes, device)
+    teacher = prepare_regime(regime, others, given, num_classes, device, layout)
     regime = regime.to(device)
     test = _split(splits, index, "test", device) if train.get("watch_test") else None
     job = Job(
@@ -125,6 +142,7 @@ def make_job(
         device,
         CheckpointFolder(run_dir, settings),
         teacher,
+        choose_precision(train["precision"], device, model.depthwise),
         test,
     )
     return job, splits, index
@@ -158,6 +176,15 @@ def _reporter(epochs: int):
     return report
 
 
+def _make_room(job: Job, splits: dict[str, Images]) -> None:
+    """Free what only training needs: predictions are made in float32, with larger batches."""
+    job.teacher = None
+    job.model.zero_grad(set_to_none=True)
+    for images in splits.values():
+        images.release()
+    free_memory(job.device)
+
+
 def finish(
     job: Job,
     splits: dict[str, Images],
@@ -178,7 +205,8 @@ def finish(
         "nll": best["nll"]["epoch"],
         "last": job.settings["train"]["epochs"],
     }
-    last = {k: v.clone() for k, v in job.model.state_dict().items()}
+    _make_room(job, splits)
+    last = host_copy(job.model.state_dict())
     weights = {which: job.folder.best(which, epochs[which]) for which in ("top1", "nll")} | {"last": last}
     for checkpoint, tensors in weights.items():
         write.write_weights(out, checkpoint, tensors)
@@ -193,6 +221,7 @@ def finish(
         "data": {"index": sha256_of(store_dir / "index.csv")},
         "epochs": epochs,
         "features_checkpoint": job.settings["train"]["features_checkpoint"],
+        "precision": precision_record(job.device, job.precision),
         "provenance": provenance(job.device)
         | {
             "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
@@ -207,17 +236,31 @@ def finish(
 
 
 def train_run(
-    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: Sequence[Path], stage: bool = False
+    settings: dict[str, Any],
+    store_dir: Path,
+    run_dir: Path,
+    others: Sequence[Path],
+    stage: bool = False,
+    runs_per_gpu: int = 1,
 ) -> None:
-    """Train one run and write its outputs; resumes from its checkpoint."""
+    """Train one run and write its outputs; resumes from its checkpoint.
+
+    Args:
+        settings: of the run.
+        store_dir: folder of the decoded images.
+        run_dir: where outputs and checkpoint go.
+        others: folders of the runs it builds on.
+        stage: copy the images to the node first.
+        runs_per_gpu: how many runs may share a GPU.
+    """
     started = time.time()
     set_determinism(settings["train"]["deterministic"])
     folder = CheckpointFolder(run_dir, settings)
     with folder.locked():
         if folder.restore_finished(names.files_of(settings["train"])):
             return
-        with take_device(settings["train"]["device"]) as device:
-            job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
+        with take_device(settings["train"]["device"], runs_per_gpu) as device, memory_told(device):
+            job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage, runs_per_gpu)
             log.info(loop.describe(job))
             snapshots = Snapshots(settings, splits, job.folder)
             loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)

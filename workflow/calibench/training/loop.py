@@ -1,6 +1,8 @@
 """The training loop of one run: resumable at any step, bit for bit on the CPU."""
 
+import copy
 import logging
+import math
 import signal
 import time
 from typing import Any
@@ -17,6 +19,7 @@ from calibench.training.device import autocast, peak_memory_mb
 from calibench.training.labelnoise import NoiseCount
 from calibench.training.randomness import Purpose, epoch_order, seed_torch
 from calibench.training.step import Job, forward, regime_loss, review, train_batch
+from calibench.training.writing import Writer, host_copy
 
 log = logging.getLogger(__name__)
 CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host wait for the device
@@ -39,28 +42,25 @@ class StopRequest:
 
 
 class LossGuard:
-    """Adds up loss and correct predictions on the device and finds the first step whose loss is not finite."""
+    """Adds up loss and correct predictions, and finds the first step whose loss is not finite.
+
+    What a step gives stays on the device as it is until :meth:`check` takes all of it at once.
+    """
 
     def __init__(self, job: Job) -> None:
-        progress, device = job.progress, job.device
-        self.loss = torch.tensor(progress["loss"], dtype=torch.float64, device=device)
-        self.correct = torch.tensor(progress["correct"], dtype=torch.int64, device=device)
-        self.bad_step = torch.tensor(-1, device=device)
-        train = job.train
-        self.noise = None
+        self.loss: float = job.progress["loss"]
+        self.correct: int = job.progress["correct"]
+        self._steps: list[tuple[int, Tensor, Tensor]] = []
+        self.noise, train = None, job.train
         if train.clean is not None:
-            self.noise = NoiseCount(train.clean, train.targets, progress.get("noise", [0] * 5))
+            self.noise = NoiseCount(train.clean, train.targets, job.progress.get("noise", [0] * 5))
 
     def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor, rows: Tensor) -> None:
         """Count one batch (its loss weighted by its size); ``rows`` (B,) are its images."""
-        loss = loss.detach()
-        self.loss += loss.double() * len(targets)
-        predicted = logits.argmax(1)
-        self.correct += (predicted == targets).sum()
+        predicted = logits.detach().argmax(1)
+        self._steps.append((step, loss.detach(), predicted == targets))
         if self.noise:
             self.noise.add(rows, predicted, targets)
-        first = (self.bad_step < 0) & ~torch.isfinite(loss)
-        self.bad_step = torch.where(first, step, self.bad_step)
 
     def check(self, job: Job) -> None:
         """Wait for the device and stop the run if a loss was not finite.
@@ -68,12 +68,18 @@ class LossGuard:
         Raises:
             UserError: naming epoch and step; the last good checkpoint stays.
         """
-        step = int(self.bad_step)
-        if step >= 0:
-            raise UserError(
-                f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
-                f"of {job.steps}; lower train: lr, set train: clip_norm or warmup_epochs (the last good checkpoint is kept)"
-            )
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        losses = torch.stack([loss for _, loss, _ in steps]).tolist()
+        self.correct += int(torch.cat([right for _, _, right in steps]).sum())
+        for (step, _, right), loss in zip(steps, losses, strict=True):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
+                    f"of {job.steps}; lower train: lr, set train: clip_norm or warmup_epochs (the last good checkpoint is kept)"
+                )
+            self.loss += loss * len(right)
 
 
 def note_gradients(
@@ -91,11 +97,10 @@ def train_step(
     """One optimizer step."""
     train = job.settings["train"]
     batch = train_batch(job, epoch, step, order)
-    rows = torch.as_tensor(batch.positions, device=job.device)
-    targets = job.train.targets[rows]
+    targets = job.train.targets[batch.there]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
     optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
-    with autocast(job.device, train["precision"]):
+    with autocast(job.device, job.precision):
         logits, extras = forward(job, epoch, step, batch)
     loss = regime_loss(job.regime, logits, targets, batch.mixed, extras)
     if step == 0 and gradients.due(epoch, train["epochs"]):
@@ -105,21 +110,20 @@ def train_step(
     if train["clip_norm"] is not None:
         torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
     optimizer.step()
-    guard.add(step, loss, logits, targets, rows)
+    guard.add(step, loss, logits, targets, batch.there)
 
 
-def save_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
-    """Write the resume checkpoint."""
-    job.folder.save(
-        {
-            "model": job.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "regime": job.regime.state_dict(),
-            "progress": job.progress,
-            "history": job.history,
-        }
-    )
-    job.folder.drop_older({which: best["epoch"] for which, best in job.progress["best"].items()})
+def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> None:
+    """Have the resume checkpoint written as all is now."""
+    state = {
+        "model": job.model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "regime": job.regime.state_dict(),
+        "precision": job.precision,
+    }
+    state = host_copy(state) | copy.deepcopy({"progress": job.progress, "history": job.history})
+    writer.give(job.folder.save, state)
+    writer.give(job.folder.drop_older, {which: best["epoch"] for which, best in job.progress["best"].items()})
 
 
 def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
@@ -135,6 +139,10 @@ def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
         job.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         job.regime.load_state_dict(state["regime"])
+        # a run that goes on elsewhere computes as it began
+        job.precision = state.get("precision", job.precision)
+    except torch.OutOfMemoryError:  # a RuntimeError, too, but the checkpoint is a good one
+        raise
     except (KeyError, RuntimeError, ValueError) as error:  # what torch makes of other names or shapes
         raise job.folder.unusable("its tensors are not those of this run") from error
     job.progress, job.history = state["progress"], state["history"]
@@ -156,15 +164,15 @@ class Clock:
 def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None:
     job.progress |= {
         "step": step,
-        "loss": float(guard.loss),
-        "correct": int(guard.correct),
+        "loss": guard.loss,
+        "correct": guard.correct,
         "seconds": clock.seconds(),
     }
     if guard.noise:
         job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
-def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -> None:
+def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
     """Train from ``progress['step']`` to the end of the epoch, checkpointing on a timer and when told to stop."""
     epoch = job.progress["epoch"]
     order = epoch_order(job.seed, epoch, len(job.train.images))
@@ -179,9 +187,11 @@ def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -
         if due or stop.signal:
             guard.check(job)
             _store_progress(job, step + 1, guard, clock)
-            save_state(job, optimizer)
+            writer.wait()
+            save_state(job, optimizer, writer)
             clock.saved = time.monotonic()
         if stop.signal:
+            writer.wait()
             log.warning("signal %d: checkpoint written at epoch %d, step %d", stop.signal, epoch, step + 1)
             raise Interrupted(128 + stop.signal)
     guard.check(job)
@@ -191,7 +201,7 @@ def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -
 def close_epoch(job: Job) -> dict[str, Any]:
     """Validate, let the regime close its epoch, and return the history line."""
     train, progress = job.settings["train"], job.progress
-    with autocast(job.device, train["precision"]):
+    with autocast(job.device, job.precision):
         logits = inference.logits_of(
             job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"]
         )
@@ -226,13 +236,14 @@ def _watched(job: Job) -> dict[str, float]:
     return inference.monitor(logits, job.test.targets, "test")
 
 
-def keep_best(job: Job, line: dict[str, Any]) -> None:
+def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
     """Keep the weights if this epoch is the best by validation Top-1 or NLL (the earliest of equals)."""
-    best, epoch = job.progress["best"], line["epoch"]
+    best, epoch, weights = job.progress["best"], line["epoch"], None
     for which, value in (("top1", line["val_top1"]), ("nll", -line["val_nll"])):
         if which not in best or value > best[which]["value"]:
             best[which] = {"value": value, "epoch": epoch}
-            job.folder.keep_best(which, epoch, job.model.state_dict())
+            weights = host_copy(job.model.state_dict()) if weights is None else weights
+            writer.give(job.folder.keep_best, which, epoch, weights)
 
 
 def fit(job: Job, report: Any = None, keep: Any = None) -> None:
@@ -250,21 +261,24 @@ def fit(job: Job, report: Any = None, keep: Any = None) -> None:
     stop = StopRequest()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     restore_state(job, optimizer)
-    while job.progress["epoch"] <= job.settings["train"]["epochs"]:
-        train_epoch(job, optimizer, stop)
-        line = close_epoch(job)
-        keep_best(job, line)
-        if keep:
-            keep(job, line["epoch"])
-        job.history.append(line)
-        job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
-        job.progress.pop("noise", None)
-        save_state(job, optimizer)
-        job.folder.write_history(job.history)
-        if report:
-            report(line)
-        if stop.signal:
-            raise Interrupted(128 + stop.signal)
+    with Writer() as writer:
+        while job.progress["epoch"] <= job.settings["train"]["epochs"]:
+            train_epoch(job, optimizer, stop, writer)
+            line = close_epoch(job)
+            writer.wait()
+            keep_best(job, line, writer)
+            if keep:
+                keep(job, line["epoch"])
+            job.history.append(line)
+            job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+            job.progress.pop("noise", None)
+            save_state(job, optimizer, writer)
+            writer.give(job.folder.write_history, list(job.history))
+            if report:
+                report(line)
+            if stop.signal:
+                writer.wait()
+                raise Interrupted(128 + stop.signal)
 
 
 def describe(job: Job) -> str:

@@ -1,5 +1,6 @@
 """Where a run was made: versions, commit, machine."""
 
+import importlib.metadata
 import os
 import platform
 import socket
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 
 
 def commit() -> str:
@@ -38,7 +38,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     return {
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": importlib.metadata.version("torchvision"),
         "numpy": np.__version__,
         "commit": commit(),
         "device": f"{device.type}: {name}",

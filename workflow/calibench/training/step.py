@@ -11,6 +11,7 @@ from torch import Tensor
 from calibench.backbones.classifier import Classifier
 from calibench.data import augment
 from calibench.data.batches import Images, random_window
+from calibench.data.transfer import upload
 from calibench.regimes.base import OF_ONE_IMAGE, Regime
 from calibench.training import inference
 from calibench.training.checkpoint import CheckpointFolder
@@ -38,6 +39,7 @@ class Job:
     device: torch.device
     folder: CheckpointFolder
     teacher: Classifier | None = None
+    precision: str = "float32"
     test: Split | None = None  # watched, never chosen by
     progress: dict[str, Any] = field(
         default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
@@ -65,11 +67,12 @@ class Job:
 class Batch:
     """Images of one step.
 
-    ``positions`` (B,) in the training part, ``images`` (B, 3, S, S) as the network gets them, ``plain`` the same
+    ``positions`` (B,) in the training part, ``there`` the same on the device, ``images`` (B, 3, S, S) as the network gets them, ``plain`` the same
     before mixup or CutMix, ``order`` that of the whole epoch.
     """
 
     positions: np.ndarray
+    there: Tensor
     images: Tensor
     plain: Tensor
     mixed: augment.Mixed | None
@@ -87,7 +90,9 @@ def _augmented(
     pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
     if options["randaugment"] is not None:
         strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
-        pixels = augment.randaugment(pixels, draw, strength["operations"], strength["magnitude"])
+        from calibench.data.randaugment import randaugment
+
+        pixels = randaugment(pixels, draw, strength["operations"], strength["magnitude"])
     if options["cutout"] is not None:
         pixels = augment.cutout(pixels, draw, options["cutout"])
     return positions, pixels, draw
@@ -106,7 +111,7 @@ def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> Batch:
     mixed = _mixed(plain, draw, job.settings["augment"])
     layout = job.settings["train"]["memory_format"]
     images = inference.as_input(plain if mixed is None else mixed.images, layout)
-    return Batch(positions, images, plain, mixed, order)
+    return Batch(positions, upload(positions, job.device), images, plain, mixed, order)
 
 
 def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
@@ -125,7 +130,7 @@ def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict
     if "stages" in wanted:
         extras["stages"] = [stage[:size] for stage in job.model.stages]
     if "sample" in wanted:
-        extras["sample"] = torch.as_tensor(batch.positions, device=job.device)
+        extras["sample"] = batch.there
     if "host_sample" in wanted:
         extras["host_sample"] = torch.as_tensor(batch.positions)
     if "step_seed" in wanted:
@@ -182,5 +187,5 @@ def review(job: Job, epoch: int) -> None:
     for step in range(math.ceil(count / train["batch_size"])):
         positions, pixels, _ = _augmented(job, Purpose.REVIEW, epoch, step, np.arange(count))
         logits = job.model(inference.as_input(pixels, train["memory_format"]))
-        job.regime.review(logits, job.train.targets[torch.as_tensor(positions, device=job.device)])
+        job.regime.review(logits, job.train.targets[upload(positions, job.device)])
     job.model.train()
