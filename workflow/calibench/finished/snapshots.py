@@ -49,7 +49,7 @@ def write_snapshots(folder: Path, split: str, files: list[Path]) -> None:
 
 
 def ensemble(run_dir: Path, settings: dict, split: str, size: int) -> np.ndarray:
-    """Log of the mean probabilities (N, K) float64 of ``size`` epochs of a run on ``val`` or ``test``.
+    """Mean probabilities (N, K) float64 of ``size`` epochs of a run on ``val`` or ``test``.
 
     Zhang et al. 2021, equation 10: the mean of the softmax outputs.
 
@@ -72,5 +72,4 @@ def ensemble(run_dir: Path, settings: dict, split: str, size: int) -> np.ndarray
         one = logits[kept.index(epoch)].astype(np.float64)
         one = np.exp(one - one.max(axis=1, keepdims=True))
         total += one / one.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore"):  # a class that no epoch gives any probability
-        return np.log(total / size)
+    return total / size

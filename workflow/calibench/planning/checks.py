@@ -8,12 +8,14 @@ from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
 from calibench.finished.snapshots import all_epochs
+from calibench.metrics.labels import METRICS
 from calibench.planning.naming import split_name
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.planning.sweeping import check_sweep, run_names
 from calibench.published import papers, printed_file
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
+from calibench.tables.arrange import PLAIN, dimensions, split_run
 
 
 def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple = ()) -> None:
@@ -118,6 +120,39 @@ def _check_published(name: str | None) -> None:
         )
 
 
+def _check_layouts(config: dict[str, Any]) -> None:
+    """Names, measures and dimensions of the tables that a config describes."""
+    layouts = config["tables"]["layouts"]
+    names = [layout["name"] for layout in layouts]
+    for layout in layouts:
+        where = f"config: tables.layouts: '{layout['name']}'"
+        if names.count(layout["name"]) > 1:
+            raise UserError(f"{where} is there twice; rename one")
+        unknown = [name for name in layout["measures"] if name not in METRICS]
+        if unknown:
+            raise UserError(f"{where}: no measure '{unknown[0]}'; there are: {', '.join(METRICS)}")
+        rows, columns = dimensions(layout)
+        if len({*rows, *columns}) < len(rows) + len(columns):
+            raise UserError(f"{where}: rows and columns name the same twice; take it out of one")
+        if {"run", "regime"} <= {*rows, *columns}:
+            raise UserError(f"{where}: run and regime are the same thing; take one")
+        groups = [name for name in rows + columns if name not in PLAIN]
+        for group in groups:
+            found = [split_run(run, [group])[group] for run in run_names(config)]
+            if group == "snapshots" and config["train"]["snapshots"]:
+                continue
+            if not any(found):
+                raise UserError(
+                    f"{where}: '{group}' is neither of {', '.join(PLAIN)} nor the beginning of a variant of any run, as "
+                    "noise is of noise20; correct it (snapshots: set train: snapshots)"
+                )
+        if groups and "run" in rows + columns:
+            raise UserError(f"{where}: run holds its variants already; write regime beside {groups[0]}")
+        strange = [name for name in layout.get("order") or {} if name not in rows + columns]
+        if strange:
+            raise UserError(f"{where}: order: '{strange[0]}' is not among its rows and columns")
+
+
 def check_all(config: dict[str, Any]) -> None:
     """Check every run of the experiment before anything is planned.
 
@@ -132,6 +167,7 @@ def check_all(config: dict[str, Any]) -> None:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
     check_sweep(config)
+    _check_layouts(config)
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):

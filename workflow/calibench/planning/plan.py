@@ -8,6 +8,7 @@ from typing import Any
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
 from calibench.files import sha256_of
 from calibench.finished import names
+from calibench.finished.snapshots import sizes
 from calibench.planning import fingerprint, naming, protection, settings, sweeping
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
@@ -136,11 +137,18 @@ class Plan:
             "runs": self.runs,
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
+            "layouts": tables["layouts"],
+            "snapshots": sizes(self.config["train"]["snapshots"]),
         }
 
     def swept(self) -> bool:
         """Whether the experiment sweeps any setting."""
         return bool(sweeping.swept(self.config))
+
+    def table_files(self, *endings: str) -> list[str]:
+        """Tables that the config describes."""
+        layouts = self.config["tables"]["layouts"]
+        return [f"{self.folder}/tables/{item['name']}.{ending}" for item in layouts for ending in endings]
 
     def sweep_settings(self) -> dict[str, Any]:
         """What the stage ``sweep`` reads."""

@@ -19,7 +19,6 @@ from typing import Any
 from calibench.backbones.names import backbone_label
 from calibench.metrics.labels import METRICS
 from calibench.regimes.catalog import label
-from calibench.tables.cells import Key
 
 PLAIN = ("dataset", "backbone", "run", "regime", "measure")
 HEADS = {
@@ -31,6 +30,7 @@ HEADS = {
 }
 NONE = {"snapshots": "one model"}  # a group's head for runs without a variant of it; else "no <group>"
 
+Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
 Row = tuple[str, str, list[Key]]  # data set, text in the stub, the cells' keys
 
 
