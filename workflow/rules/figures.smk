@@ -27,10 +27,11 @@ rule figure_tsne:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         points=f"--points {config['figures']['tsne_points']} --seed {config['figures']['tsne_seed']}",
+        look=f"--group {config['figures']['tsne_group'] or 0} --zoom {config['figures']['tsne_zoom']}",
         code=PLAN.figure_code("tsne"),
     shell:
         "stage {log} figure tsne --out {output.png} --out-pdf {output.pdf} --out-data {output.scores}"
-        " --classes {input.classes} --index {input.index} {params.points} {input.records}"
+        " --classes {input.classes} --index {input.index} {params.points} {params.look} {input.records}"
 
 
 rule figure_reliability:
@@ -192,7 +193,14 @@ use rule figure_reliability as figure_bars with:
 use rule figure_reliability as figure_classmeans with:
     input:
         records=panel("classmeans"),
-        data=panel("classmeans", TESTED),
+        data=panel(
+            "classmeans",
+            (
+                TESTED
+                if config["figures"]["classmeans_of"] == "test"
+                else names.logits_of_training(CHECKPOINT)
+            ),
+        ),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -207,7 +215,9 @@ use rule figure_reliability as figure_classmeans with:
         "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
     params:
         kind="classmeans",
-        options=lambda w, input: f"--classes {input.classes} --checkpoint {CHECKPOINT}",
+        options=lambda w, input: (
+            f"--classes {input.classes} --checkpoint {CHECKPOINT} --split {config['figures']['classmeans_of']}"
+        ),
         code=PLAN.figure_code("classmeans"),
 
 

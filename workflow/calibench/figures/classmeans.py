@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.figures import matrix
-from calibench.figures.panels import Panels, add_classes, add_predictions, class_names
-from calibench.finished.read import read_part
+from calibench.figures.panels import Panels, add_classes, class_names
+from calibench.finished.read import read_part, read_training
 from calibench.metrics.probabilities import softmax
 
 
@@ -22,7 +22,8 @@ def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_classes(command)
-    add_predictions(command)
+    command.add_argument("--split", default="test", choices=["select", "calibrate", "test", "train"])
+    command.add_argument("--checkpoint", default="top1")
 
 
 def figure(args: argparse.Namespace) -> Figure:
@@ -30,7 +31,8 @@ def figure(args: argparse.Namespace) -> Figure:
     panels, labels = Panels(args.records), class_names(args)
     means = {}
     for title, folder in panels.by_title():
-        logits, index = read_part(folder, args.checkpoint, args.split)
+        read = read_training(folder, args.checkpoint) if args.split == "train" else None
+        logits, index = read or read_part(folder, args.checkpoint, args.split)
         means[title] = class_means(logits, index["target"].to_numpy(), len(labels))
     what = f"mean output probabilities of each class, {args.split}, checkpoint {args.checkpoint}"
     return matrix.draw(means, labels, panels.titled(what), what="mean output")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from calibench.data.stored import read_classes
 from calibench.errors import UserError
@@ -80,12 +81,34 @@ def _frame(axis: Axes, scores: dict[str, float]) -> None:
         side.set(visible=True, color="#999999", linewidth=0.6)
 
 
+def _points(axis: Axes, xy: np.ndarray, names: np.ndarray, shown: list[str], size: float) -> None:
+    """The samples of one map; those of no shown group are grey."""
+    rest = ~np.isin(names, shown)
+    axis.scatter(*xy[rest].T, s=size * 0.6, color=style.REST, linewidths=0, rasterized=True)
+    for i, name in enumerate(shown):
+        colour, marker = style.look(i)
+        mask = names == name
+        axis.scatter(
+            *xy[mask].T, s=size, color=colour, marker=marker, linewidths=0, alpha=0.75, rasterized=True
+        )
+
+
+def _zoom(above: Axes, below: Axes, xy: np.ndarray, side: float) -> None:
+    """Show in ``below`` a square around the middle sample of the map; a red frame in ``above`` says where it is."""
+    corner = np.median(xy, axis=0) - side / 2
+    above.add_patch(Rectangle(tuple(corner), side, side, fill=False, edgecolor="#CC0000", linewidth=1))
+    below.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1], corner[1] + side))
+    for spine in below.spines.values():
+        spine.set(visible=True, color="#CC0000", linewidth=1)
+
+
 def draw(
     maps: dict[str, np.ndarray],
     names: np.ndarray,
     scores: dict[str, dict[str, float]],
     title: str,
     kind: str = "class",
+    zoom: float = 0.0,
 ) -> Figure:
     """Draw one panel per entry of ``maps``.
 
@@ -95,27 +118,28 @@ def draw(
         scores: panel title → measures on the features (:func:`calibench.metrics.clusters.cluster_scores`).
         title: what data and model these are.
         kind: what a group is, for the legend's heading.
+        zoom: side of a patch shown larger below each map, as a share of the map's; 0 = none.
     """
     shown, note = colouring(names)
     # seven panels' worth of points must not hide each other: smaller dots for more samples
     size = float(np.clip(6000 / len(names), 2, 14))
-    figure, axes = style.panels(len(maps), 3.1, 4.0)
+    columns = len(maps) if zoom else 4
+    figure, axes = style.panels(len(maps) * (2 if zoom else 1), 3.1, 4.0, columns=columns)
+    axes, patches = axes[: len(maps)], axes[len(maps) :]
     for axis, (head, xy) in zip(axes, maps.items(), strict=True):
         axis.set(title=style.short(head, 34), xticks=[], yticks=[], box_aspect=1)
         _frame(axis, scores[head])
         if np.isnan(xy).any():
             axis.text(0.5, 0.5, DEAD, ha="center", va="center", transform=axis.transAxes, fontsize=8)
             continue
-        rest = ~np.isin(names, shown)
-        axis.scatter(*xy[rest].T, s=size * 0.6, color=style.REST, linewidths=0, rasterized=True)
-        for i, name in enumerate(shown):
-            colour, marker = style.look(i)
-            mask = names == name
-            axis.scatter(
-                *xy[mask].T, s=size, color=colour, marker=marker, linewidths=0, alpha=0.75, rasterized=True
-            )
+        _points(axis, xy, names, shown, size)
         centre, reach = (xy.max(0) + xy.min(0)) / 2, np.ptp(xy, axis=0).max() * 0.53
         axis.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
+    for axis, patch, xy in zip(axes, patches, maps.values(), strict=False):
+        patch.set(xticks=[], yticks=[], box_aspect=1)
+        if not np.isnan(xy).any():
+            _points(patch, xy, names, shown, 2 * size)
+            _zoom(axis, patch, xy, zoom * 1.06 * np.ptp(xy, axis=0).max())
     handles = []
     for i, _ in enumerate(shown):
         colour, marker = style.look(i)
@@ -135,6 +159,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--index", type=Path, help="index.csv of the store: colours by stratum when classes are many"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of t-SNE")
+    command.add_argument(
+        "--group", type=int, default=0, help="so many classes in a row share a colour (0 = none)"
+    )
+    command.add_argument(
+        "--zoom", type=float, default=0, help="side of a patch shown below, share of the map's"
+    )
     command.add_argument("--threads", type=int, default=1)
     command.add_argument("--perplexity", type=float, default=PERPLEXITY)
     command.add_argument(
@@ -165,9 +195,18 @@ def figure(args: argparse.Namespace) -> Figure:
     if args.out_data:
         write_csv(pd.DataFrame(rows, columns=SCORES), args.out_data)
     shown = first.iloc[picked]
-    names, kind = _groups(args, shown)
+    names, kind = _tens(args, shown) if args.group else _groups(args, shown)
     what = f"the same {len(shown):,} {images_of(args.split)} in every panel"
-    return draw(maps, names, scores, panels.titled(f"t-SNE of penultimate features, {what}"), kind)
+    return draw(maps, names, scores, panels.titled(f"t-SNE of penultimate features, {what}"), kind, args.zoom)
+
+
+def _tens(args: argparse.Namespace, index: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Legend entry of each sample where several classes share a colour: their numbers, ``10 to 19``."""
+    first = index["target"].to_numpy() // args.group * args.group
+    last = np.minimum(first + args.group, len(read_classes(args.classes))) - 1
+    width = len(str(last.max()))  # so that names sort as numbers do
+    pairs = zip(first, last, strict=True)
+    return np.array([f"{a:0{width}d} to {b:0{width}d}" for a, b in pairs]), "class (index)"
 
 
 def _groups(args: argparse.Namespace, index: pd.DataFrame) -> tuple[np.ndarray, str]:

@@ -46,6 +46,11 @@ def snapshots(split: str) -> str:
     return f"snapshots/{split}.npy"
 
 
+def logits_of_training(checkpoint: str) -> str:
+    """Logits (N, K) float32 of the training images, made only where a figure asks for them."""
+    return f"training/{checkpoint}.npy"
+
+
 def split_of(part: str) -> str:
     """The split whose files hold a part: ``select`` is in ``val``."""
     return next(split for split, parts in PARTS.items() if part in parts)
