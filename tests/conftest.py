@@ -58,7 +58,7 @@ def own_process():
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the checkout's workflow, configuration and notebooks: run in it, edit it."""
+    """A copy of the checkout's workflow and configuration: run in it, edit it."""
     return copy_checkout(tmp_path / "calibench")
 
 

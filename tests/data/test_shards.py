@@ -86,8 +86,8 @@ def test_splits_in_names():
 
 
 BAD = {
-    "no label": ({"s0__png": b"", "s1__cls": b"1"}, r"s0\.png has no label; put s0\.cls or \.json"),
-    "several labels": ({"s0__png": b"", "s0__json": b'{"label": [1, 2]}'}, "one class is needed"),
+    "no label": ({"s0__png": b"", "s1__cls": b"1"}, r"s0\.png has no label; add s0\.cls or \.json"),
+    "several labels": ({"s0__png": b"", "s0__json": b'{"label": [1, 2]}'}, "is not one class"),
     "no key": ({"s0__png": b"", "s0__json": b'{"cls": 1}'}, "no label"),
     "no text": ({"s0__png": b"", "s0__cls": b"\xff"}, "no label"),
     "no names": ({"s0__png": b"", "s0__cls": b"7"}, "label '7' but 2 names"),

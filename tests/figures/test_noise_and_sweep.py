@@ -19,11 +19,10 @@ def noisy(tmp_path_factory):
 
 def test_noise_shows_the_error_against_the_wrong_labels(noisy):
     figure = drawn("noise", noisy, "--variants", "noise20")
-    shown = {axis.get_ylabel().split(" (")[0].replace("\n", " "): axis for axis in figure.axes}
-    assert "validation error" not in shown, "the test error of each epoch stands in its place"
-    wrong = next(axis for name, axis in shown.items() if name.startswith("error on images with wrong"))
+    shown = {axis.get_title("left").replace("\n", " ")[4:]: axis for axis in figure.axes}
+    assert "noise 20 %: validation error" not in shown, "the test error of each epoch stands in its place"
+    wrong = shown["noise 20 %: error on images with wrong labels, against these"]
     np.testing.assert_allclose(wrong.lines[0].get_ydata(), 100 - 10 * np.arange(1, 7))
-    assert figure.axes[0].get_title() == "noise 20 %"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Hard labels", "OLS"]
 
 
@@ -34,7 +33,7 @@ def test_sweep_has_a_row_per_setting_and_marks_the_default(tmp_path, runs):
     np.testing.assert_allclose(error.lines[0].get_xydata(), [[0.1, 7.5], [0.5, 27.5], [0.9, 47.5]])
     rings = [line for line in error.lines if line.get_markerfacecolor() == "none"]
     np.testing.assert_allclose(rings[0].get_xydata(), [[0.5, 27.5]])
-    assert any(line.get_linestyle() == "--" for line in period.lines), "null is no number"
+    assert any(line.get_linestyle() == ":" for line in period.lines), "null is no number"
 
 
 def test_a_sweep_without_its_runs_is_one_sentence(tmp_path, runs):
@@ -61,13 +60,11 @@ def test_class_means_of_the_training_set(tmp_path):
     folder = write_run(tmp_path, "hard", n=20, k=3)
     classes = write_classes(tmp_path / "classes.csv", ["a", "b", "c"])
     with pytest.raises(UserError, match="predict_training"):
-        drawn("classmeans", [folder], "--classes", classes, "--split", "train")
+        drawn("classmeans", [folder], "--classes", classes, "--of", "train")
     (folder / "training").mkdir()
     logits = np.log(np.array([[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.1, 0.8, 0.1]], np.float32))
     np.save(folder / "training/top1.npy", logits)
     pd.DataFrame({"row": [0, 1, 2], "target": [0, 0, 1]}).to_csv(folder / "training/top1.csv", index=False)
-    shown = (
-        drawn("classmeans", [folder], "--classes", classes, "--split", "train").axes[0].images[0].get_array()
-    )
+    shown = drawn("classmeans", [folder], "--classes", classes, "--of", "train").axes[0].images[0].get_array()
     np.testing.assert_allclose(shown[0, 1:], [0.15, 0.15], rtol=1e-5)
     assert classmeans.class_means(logits, np.array([0, 0, 1]), 3)[0, 0] == pytest.approx(0.7)

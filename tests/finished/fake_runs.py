@@ -78,6 +78,9 @@ def write_run(
     state = {name: value.numpy() for name, value in build(regime, k).state_dict().items()}
     if regime == "ols":
         state["matrix"] = matrix.astype(np.float32)
+        state["last_counts"] = np.arange(k, dtype=np.int64)[
+            ::-1
+        ].copy()  # the last class had no right prediction
     save_file(state, folder / "regime.safetensors")
     return folder
 

@@ -103,6 +103,13 @@ def test_one_seed_is_called_one_seed(small):
     assert "the order of the regimes is not a finding" in html and "±" in html
 
 
+def test_images_that_were_lost_stand_under_what_cannot_be_concluded(small):
+    experiment = reporting.open_experiment(small[0], small[1], [small[2]])
+    assert "1 of the 901 listed images of RadImageNet.mini were missing or unreadable" in str(
+        reporting.summary.limits(experiment)
+    )
+
+
 def test_audit_of_the_data(small, tmp_path):
     store = shutil.copytree(small[2], tmp_path / small[2].name)
     before = {"train-test": {"exact": 2, "copy": 31, "series": 4}}
@@ -275,13 +282,14 @@ def test_a_temperature_that_nothing_determines_is_not_left_uncommented():
     assert "1 network(s) make no mistake" in notes(0.2, 0)[0] and "upper bound 100" in notes(100.0, 3)[0]
 
 
-def test_runs_that_did_not_learn_are_named(small, tmp_path):
+@pytest.mark.parametrize("error", [0.9, 0.86], ids=["at chance", "as near to it as luck"])
+def test_runs_that_did_not_learn_are_named(small, tmp_path, error):
     folder = shutil.copytree(small[0], tmp_path / "small")
     x = reporting.open_experiment(folder, small[1], [small[2]])
     assert "Not learned" not in str(reporting.summary.limits(x))
     frame = pd.read_csv(folder / "metrics.csv", keep_default_na=False)
     hard = (frame["regime"] == "hard") & (frame["metric"] == "top1_error") & (frame["split"] == "test")
-    frame.loc[hard, "value"] = 0.9  # ten classes, equally frequent in test
+    frame.loc[hard, "value"] = error  # ten classes, equally frequent among 100 test images
     frame.to_csv(folder / "metrics.csv", index=False)
     x = reporting.open_experiment(folder, small[1], [small[2]])
     said = str(reporting.summary.limits(x))

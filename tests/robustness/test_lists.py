@@ -151,14 +151,14 @@ def test_empty_split(listed, dataset):
         listed(HEADER + TRAIN, val=HEADER)
     dataset.settings |= {"files": {"list": "train.csv"}, "split": {"val": 0.001, "test": 0.2}}
     with pytest.raises(
-        UserError, match=r"no image is in split 'val'; add rows for it or raise datasets\.toy\.split\.val"
+        UserError, match=r"split 'val' has no image; add rows for it or raise datasets\.toy\.split\.val"
     ):
         listed(HEADER + "".join(f"train{i}.png,{'ab'[i % 2]}\n" for i in range(6)))
 
 
 def test_overlong_split(listed, dataset):
     dataset.settings |= {"files": {"list": "train.csv"}}
-    with pytest.raises(UserError, match="line 3: split 'x+' is unknown; write one of train") as error:
+    with pytest.raises(UserError, match="line 3: split 'x+' is not one of train") as error:
         listed(f"filename,label,split\ntrain0.png,a,train\ntrain1.png,b,{'x' * 10**7}\n")
     assert len(str(error.value)) < 1000
 

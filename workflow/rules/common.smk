@@ -1,19 +1,31 @@
 # Binds the package to Snakemake: what an experiment consists of is decided in calibench.planning, where tests reach it.
-import os, shlex, sys
+import importlib.util, os, shlex, sys
 from pathlib import Path
 
-WORKFLOW = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
-sys.path.insert(0, str(WORKFLOW))
+# The package lies beside these rules; where they are a module that was fetched from a repository, it is installed.
+# Jobs find it by this path: the interpreter of a conda environment has no calibench of its own.
+beside = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
+if (beside / "calibench").is_dir():
+    sys.path.insert(0, str(beside))
+elif importlib.util.find_spec("calibench") is None:
+    raise WorkflowError(
+        "the package calibench is not installed where Snakemake runs; install the version that the module names: "
+        "pip install 'calibench[workflow] @ git+<address of the repository>@<tag>'"
+    )
 
+import calibench
 from calibench.errors import UserError
 from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
 from calibench.planning.site import read_site, site_resources
-from calibench.published import printed_file
 from calibench.regimes.catalog import catalog
+from calibench.published import printed_file
+from snakemake.path_modifier import PathModifier
 from snakemake.settings.types import DeploymentMethod
+
+PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
 def as_workflow_error(function, *args):
@@ -30,12 +42,27 @@ for configfile in workflow.overwrite_configfiles or ():
 completed = as_workflow_error(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
+
+# Where results go is decided here once, for rules, plan and settings alike. Snakemake would put the `prefix:` of a module
+# before the paths of rules only: before users' images too, and the plan would look for finished runs in another place.
+RESULTS = str(workflow.modifier.modify_path("results"))
+workflow.modifier.path_modifier = PathModifier(None, None, workflow)
+for dataset in config["datasets"].values():
+    if dataset["root"].startswith("results/data/"):
+        dataset["root"] = RESULTS + dataset["root"].removeprefix("results")
+
+
+pathvars:
+    results=RESULTS,
+
+
 as_workflow_error(checks.check_all, config)  # before anything below relies on it
 
-PLAN = Plan(config)
+PLAN = Plan(config, RESULTS)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
+SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
 wildcard_constraints:
@@ -56,7 +83,7 @@ python_path = (
 )
 shell.prefix(
     "set -euo pipefail; "
-    f"{python_path}export PYTHONPATH='{WORKFLOW}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"{python_path}export PYTHONPATH='{PACKAGES}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
     'stage() {{ local log=$1 code=0; shift; STAGE_TERMINAL=3 python -m calibench "$@" 3>&2 2> "$log" || code=$?; '
     'if [ $code != 0 ]; then if [ -s "$log" ]; then tail -n 5 "$log" >&2 || true; '
     'else echo "$log could not be written (disk full? see df -h), or the process was killed at once" >&2; fi; fi; '
@@ -109,21 +136,28 @@ def data_settings(stage):
 
 
 def lists_of(w):
-    """The files a data set is listed from; of a protected store their content counts, not their time."""
-    files = as_workflow_error(checks.list_inputs, config, PLAN.dataset_of[w.store])
+    """The files a data set is listed from; of a protected store their content counts, not their time.
+
+    That they exist is asked here, so that what needs no data (`weights`, a finished store) can do without.
+    """
+    dataset = PLAN.dataset_of[w.store]
+    if not Path(PLAN.store_dir(dataset), "images.npy").exists():
+        as_workflow_error(checks.check_root, config, dataset)
+    files = as_workflow_error(checks.list_inputs, config, dataset)
     return [ancient(f) for f in files] if PLAN.kept_code(w.store) else files
 
 
-def panel(kind, file=names.RECORD):
-    """Input function: a file of every run in one figure."""
-    return lambda w: PLAN.panel_files(kind, w.dataset, w.backbone, file)
+def panel(kind, *files):
+    """Input function: these files of every run in one figure; by default its record."""
+    wanted = files or [names.RECORD]
+    return lambda w: [path for f in wanted for path in PLAN.panel_files(kind, w.dataset, w.backbone, f)]
 
 
 def bars_options(w, input):
     """Params function: which class the bars show."""
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
-    return f"--classes {input.classes} --checkpoint {CHECKPOINT}{chosen}"
+    return f"--classes {input.classes} {SHOWN}{chosen}"
 
 
 def of_runs(file):
@@ -133,15 +167,13 @@ def of_runs(file):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    return {r.name.removeprefix("train_") for r in workflow.rules if r.name.startswith("train_")}
+    ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)}
 
 
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
-    for dataset in config["datasets"]:
-        if not Path(PLAN.store_dir(dataset), "images.npy").exists():
-            as_workflow_error(checks.check_root, config, dataset)
     if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "

@@ -17,7 +17,6 @@ rule report:
         ),
         tables=rules.tables.output,
         figures=PLAN.figures(),
-        notebook=WORKFLOW.parent / "notebooks" / "report.ipynb",
     output:
         html=report(
             f"{EXPERIMENT}/report.html",
@@ -36,7 +35,7 @@ rule report:
         stores=[PLAN.store_dir(dataset) for dataset in config["datasets"]],
     shell:
         "stage {log} report --experiment-dir {params.folder} --settings {params.settings:q}"
-        " --stores {params.stores} --notebook {input.notebook} --out-notebook {output.notebook} --out {output.html}"
+        " --stores {params.stores} --out-notebook {output.notebook} --out {output.html}"
 
 
 localrules:

@@ -11,3 +11,6 @@ for site_rule in workflow.rules:
     trains_on_gpu = "gpu" in site_rule.resources and config["resources"]["gpu"] > 0
     for resource, value in site_resources(SITE, trains_on_gpu).items():
         site_rule.resources[resource] = value
+
+# `use rule * as cb_*` renames rules, but not what `localrules` names
+workflow.localrules(*map(workflow.modifier.modify_rulename, list(workflow._localrules)))

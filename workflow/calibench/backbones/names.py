@@ -66,7 +66,10 @@ def check_backbone(name: str, where: str = "backbones") -> None:
     """
     if known() and name not in known():
         close = difflib.get_close_matches(name, known()) or ["resnet50", "mobilenet_v2", "vgg19"]
-        raise UserError(f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}?")
+        raise UserError(
+            f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}? "
+            "`calibench config --backbones` lists them all"
+        )
 
 
 def check_stages(name: str, where: str) -> None:

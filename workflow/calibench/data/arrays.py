@@ -113,7 +113,7 @@ def _map(stream: IO[bytes], header: Header) -> np.ndarray:
 
 
 def _npy_header(stream: IO[bytes], name: str) -> Header:
-    """Read the header of a ``.npy`` file and stop behind it; ValueError if it is damaged."""
+    """Read the header of a ``.npy`` file and stop after it; ValueError if it is damaged."""
     head = io.BytesIO(stream.read(LONGEST_HEADER))
     try:
         version = npy.read_magic(head)
@@ -148,7 +148,7 @@ def _part(images: np.ndarray, labels: np.ndarray, names: list[str], where: str) 
         raise UserError(f"{where}: labels of type {labels.dtype}; whole numbers are needed")
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UserError(
-            f"{where}: images of shape {images.shape}; (N,H,W) or (N,H,W,3) is needed, volumes are not read"
+            f"{where}: images of shape {images.shape}; (N,H,W) or (N,H,W,3) is needed; volumes are not read"
         )
     if problem := check_pixels(images.shape[1] * images.shape[2]):
         raise UserError(f"{where}: images of {problem}; store smaller ones or raise {VARIABLE}")
@@ -255,9 +255,7 @@ def load(settings: dict[str, Any], root: Path) -> dict[str, Part]:
     try:
         return LOADERS[settings["format"]](root, settings["files"], names, key)
     except DAMAGED as error:
-        raise UserError(
-            f"{key}.root {root}: an array cannot be read ({error}); check or download it again"
-        ) from error
+        raise UserError(f"{key}.root {root}: an array cannot be read ({error}); download it again") from error
 
 
 def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:

@@ -44,12 +44,12 @@ def audit(
     prints = take_prints(reader, names, settings["store"]["window"], threads)
     seconds = time.monotonic() - begun
     unreadable = {names[row]: reason for row, reason in sorted(prints.unreadable.items())}
-    report_unreadable(unreadable, policy["unreadable"], f"datasets.{name}.audit.unreadable")
-    if len(unreadable) == len(names):
+    if unreadable and len(unreadable) == len(names):
         first, reason = next(iter(unreadable.items()))
         raise UserError(
             f"none of the {len(names)} images of datasets.{name} can be read; the first is {first}: {reason}"
         )
+    report_unreadable(unreadable, len(names), settings, "audit")
     found = findings.find(prints, policy)
     prints.form, prints.detail = prints.form[:0].copy(), prints.detail[:0].copy()  # frees most of the memory
     listed = frame

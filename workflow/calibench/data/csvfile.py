@@ -11,14 +11,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from calibench.data.listfiles import (
+    COLUMNS,
+    HEAD,
+    REQUIRED,
+    delimiter_of,
+    first_records,
+    header,
+    is_headless,
+)
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
 csv.field_size_limit(1 << 30)  # Python's limit would hide the line of a long field; listing has its own limit
-FIRST_LINE = 1 << 20  # bytes in which the first line must end
-REQUIRED = ("filename", "label")
-COLUMNS = (*REQUIRED, "split", "group", "stratum")
-RENAMED = {"file_name": "filename"}  # Hugging Face's name of the column
 INTEGERS = dict.fromkeys(("target", "row"), "int64")  # columns of our own tables; all others are strings
 
 
@@ -58,19 +63,8 @@ def read_utf8(path: Path) -> bytes:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        raise UserError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-        ) from error
+        raise UserError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8") from error
     return data.removeprefix(codecs.BOM_UTF8)
-
-
-def _first_records(data: bytes) -> tuple[list[list[str]], str]:
-    """The first one or two records, looked for in the first megabyte, and the delimiter."""
-    line = data.split(b"\n", 1)[0]
-    delimiter = max(",;\t", key=lambda d: line.count(d.encode()))
-    text = io.StringIO(data[:FIRST_LINE].decode("utf-8", errors="ignore"), newline="")
-    records = (record for record in csv.reader(text, delimiter=delimiter) if record)
-    return [record for record, _ in zip(records, range(2), strict=False)], delimiter
 
 
 def first_record(path: Path) -> list[str]:
@@ -79,21 +73,9 @@ def first_record(path: Path) -> list[str]:
     Raises:
         UserError: see :func:`read_utf8`.
     """
-    records, _ = _first_records(read_utf8(path))
-    return [name.strip() for name in records[0]] if records else []
-
-
-def _header(path: Path, record: list[str]) -> list[str]:
-    names = [RENAMED.get(name.strip(), name.strip()) for name in record]
-    for name in COLUMNS:
-        if names.count(name) > 1:
-            raise UserError(f"{path}: column '{name}' appears twice; keep one of them")
-        if name in REQUIRED and name not in names:
-            raise UserError(
-                f"{path}: column '{name}' is missing (the header has: {', '.join(names)}); "
-                f"name the columns {', '.join(REQUIRED)}"
-            )
-    return names
+    data = read_utf8(path)
+    head = first_records(data, delimiter_of(data), 1)
+    return [name.strip() for name in head[0]] if head else []
 
 
 def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
@@ -103,7 +85,7 @@ def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
         for record in reader:
             if record and len(record) != width:
                 raise UserError(
-                    f"{path}, line {reader.line_num}: {len(record)} fields where the first line has {width}"
+                    f"{path}, line {reader.line_num}: {len(record)} fields; the first line has {width}"
                 )
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from error
@@ -120,16 +102,15 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
         UserError: naming file and line: encoding, columns, lines with too many or too few fields, no rows.
     """
     data = read_utf8(path)
-    first, delimiter = _first_records(data)
-    if not first:
+    delimiter = delimiter_of(data)
+    head = first_records(data, delimiter)
+    if not head:
         raise UserError(f"{path} is empty; it needs a header ({','.join(REQUIRED)}) and one row per image")
-    if len(first) == 1 and len(data) > FIRST_LINE:
-        raise UserError(
-            f"{path}, line 1: no end within {FIRST_LINE} bytes; is a quote left open, or is this not a list?"
-        )
-    has_header = not (headless and delimiter == ";" and "filename" not in first[0] and len(first[0]) == 2)
-    names = _header(path, first[0]) if has_header else list(REQUIRED)
-    if has_header and len(first) == 1:
+    if len(head) == 1 and len(data) > HEAD:
+        raise UserError(f"{path}, line 1: no end within {HEAD} bytes; is a quote left open?")
+    bare = headless and is_headless(head, delimiter)
+    names = [*REQUIRED] if bare else header(path, head)
+    if len(head) + bare < 2:
         raise UserError(f"{path} has a header only; it needs one row per image")
     options = {"sep": delimiter, "names": range(len(names)), "header": None, "dtype": str}
     options |= {"na_filter": False, "index_col": False, "on_bad_lines": "error", "encoding": "utf-8"}
@@ -140,14 +121,13 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
         if "EOF inside string" in str(error):
             raise UserError(f"{path}: a quote is opened and never closed; close or remove it") from error
         raise UserError(f"{path} cannot be parsed: {error}") from error
-    frame = frame.iloc[int(has_header) :].reset_index(drop=True)
-    if len(first[int(has_header)]) != len(names) or (frame[len(names) - 1] == "").any():
+    frame = frame.iloc[int(not bare) :].reset_index(drop=True)
+    if len(head[int(not bare)]) != len(names) or (frame[len(names) - 1] == "").any():
         _check_widths(path, data, delimiter, len(names))  # pandas accepts lines with too few fields
     frame.columns = names
     absent = pd.Series("", index=frame.index, dtype="str")
-    return Table(
-        path, pd.DataFrame({n: frame[n] if n in names else absent for n in COLUMNS}), has_header, delimiter
-    )
+    frame = pd.DataFrame({name: frame[name] if name in names else absent for name in COLUMNS})
+    return Table(path, frame, not bare, delimiter)
 
 
 def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -159,9 +139,7 @@ def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         header = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in header]:
-            raise UserError(
-                f"{path} lacks the column '{missing[0]}'; delete it and run the stage that writes it again"
-            )
+            raise UserError(f"{path} lacks the column '{missing[0]}'; delete it and run again")
         types = {name: INTEGERS.get(name, "str") for name in header}
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=dict.fromkeys(INTEGERS, ""))
     except FileNotFoundError as error:

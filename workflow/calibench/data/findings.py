@@ -22,7 +22,7 @@ SERIES = (10, 500, 0.05)  # a series has at most a twentieth of the images, but 
 
 @dataclass
 class Findings:
-    """What is known of N images. A cluster is a number; -1 stands for unreadable images, or blank ones too."""
+    """What is known of N images. A cluster is a number; unreadable images have -1."""
 
     exact: np.ndarray  # (N,) cluster 0..C-1 of equal pixels
     representative: np.ndarray  # (C,) the first row of each of these clusters

@@ -79,7 +79,7 @@ def _certain(images: list[str], splits: Reading) -> str:
 
 
 def _check_depth(root: Path, images: list[str], key: str) -> None:
-    """Refuse a tree that lies in one more folder, or has its splits below the classes."""
+    """Refuse a tree inside one more folder, or has its splits below the classes."""
     parts = [name.split("/") for name in images if "/" in name]
     tops, second = {p[0] for p in parts}, {p[1] for p in parts if len(p) > 2}
     if any(map(split_of, tops)):
@@ -135,13 +135,10 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
         key = f"datasets.{settings['name']}"
         reading = _choose(root, images, settings["split"]["folders"], key)
         if not reading.rows:
-            raise UserError(
-                f"{root}: no images in folders; expected <class>/<image> or train/<class>/<image>"
-            )
+            raise UserError(f"{root}: no images in folders <class>/ or train/<class>/")
         if reading.left_out:
             text = UserError(reading.left_out_text())
             log.warning("left out, because they are in no class folder of a split: %s", text)
-        frame = pd.DataFrame(reading.rows, columns=["filename", "label", "split"]).assign(
-            group="", stratum=""
-        )
+        frame = pd.DataFrame(reading.rows, columns=["filename", "label", "split"])
+        frame = frame.assign(group="", stratum="")
     return frame.astype("str")

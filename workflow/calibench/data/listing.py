@@ -79,9 +79,7 @@ def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> N
     splits = listed.map({name: split_of(name) for name in listed.unique()})
     row = _first(splits == "")
     if row is not None and (listed != "").any():
-        raise UserError(
-            f"{where(row)}: split '{listed[row][:SHOWN]}' is unknown; write one of {', '.join(SPLIT_OF)}"
-        )
+        raise UserError(f"{where(row)}: split '{listed[row][:SHOWN]}' is not one of {', '.join(SPLIT_OF)}")
     present = set(splits.unique()) - {""}
     shares = {name: settings["split"][name] for name in ("test", "val") if name not in present}
     undecided = splits.isin(["", "train"]).to_numpy() & bool(shares)
@@ -98,7 +96,7 @@ def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> N
         if not (frame["split"] == name).any():
             key = f"datasets.{settings['name']}"
             raise UserError(
-                f"{key}: no image is in split '{name}'; add rows for it or raise {key}.split.{name}"
+                f"{key}: split '{name}' has no image; add rows for it or raise {key}.split.{name}"
             )
 
 

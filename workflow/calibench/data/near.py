@@ -11,12 +11,8 @@ from calibench.data.prints import FORM, SIDE, unpack
 log = logging.getLogger(__name__)
 
 SAME_FORM = 0.97  # correlation of two forms from which on the details are compared
-REACH = (
-    2 - 2 * SAME_FORM + 1e-3
-)  # squared distance of unit vectors with that correlation, and room for rounding
-CANDIDATES = (
-    512  # compared per image and flip, the most similar: else n equal images would need n² comparisons
-)
+REACH = 2 - 2 * SAME_FORM + 1e-3  # squared distance of unit vectors with that correlation, rounded up
+CANDIDATES = 512  # compared per image and flip: without a limit, n similar images need n² comparisons
 LEAF = 128  # images per cell of the search
 AXES = 16  # directions that decide which cells are compared
 SAMPLE = 4096  # images that determine an axis
@@ -107,9 +103,7 @@ def _candidates(form: np.ndarray, sign: np.ndarray) -> Iterator[tuple[np.ndarray
             scores = (here @ form[columns].astype(np.float32).T).ravel()
             hit = np.flatnonzero(scores >= SAME_FORM)
             a, b = hit // len(part), hit % len(part)
-            once = (
-                part[b] > begins[number] + a
-            )  # each pair is found by the row that is first in the order of cells
+            once = part[b] > begins[number] + a  # the row that comes first in the cells finds the pair
             a, b, hit = a[once], b[once], hit[once]
             found.append(np.stack([a, columns[b], scores[hit]]))
             if sum(pairs.shape[1] for pairs in found) > 2 * CANDIDATES * len(rows):

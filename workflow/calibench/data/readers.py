@@ -1,5 +1,6 @@
 """Readers: from the name of an image to its pixels, for files in folders, arrays and tar files."""
 
+import functools
 import os
 import stat
 from pathlib import Path
@@ -30,6 +31,7 @@ class FolderReader:
     def __init__(self, root: str | os.PathLike, window: Window = None) -> None:
         self.window = window
         self.root = os.path.realpath(root)
+        self._real_folder = functools.cache(os.path.realpath)  # a data set has many images and few folders
 
     def load(self, filename: str) -> bytes:
         """Content of a regular file.
@@ -37,7 +39,10 @@ class FolderReader:
         Raises:
             Unreadable: missing, forbidden, not a regular file, too large, or outside the root.
         """
-        path = os.path.realpath(os.path.join(self.root, filename))
+        folder, name = os.path.split(os.path.join(self.root, filename))
+        path = os.path.join(self._real_folder(folder), name)
+        if os.path.islink(path):
+            path = os.path.realpath(path)
         if not path.startswith(os.path.join(self.root, "")):
             raise Unreadable("the path or a symbolic link leads out of the data set's root")
         try:

@@ -83,9 +83,7 @@ def members(root: Path, shard: Path) -> Iterator[tuple[str, Member]]:
                     name = f"{inside}/{posixpath.normpath(item.name)}"
                     yield name, Member(shard, item.offset_data, item.size)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(
-            f"{shard} is not a tar file, or damaged ({error}); copy or download it again"
-        ) from error
+        raise UserError(f"{shard} is not a tar file, or damaged ({error}); download it again") from error
 
 
 def split_of_shard(name: str) -> str:
@@ -109,9 +107,7 @@ def _label(name: str, member: Member, names: list[str] | None) -> tuple[str, str
     except (Unreadable, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{name}: no label ({error!r}); {{"label": …}} as UTF-8 is needed') from error
     if isinstance(label, bool) or not isinstance(label, str | int):
-        raise UserError(
-            f"{name}: the label {str(label)[:80]} is neither a name nor a number; one class is needed"
-        )
+        raise UserError(f"{name}: the label {str(label)[:80]} is not one class (a name or a number)")
     if names is not None:
         if not str(label).isdecimal() or int(label) >= len(names):
             raise UserError(f"{name}: label '{str(label)[:80]}' but {len(names)} names under 'labels'")
@@ -153,9 +149,7 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
         images, labels = _samples(root, shard, skipped)
         for sample, image in images.items():
             if sample not in labels:
-                raise UserError(
-                    f"{image} has no label; put {posixpath.basename(sample)}.cls or .json beside it"
-                )
+                raise UserError(f"{image} has no label; add {posixpath.basename(sample)}.cls or .json")
             label, group, stratum = _label(*labels[sample], settings["labels"])
             rows.append((image, label, split, group, stratum))
     if not rows:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from calibench.data import arrays, imagefolder, radimagenet, shards
 from calibench.data.csvfile import Table, read_table
+from calibench.data.listfiles import LIST_FORMATS, check_keys, list_files
 from calibench.data.splitnames import SPLITS
 from calibench.errors import UserError
 
 Where = Callable[[int], str]  # file and line of a row, for messages
-LIST_FORMATS = ("radimagenet", "list", "semicolon")
 
 
 def root_of(settings: dict[str, Any]) -> Path:
@@ -44,14 +44,8 @@ def _where(tables: list[Table], sizes: list[int]) -> Where:
 
 
 def _read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
-    files = dict(settings["files"])
-    if settings["format"] == "radimagenet":
-        files = {**radimagenet.LISTS, **files}
-    if set(files) - {"list", *SPLITS} or ("list" in files) == ("train" in files):
-        key = f"datasets.{settings['name']}.files"
-        raise UserError(
-            f"{key} must name either 'list' or 'train' (with 'val' and 'test'); got {sorted(files)}"
-        )
+    check_keys(settings, settings["name"])
+    files = list_files(settings)
     names = ["list"] if "list" in files else [name for name in SPLITS if name in files]
     tables = []
     for name in names:

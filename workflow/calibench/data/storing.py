@@ -33,14 +33,14 @@ def write_images(
     """
     shape = (store["size"],) * 2 + (() if store["colour"] == "grey" else (3,))
 
-    def work(start: int, stop: int) -> tuple[list[np.ndarray], dict[int, str]]:
-        images, failed = [], {}
+    def work(start: int, stop: int) -> tuple[np.ndarray, dict[int, str]]:
+        images, failed = np.empty((stop - start, *shape), np.uint8), {}
         for row in range(start, stop):
             try:
-                images.append(to_stored(reader.read(filenames[row]), store))
+                images[row - start - len(failed)] = to_stored(reader.read(filenames[row]), store)
             except Unreadable as error:
                 failed[row] = str(error)
-        return images, failed
+        return images[: stop - start - len(failed)], failed
 
     unreadable: dict[int, str] = {}
     with open(path, "wb") as stream:
@@ -48,35 +48,46 @@ def write_images(
         def write_header(count: int) -> None:
             stream.seek(0)
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-            npy.write_array_header_1_0(
-                stream, header
-            )  # numpy pads it, so its length is the same for all counts
+            npy.write_array_header_1_0(stream, header)  # padded by numpy: as long for every count
 
         write_header(len(filenames))
         for images, failed in over_chunks(work, len(filenames), threads, "store"):
-            for image in images:
-                stream.write(np.ascontiguousarray(image))
+            stream.write(images)
             unreadable |= failed
         if unreadable:
             write_header(len(filenames) - len(unreadable))
     return unreadable
 
 
-def report_unreadable(unreadable: dict[str, str], action: str, key: str) -> None:
-    """Log the first unreadable files (name → reason), one line each.
+def report_unreadable(unreadable: dict[str, str], total: int, settings: dict[str, Any], stage: str) -> None:
+    """Log the first unreadable files, one line each.
+
+    Args:
+        unreadable: name → reason.
+        total: number of files that were to be read.
+        settings: those of the data set.
+        stage: ``audit`` or ``store``; its ``unreadable`` says what is done.
 
     Raises:
-        UserError: if there are any and ``action`` is ``stop``.
+        UserError: with ``stop``, if there is any; with ``drop``, if there are more than ``unreadable_share``.
     """
+    key = f"datasets.{settings['name']}"
     for filename, reason in list(unreadable.items())[:SHOWN]:
         log.warning("%s", UserError(f"{filename}: {reason}"))  # UserError escapes control characters
     if len(unreadable) > SHOWN:
         log.warning("… and %d more unreadable images", len(unreadable) - SHOWN)
-    if unreadable and action == "stop":
-        filename, reason = next(iter(unreadable.items()))
+    if not unreadable:
+        return
+    filename, reason = next(iter(unreadable.items()))
+    if settings[stage]["unreadable"] == "stop":
         raise UserError(
             f"{len(unreadable)} image(s) cannot be read, the first is {filename}: {reason}; "
-            f"repair or remove them, or set {key} to drop"
+            f"repair or remove them, or set {key}.{stage}.unreadable to drop"
+        )
+    if len(unreadable) > settings["unreadable_share"] * total:
+        raise UserError(
+            f"{len(unreadable)} of {total} images of {key} cannot be read, the first is {filename}: {reason}; repair "
+            f"them, take them off the list, or raise {key}.unreadable_share ({settings['unreadable_share']:g})"
         )
 
 
@@ -110,7 +121,7 @@ def build(
         failed = write_images(part, names, reader, store, threads)
         seconds = time.monotonic() - begun
         unreadable = {names[row]: reason for row, reason in failed.items()}
-        report_unreadable(unreadable, store["unreadable"], f"{key}.store.unreadable")
+        report_unreadable(unreadable, len(names), settings, "store")
         index = sample.drop(index=sample.index[list(failed)]).reset_index(drop=True)
         if failed:
             _check_train(index, classes, key)

@@ -10,9 +10,7 @@ from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif", ".dcm")
-LINKED = (
-    2  # links to folders are followed at these levels only (split, class): deeper ones could form a circle
-)
+LINKED = 2  # links to folders are followed at two levels (split, class); deeper ones could form a circle
 SHOWN = 6  # names in a message
 
 

@@ -41,7 +41,7 @@ def check_bytes(count: int) -> None:
 
 
 def _inspect_jpeg(data: bytes) -> tuple[int, str]:
-    """Read the segments up to the first scan; behind it, the bytes of EOI can only be the end of the image."""
+    """Read the segments up to the first scan; after it, the bytes of EOI can only be the end of the image."""
     pixels, at = 0, 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:

@@ -15,5 +15,5 @@ NEEDS = {
     "sweep": "sweep",
     "noise": "noise",
 }
-ALL_SEEDS = ("curves", "entropy", "sweep", "noise")  # the other kinds show the first seed
+ALL_SEEDS = ("curves", "entropy", "retention", "sweep", "noise")  # the other kinds show the first seed
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

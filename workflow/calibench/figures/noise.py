@@ -3,21 +3,20 @@
 import argparse
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from calibench.figures import style
-from calibench.figures.panels import Panels
+from calibench.figures.panels import Panels, add_runs
 from calibench.finished.read import read_history, read_record
 from calibench.regimes.catalog import label
 
-PANELS = {  # column of the frame: axis label
-    "training": "training error, labels as given (%)",
-    "test": "test error (%)",
-    "validation": "validation error (%)",
-    "on_wrong": "error on images with wrong\nlabels, against these (%)",
-    "clean": "error on images with\nright labels (%)",
+PANELS = {  # column of the frame: title of the panel
+    "training": "training error, labels as given",
+    "test": "test error",
+    "validation": "validation error",
+    "on_wrong": "error on images with wrong labels, against these",
+    "clean": "error on images with right labels",
 }
 
 
@@ -30,10 +29,10 @@ def noise_of(settings: dict) -> str:
     return f"{100 * data['label_noise']:g} %" + ("" if kind == "symmetric" else f", {kind}")
 
 
-def name_of(run: dict, noisy: list[str]) -> str:
-    """Label of a run without the variants that give it its noise."""
-    kept = [token for token in run["variant"].split("+")[1:] if token not in noisy]
-    return label("+".join([run["regime"], *kept]))
+def without_noise(run: str, noisy: list[str]) -> str:
+    """A run's name without the variants that give it its noise."""
+    regime, *variants = run.split("+")
+    return "+".join([regime, *(token for token in variants if token not in noisy)])
 
 
 def errors(history: pd.DataFrame) -> pd.DataFrame:
@@ -46,48 +45,44 @@ def errors(history: pd.DataFrame) -> pd.DataFrame:
     return 100 * found
 
 
-def draw(values: pd.DataFrame, title: str) -> Figure:
-    """A row of panels per column of :data:`PANELS` that any run has, a column per noise; bands over seeds are one deviation.
+def draw(values: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figure:
+    """A row of panels per column of :data:`PANELS` that any run has, a column of them per noise.
 
     Args:
-        values: columns noise, name, seed, epoch and those of :data:`PANELS`, in per cent.
+        values: columns noise, run (label without the noise), seed, epoch and those of :data:`PANELS`, in per cent.
+        looks: how each run is drawn.
         title: what data and model these are.
     """
-    noises, names = (list(dict.fromkeys(values[key])) for key in ("noise", "name"))
+    noises = list(dict.fromkeys(values["noise"]))
     rows = [c for c in PANELS if c in values and values[c].notna().any()]
     rows = [c for c in rows if c != "validation" or "test" not in rows]
-    colours = {name: style.look(i)[0] for i, name in enumerate(names)}
-    figure, axes = style.panels(len(rows) * len(noises), 2.9, 2.4, columns=len(noises))
+    figure, axes = style.panels(len(rows) * len(noises), 2.9, 2.3, columns=len(noises))
     for i, axis in enumerate(axes):
         column, noise = rows[i // len(noises)], noises[i % len(noises)]
-        part = values[values["noise"] == noise]
-        sns.lineplot(
-            part, x="epoch", y=column, hue="name", hue_order=names, palette=colours, errorbar=("sd", 1), ax=axis, lw=1.2
-        )  # fmt: skip
-        axis.get_legend().remove()
-        axis.set(xlabel="epoch", ylabel=PANELS[column])
-        if i < len(noises):
-            axis.set_title(f"noise {noise}", fontsize=9)
+        style.lines(axis, values[values["noise"] == noise], "epoch", column, looks)
+        style.head(axis, f"noise {noise}: {PANELS[column]}")
+        axis.set(xlabel="epoch", ylabel="%")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
-    handles = [axes[0].plot([], [], color=colours[name])[0] for name in names]
-    style.legend_below(figure, handles, names)
+    style.legend(figure, {style.short(run, 32): style.handle(look) for run, look in looks.items()})
     style.headline(figure, title)
     return figure
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
-    command.add_argument("--variants", nargs="*", default=[], help="variants that give a run its noise")
+    add_runs(command)
+    command.add_argument("--variants", default="", help="variants that give a run its noise, by commas")
 
 
 def figure(args: argparse.Namespace) -> Figure:
     """Errors over the epochs for each rate of noise."""
-    panels, frames = Panels(args.records), []
-    for folder, run in zip(panels.folders, panels.runs, strict=True):
-        history = read_history(folder)
-        noise, name = noise_of(read_record(folder)["settings"]), name_of(run, args.variants)
-        frames.append(
-            errors(history).assign(epoch=history["epoch"], seed=run["seed"], noise=noise, name=name)
-        )
-    return draw(pd.concat(frames, ignore_index=True), panels.titled("training with wrong labels"))
+    panels, noisy, frames = Panels(args), args.variants.split(","), []
+    names = [without_noise(run, noisy) for run in panels.names]
+    for folder, run, name in zip(panels.folders, panels.runs, names, strict=True):
+        history, noise = read_history(folder), noise_of(read_record(folder)["settings"])
+        more = {"epoch": history["epoch"], "seed": run["seed"], "noise": noise, "run": label(name)}
+        frames.append(errors(history).assign(**more))
+    listed = [without_noise(run, noisy) for run in args.runs.split(",")] if args.runs else []
+    looks = style.looks(list(dict.fromkeys([*listed, *names])))
+    wanted = {label(name): looks[name] for name in names}
+    return draw(pd.concat(frames, ignore_index=True), wanted, panels.titled("training with wrong labels"))

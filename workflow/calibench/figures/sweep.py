@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -32,7 +31,7 @@ def values_of(metrics: pd.DataFrame, settings: dict, dataset: str, backbone: str
         backbone: which backbone.
 
     Returns:
-        Columns label (of the run that is varied), setting, at (the value as text), own (bool), seed, metric, shown.
+        Columns run (label of the one that is varied), base, setting, at (the value as text), own (bool), seed, metric, shown.
     """
     rows = metrics[(metrics["split"] == "test") & (metrics["checkpoint"] == settings["checkpoint"])]
     rows = rows[(rows["dataset"] == dataset) & (rows["backbone"] == backbone) & rows["metric"].isin(MEASURES)]
@@ -40,58 +39,50 @@ def values_of(metrics: pd.DataFrame, settings: dict, dataset: str, backbone: str
     rows = rows.merge(tried(settings).rename(columns={"value": "at"}), on="run").sort_values("order")
     factor = rows["metric"].map({name: METRICS[name][1] for name in MEASURES})
     return rows.assign(
-        label=[label(base) for base in rows["base"]],
         own=rows["run"] == rows["base"],
+        run=[label(base) for base in rows["base"]],
         shown=rows["value"] * factor,
     )
 
 
-def draw(values: pd.DataFrame, title: str) -> Figure:
-    """A row of panels per setting, a column per measure; a band of one standard deviation over the seeds.
+def draw(values: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figure:
+    """A row of panels per setting, a column per measure; bands reach from the lowest seed to the highest.
 
-    The run's own value has a ring, or is a dashed line where it is no number (``null``: one epoch, say).
+    The run's own value has a ring, or is a dotted line where it is no number (``null``: one epoch, say).
 
     Args:
         values: of :func:`values_of`.
+        looks: how each run is drawn.
         title: what data and model these are.
     """
-    names = list(dict.fromkeys(values["label"]))
-    colours = {name: style.look(i)[0] for i, name in enumerate(names)}
     settings = list(dict.fromkeys(values["setting"]))
-    figure, axes = style.panels(len(settings) * len(MEASURES), 3.1, 2.7, columns=len(MEASURES))
+    figure, axes = style.panels(len(settings) * len(MEASURES), 3.0, 2.5, columns=len(MEASURES))
     for i, axis in enumerate(axes):
         setting, measure = settings[i // len(MEASURES)], MEASURES[i % len(MEASURES)]
         part = values[(values["setting"] == setting) & (values["metric"] == measure)]
-        _panel(axis, part, colours)
-        name, scale, _ = METRICS[measure]
-        unit = " (%)" if scale == 100 and "%" not in name else ""
-        axis.set(xlabel="factor on the learning rate" if setting == "lr" else setting, ylabel=f"{name}{unit}")
-        axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
-    found = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
-    for axis in axes[1:]:
-        found |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    style.legend_below(figure, list(found.values()), list(found))
-    style.headline(figure, f"{title} (ring or dashed line: the run without the sweep)")
+        _panel(axis, part, looks)
+        style.head(axis, METRICS[measure][0])
+        axis.set(xlabel="factor on the learning rate" if setting == "lr" else setting, ylabel="")
+    legend = {style.short(run, 32): style.handle(look) for run, look in looks.items()}
+    ring = style.handle(style.Look(style.GREY), marker="o", mfc="none", ms=8)
+    style.legend(figure, legend | {"the run without the sweep (dotted: its value is no number)": ring})
+    style.headline(figure, title)
     return figure
 
 
-def _panel(axis: Axes, part: pd.DataFrame, colours: dict[str, str]) -> None:
+def _panel(axis: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     numbers = pd.to_numeric(part["at"], errors="coerce")
     numeric = numbers.notna().sum() > 1
     part = part.assign(x=numbers if numeric else part["at"])
-    for name, rows in part.groupby("label", sort=False):
-        line = rows.dropna(subset=["x"])
-        sns.lineplot(
-            line, x="x", y="shown", errorbar=("sd", 1), marker="o", markersize=4, color=colours[name], ax=axis, label=name
-        )  # fmt: skip
+    style.lines(axis, part.dropna(subset=["x"]), "x", "shown", looks)
+    for run, rows in part.groupby("run", sort=False):
+        means, colour = rows.groupby("x")["shown"].mean(), looks[run].colour
+        axis.plot(means.index, means, "o", ms=3, color=colour)
         own = rows[rows["own"]]
-        level = own["shown"].mean()
         if own["x"].isna().any():
-            axis.axhline(level, color=colours[name], linestyle="--", linewidth=0.9)
+            axis.axhline(own["shown"].mean(), color=colour, linestyle=":", linewidth=1)
         elif len(own):
-            axis.plot(own["x"].iloc[:1], [level], "o", ms=9, mfc="none", mec=colours[name], mew=1.2)
-    if axis.get_legend():
-        axis.get_legend().remove()
+            axis.plot(own["x"].iloc[:1], [own["shown"].mean()], "o", ms=8, mfc="none", mec=colour)
     shown = numbers.dropna()
     if numeric and shown.min() > 0 and shown.max() >= LOG_FROM * shown.min():
         axis.set_xscale("log")
@@ -110,10 +101,12 @@ def figure(args: argparse.Namespace) -> Figure:
     Raises:
         UserError: if none of the runs is in the metrics.
     """
-    panels, settings = Panels(args.records), json_object(args.settings)
+    panels, settings = Panels(args), json_object(args.settings)
     values = values_of(
         read_long(args.metrics), settings, panels.runs[0]["dataset"], panels.runs[0]["backbone"]
     )
     if values.empty or not np.isfinite(values["shown"]).any():
         raise UserError(f"{args.metrics}: none of the runs of the sweep is in it; collect it again")
-    return draw(values, panels.titled(f"sweep, test, checkpoint {settings['checkpoint']}"))
+    looks = style.looks(list(dict.fromkeys(base for _, base, *_ in settings["tries"])))
+    wanted = {label(base): looks[base] for base in dict.fromkeys(values["base"])}
+    return draw(values, wanted, panels.titled("sweep", f"test, checkpoint {settings['checkpoint']}"))

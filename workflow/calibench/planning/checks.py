@@ -1,12 +1,14 @@
 """What can be wrong with a completed configuration, told before anything is planned."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from calibench.backbones.names import check_backbone, check_stages
 from calibench.calibrators import FITS
-from calibench.data.radimagenet import ACCESS, LISTS
-from calibench.errors import UserError
+from calibench.data import listfiles
+from calibench.data.radimagenet import ACCESS
+from calibench.errors import UserError, did_you_mean
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
 from calibench.planning.naming import split_name
@@ -28,9 +30,10 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
-    settings = settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
-    _check_needs(run, backbone, settings)
-    _check_training(config, f"config: run '{run}' on {backbone}", settings)
+    found = settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+    _check_regime(run, backbone, found["run"]["regime"], found["regime"])
+    _check_needs(run, backbone, found)
+    _check_training(config, f"config: run '{run}' on {backbone}", found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
@@ -38,6 +41,16 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
                 f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does"
             )
         check_no_cycle(config, other, other_backbone, (*trail, here))
+
+
+def _check_regime(run: str, backbone: str, regime: str, settings: dict[str, Any]) -> None:
+    """Values of the settings of a regime, and of the parts it is made of."""
+    try:
+        catalog()[regime].check(settings)
+        for part, own in parts.parts(regime, settings).items():
+            catalog()[part].check(own)
+    except UserError as error:
+        raise UserError(f"config: run '{run}' on {backbone}: {error}") from None
 
 
 def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
@@ -90,7 +103,7 @@ def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]
 def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
     for regime in settings:
         if regime not in catalog():
-            raise UserError(f"config: {where}: unknown regime '{regime}'; there are: {', '.join(catalog())}")
+            raise UserError(f"config: {where}: unknown regime '{regime}'; {did_you_mean(regime, catalog())}")
 
 
 def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
@@ -100,7 +113,11 @@ def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
         raise UserError(f"{where}: '{contrast[0]}' is compared with itself; name two runs")
     for run, at, calibrator in (name.partition("@") for name in contrast):
         if run not in run_names(config):
-            raise UserError(f"{where}: '{run}' is not among runs; add it there or leave it out")
+            raise UserError(
+                f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or name the "
+                "contrasts anew (a config file laid over another takes over the other's contrasts unless it names its "
+                "own: statistics: {contrasts: []} is none)"
+            )
         if at and calibrator not in FITS:
             raise UserError(
                 f"{where}: '{run}@{calibrator}': no calibrator '{calibrator}'; there are: {', '.join(FITS)}"
@@ -163,6 +180,8 @@ def check_all(config: dict[str, Any]) -> None:
     for backbone, changes in config["by_backbone"].items():
         check_backbone(backbone, "by_backbone")
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
+    for name, dataset in config["datasets"].items():
+        listfiles.check_keys(dataset, name)
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
@@ -179,24 +198,18 @@ def check_all(config: dict[str, Any]) -> None:
 def list_inputs(config: dict[str, Any], dataset: str) -> list[str]:
     """The files a data set is listed from: its list files where there are any, else what its root is."""
     settings = config["datasets"][dataset]
-    files = dict(settings["files"])
-    if settings["format"] == "radimagenet" and not files:
-        files = LISTS
-    if settings["format"] in ("list", "semicolon") and not files:
-        raise UserError(
-            f"config: datasets.{dataset}.files is missing; name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}"
-        )
-    return [str(Path(settings["root"]).expanduser() / name) for name in files.values()]
+    root = Path(settings["root"]).expanduser()
+    return [str(root / name) for name in listfiles.list_files(settings).values()]
 
 
 def check_root(config: dict[str, Any], dataset: str) -> None:
-    """Check that a data set's files are where the config says; sets the workflow makes itself are not asked for.
+    """Check that a data set's lists are where the config says, with their columns; not of sets the workflow makes.
 
     Raises:
-        UserError: naming key and path, and how to get access.
+        UserError: naming key and path, and how to get access, or the column.
     """
     root = Path(config["datasets"][dataset]["root"]).expanduser()
-    if root.parts[:2] == ("results", "data"):
+    if not root.is_absolute() and ("results", "data") in itertools.pairwise(root.parts):
         return
     key = f"config: datasets.{dataset}.root"
     if not root.exists():
@@ -209,6 +222,9 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
     missing = [p for p in list_inputs(config, dataset) if not Path(p).exists()]
     if missing:
         raise UserError(f"{key}: list file '{missing[0]}' does not exist; correct root or files")
+    if (kind := config["datasets"][dataset]["format"]) in listfiles.LIST_FORMATS:
+        for path in list_inputs(config, dataset):
+            listfiles.check_columns(Path(path), kind)
 
 
 def check_rules(runs: list[str], with_rule: set[str]) -> None:

@@ -6,7 +6,18 @@ from typing import Any
 
 from calibench.files import canonical
 
-DATA_KEYS = ("root", "format", "files", "labels", "split", "sample", "calibrate", "audit", "store")
+DATA_KEYS = (
+    "root",
+    "format",
+    "files",
+    "labels",
+    "split",
+    "sample",
+    "calibrate",
+    "unreadable_share",
+    "audit",
+    "store",
+)
 
 
 def expand_braces(text: str) -> list[str]:

@@ -19,11 +19,12 @@ class Plan:
 
     Args:
         config: the completed and checked configuration.
+        results: the folder of all results; a module with a prefix has it elsewhere.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-        self.folder = f"results/{config['name']}"
+    def __init__(self, config: dict[str, Any], results: str = "results") -> None:
+        self.config, self.results = config, results
+        self.folder = f"{results}/{config['name']}"
         self.runs = sweeping.run_names(config)
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
@@ -34,7 +35,7 @@ class Plan:
 
     def store_dir(self, dataset: str) -> str:
         """Folder of a data set's store, shared by all experiments."""
-        return f"results/store/{self.store_of[dataset]}"
+        return f"{self.results}/store/{self.store_of[dataset]}"
 
     @functools.cached_property
     def all_runs(self) -> list[tuple[str, str, str, int]]:
@@ -58,7 +59,7 @@ class Plan:
         """The file of weights that a run starts from, if it has one; with ``imagenet`` only if it is downloaded."""
         weights = settings.part_of(self.config, "model", backbone, naming.split_name(run)[1])["weights"]
         if weights == "imagenet":
-            return [f"results/weights/{backbone}-imagenet.pth"]
+            return [f"{self.results}/weights/{backbone}-imagenet.pth"]
         return [] if weights == "none" or imagenet else [weights]
 
     def regime_modules(self, backbone: str, run: str) -> list[str]:
@@ -106,7 +107,7 @@ class Plan:
         """
         if not self.config["protect"]:
             return {}
-        return protection.kept_code(Path("results/store", store), self.audited(store))
+        return protection.kept_code(Path(self.results, "store", store), self.audited(store))
 
     def data_settings(self, store: str, stage: str) -> dict[str, Any]:
         """What one stage of the data reads, with the code it was or would be made by."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from calibench.backbones.names import check_backbone
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 from calibench.planning.configuration import merge
 from calibench.planning.naming import split_name
 from calibench.planning.schema import check
@@ -24,8 +24,10 @@ def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant:
     for where, layer in layers:
         for key, value in layer.items():
             if key not in settings and key not in catalog()[regime].required:
-                known = ", ".join([*settings, *catalog()[regime].required]) or "none"
-                raise UserError(f"config: {where}: regime '{regime}' has no setting '{key}'; it has: {known}")
+                known = [*settings, *catalog()[regime].required]
+                raise UserError(
+                    f"config: {where}: regime '{regime}' has no setting '{key}'; {did_you_mean(key, known)}"
+                )
             settings[key] = value
     for key in catalog()[regime].required:
         if key not in settings:
@@ -130,11 +132,10 @@ def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
     regime, variant = split_name(run)
     if regime not in catalog():
         raise UserError(
-            f"config: {where}: '{run}': unknown regime '{regime}'; there are: {', '.join(catalog())}"
+            f"config: {where}: '{run}': unknown regime '{regime}'; {did_you_mean(regime, catalog())}"
         )
     for token in variant.split("+")[1:]:
         if token not in config["variants"]:
-            known = ", ".join(config["variants"]) or "none"
             raise UserError(
-                f"config: {where}: '{run}': no variant '{token}' under variants; there are: {known}"
+                f"config: {where}: '{run}': no variant '{token}' under variants; {did_you_mean(token, config['variants'])}"
             )

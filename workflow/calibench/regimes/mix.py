@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from calibench.errors import UserError
 from calibench.regimes.combined import Combined
+from calibench.regimes.ranges import check_weights
 
 
 class Mix(Combined):
@@ -48,17 +48,3 @@ class Mix(Combined):
             return None
         mean = sum(w * labels[name].cpu() for name, w in self.weights.items()) / sum(self.weights.values())
         return mean if bool((mean >= 0).all()) else None
-
-
-def check_weights(of: object) -> None:
-    """Refuse weights that are no mapping of at least two regimes to numbers other than 0.
-
-    Raises:
-        UserError: showing them.
-    """
-    values = list(of.values()) if isinstance(of, Mapping) else []
-    numbers = all(isinstance(w, int | float) and not isinstance(w, bool) and w != 0 for w in values)
-    if len(values) < 2 or not numbers:
-        raise UserError(
-            f"mix: of is {of!r}; it must give at least two regimes a weight other than 0, as {{ols: 1, ecp: 1}}"
-        )

@@ -20,8 +20,6 @@ from calibench.regimes.catalog import RegimeInfo, catalog, label
 from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
 
-ROOT = Path(__file__).parents[3]  # the checkout: config/published and CITATION.cff are there
-
 
 @dataclass(frozen=True)
 class Run:

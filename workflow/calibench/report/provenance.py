@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from calibench.files import sha256_of
-from calibench.report.experiment import ROOT, Experiment
+from calibench.report.experiment import Experiment
 from calibench.report.html import Html, absent, bullets, code, details, heading, join, paragraph, table
 
+CITATION = Path(__file__).with_name("CITATION.cff")
 VERSIONS = ("python", "torch", "torchvision", "numpy")
 TARGET = """@article{choudhury2025improving,
   title   = {Improving Predictive Confidence in Medical Imaging via Online Label Smoothing},
@@ -100,11 +101,8 @@ def cite(experiment: Experiment) -> Html:
     parts = [paragraph("The paper whose tables this report follows:"), code(TARGET)]
     if sources:
         parts += [paragraph("The regimes that were run:"), bullets(sources)]
-    found = next(
-        (base / "CITATION.cff" for base in (Path(), ROOT) if (base / "CITATION.cff").is_file()), None
-    )
-    if found:
-        text = found.read_text(encoding="utf-8")
+    if CITATION.is_file():
+        text = CITATION.read_text(encoding="utf-8")
         entry = yaml.safe_load(text)
         authors = ", ".join(
             a.get("name") or f"{a.get('family-names', '')}, {a.get('given-names', '')}"

@@ -7,6 +7,8 @@ import torch
 
 from calibench import cli
 from calibench.data.stored import read_store
+from calibench.errors import UserError
+from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.network import load_network, load_weights
 from calibench.finished.read import read_record
@@ -16,8 +18,17 @@ from calibench.training.predicting import write_all_predictions
 
 
 def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
-    """Write predictions/ and features/ of a run anew from weights/ and run.json."""
+    """Write predictions/ and features/ of a run anew from weights/ and run.json.
+
+    Raises:
+        UserError: if the store is not the one the run was trained on; the run's files stay as they are.
+    """
     record = read_record(run_dir)
+    if record["data"]["index"] != sha256_of(store_dir / "index.csv"):
+        raise UserError(
+            f"{run_dir} was trained on other images or labels than {store_dir} has, and its predictions stay as they "
+            "are: name the store of its settings; to ask a run about other images, see docs/shift.md (evaluate_on)"
+        )
     store, index, num_classes = read_store(store_dir)
     splits = split_images(store, index, device, "never")
     model = load_network(run_dir, num_classes).to(device)

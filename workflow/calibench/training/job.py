@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from calibench import regimes
+from calibench import cli, regimes
 from calibench.backbones import classifier
 from calibench.backbones.pretrained import load_pretrained
 from calibench.data.batches import Images, check_sizes
@@ -263,5 +263,9 @@ def train_run(
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage, runs_per_gpu)
             log.info(loop.describe(job))
             snapshots = Snapshots(settings, splits, job.folder)
-            loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)
+            try:
+                loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)
+            except loop.Interrupted:
+                cli.tell(f"{run_dir}: {loop.stopped_at(job)}; the same command goes on from there")
+                raise
             finish(job, splits, index, store_dir, started, snapshots)

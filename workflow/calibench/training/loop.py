@@ -281,6 +281,14 @@ def fit(job: Job, report: Any = None, keep: Any = None) -> None:
                 raise Interrupted(128 + stop.signal)
 
 
+def stopped_at(job: Job) -> str:
+    """Where the checkpoint of a run that was told to stop goes on."""
+    epoch, step, epochs = job.progress["epoch"], job.progress["step"], job.settings["train"]["epochs"]
+    if step == 0:
+        return f"stopped after epoch {epoch - 1} of {epochs}, with a checkpoint"
+    return f"stopped in epoch {epoch} of {epochs} after {step} of {job.steps} steps, with a checkpoint"
+
+
 def describe(job: Job) -> str:
     """One line on what is trained, for the log."""
     where = "on the device" if job.train.images.resident else "from the memory map"

@@ -16,7 +16,13 @@ import torch
 def commit() -> str:
     """The package's git commit, with ``+changes`` if the tree differs, or ``unknown`` outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
-    try:
+    try:  # a package that was installed into an environment inside another repository is not of that repository
+        subprocess.run(
+            [*git, "ls-files", "--error-unmatch", Path(__file__).name],
+            capture_output=True,
+            check=True,
+            timeout=10,
+        )
         head = subprocess.run(
             [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
         )
