@@ -65,6 +65,11 @@ def test_class_means_of_the_training_set(tmp_path):
     logits = np.log(np.array([[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.1, 0.8, 0.1]], np.float32))
     np.save(folder / "training/top1.npy", logits)
     pd.DataFrame({"row": [0, 1, 2], "target": [0, 0, 1]}).to_csv(folder / "training/top1.csv", index=False)
-    shown = drawn("classmeans", [folder], "--classes", classes, "--of", "train").axes[0].images[0].get_array()
-    np.testing.assert_allclose(shown[0, 1:], [0.15, 0.15], rtol=1e-5)
+    shown = (
+        drawn("classmeans", [folder], "--classes", classes, "--of", "train")
+        .axes[0]
+        .collections[0]
+        .get_array()
+    )
+    np.testing.assert_allclose(np.asarray(shown).reshape(3, 3)[0, 1:], [0.15, 0.15], rtol=1e-5)
     assert classmeans.class_means(logits, np.array([0, 0, 1]), 3)[0, 0] == pytest.approx(0.7)

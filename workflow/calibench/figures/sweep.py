@@ -37,7 +37,7 @@ def values_of(metrics: pd.DataFrame, settings: dict, dataset: str, backbone: str
     rows = rows[(rows["dataset"] == dataset) & (rows["backbone"] == backbone) & rows["metric"].isin(MEASURES)]
     rows = rows.assign(run=rows["regime"] + rows["variant"])
     rows = rows.merge(tried(settings).rename(columns={"value": "at"}), on="run").sort_values("order")
-    factor = rows["metric"].map({name: METRICS[name][1] for name in MEASURES})
+    factor = rows["metric"].map({name: METRICS[name][1] for name in MEASURES}).astype(float)
     return rows.assign(
         own=rows["run"] == rows["base"],
         run=[label(base) for base in rows["base"]],
@@ -72,7 +72,7 @@ def draw(values: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figu
 
 def _panel(axis: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     numbers = pd.to_numeric(part["at"], errors="coerce")
-    numeric = numbers.notna().sum() > 1
+    numeric = numbers.notna().any()
     part = part.assign(x=numbers if numeric else part["at"])
     style.lines(axis, part.dropna(subset=["x"]), "x", "shown", looks)
     for run, rows in part.groupby("run", sort=False):
