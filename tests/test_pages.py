@@ -87,7 +87,7 @@ def groups() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
 
 @pytest.mark.parametrize(("files", "targets"), groups(), ids=lambda value: "-".join(value) or "demo")
 def test_the_targets_can_be_planned(files, targets, place, run_snakemake):
-    if "config/radimagenet.yaml" in files:
+    if "config/papers/ols_radimagenet/paper.yaml" in files:
         lists = place / "data/RadImageNet"
         lists.mkdir(exist_ok=True)
         if "weights" in targets:  # asked for on a login node, where there need be no data

@@ -83,6 +83,22 @@ def changed(**changes):
         ({"train": {"lr": float("nan")}}, "config: train.lr: nan is not a finite number"),
         ({"train": {"lr": float("inf")}}, "config: train.lr: inf is not a finite number"),
         ({"regimes": {"ols": {"alpha": float("-inf")}}}, "regimes.ols.alpha: -inf is not a finite number"),
+        (
+            {"train": {"snapshots": 20}},
+            "run 'hard' on resnet20: train: snapshots: 20 epochs of a training of 1",
+        ),
+        (
+            {"variants": {"x": {"train": {"snapshots": 2}}}, "runs": ["hard+x"]},
+            "is set for the whole experiment",
+        ),
+        ({"augment": {"scale": [1.0, 0.5]}}, "augment: scale must be [lowest, highest]"),
+        ({"augment": {"ratio": [0.75, 1.3]}}, "set augment: scale too"),
+        ({"augment": {"scale": [0.5, 1.0], "pad": 4}}, "scale takes the place of crop and pad"),
+        ({"data": {"noise": "nowhere.csv"}}, "'nowhere.csv' is neither symmetric nor pair nor a file"),
+        (
+            {"data": {"noise": __file__, "label_noise": 0.1}},
+            "has its own share of noise; leave label_noise out",
+        ),
         ({"regimes": {"ols": {"alpha": datetime.date(2020, 1, 1)}}}, "'2020-01-01' was read as a date"),
     ],
 )
@@ -139,7 +155,7 @@ def test_missing_key():
 
 
 def test_runs_expand_in_order():
-    names = naming.run_names({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
+    names = naming.named_runs({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
     assert names == ["hard+cutmix", "ls+cutmix", "ols", "a+c", "a+d", "b+c", "b+d"]
 
 

@@ -181,7 +181,7 @@ def test_the_order_of_the_regimes_is_the_configs(tmp_path):
     ("text", "message"),
     [
         ("{", "--settings is not JSON"),
-        ("{}", "exactly the keys"),
+        ("{}", "with the keys"),
         (json.dumps(settings(runs=[])), "runs is empty"),
     ],
 )

@@ -29,6 +29,7 @@ from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
 from snakemake.path_modifier import PathModifier
+
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
@@ -110,12 +111,16 @@ def run_of(regime):
 def inputs_of(regime):
     """Inputs of a training: its store, its pretrained weights, and a file of each run that the regime builds on.
 
-    The keys of those runs are known from the class; a record of such a run is there when all its files are.
+    The keys of those runs are known from the class; a record of such a run is there when all its files are. A rule
+    that inherits the inputs of `hard` has none: what its variants set is no setting of `hard`.
     """
+    builds = catalog()[regime].other_runs or catalog()[regime].combines
     return {
         "store": store_files,
         "pretrained": lambda w: PLAN.weights_of(w.backbone, regime + w.variant),
-        "others": lambda w: [f"{folder}/{names.RECORD}" for folder in others_of(regime, w).values()],
+        "others": lambda w: (
+            [f"{folder}/{names.RECORD}" for folder in others_of(regime, w).values()] if builds else []
+        ),
     }
 
 

@@ -74,10 +74,40 @@ use rule metrics as collect_warnings with:
         "<experiment>/warnings.log",
 
 
+# Ensembles of the epochs of one training, where `train: snapshots` kept their logits.
+rule ensemble:
+    input:
+        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
+        snapshots=[
+            f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
+            for file in names.all_snapshots(True)
+        ],
+    output:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/snapshots.csv",
+    log:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/snapshots.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=code_of("ensemble"),
+    shell:
+        "stage {log} ensemble --record {input.record} --out {output}"
+
+
+use rule metrics as collect_snapshots with:
+    input:
+        of_runs("snapshots.csv"),
+    output:
+        "<experiment>/snapshots.csv",
+    log:
+        "<experiment>/snapshots.log",
+
+
 rule tables:
     input:
         metrics="<experiment>/metrics.csv",
         posthoc="<experiment>/posthoc.csv",
+        ensembles="<experiment>/snapshots.csv" if config["train"]["snapshots"] else [],
         published=[printed_file(name) for name in [config["tables"]["published"]] if name],
     output:
         table1=report(
@@ -99,17 +129,24 @@ rule tables:
             labels={"table": "3", "shows": "ten measures"},
         ),
         others=expand("<experiment>/tables/table{n}.{ext}", n=[1, 2, 3], ext=["md", "tex"]),
+        described=report(
+            PLAN.table_files("csv"),
+            caption="../report/table1.rst",
+            category="Tables",
+        ),
+        described_others=PLAN.table_files("md", "tex"),
     log:
         "<experiment>/tables/tables.log",
     conda:
         "../../envs/analyse.yaml"
     params:
         folder=subpath(output.table1, parent=True),
+        ensembles=lambda w, input: f"--ensembles {input.ensembles}" if input.ensembles else "",
         settings=lambda w: canonical(PLAN.tables_settings()),
         code=code_of("tables"),
     shell:
         "stage {log} tables --metrics {input.metrics} --settings {params.settings:q}"
-        " --posthoc {input.posthoc} --out-dir {params.folder}"
+        " --posthoc {input.posthoc} {params.ensembles} --out-dir {params.folder}"
 
 
 # What a trainer keeps until Snakemake has taken its outputs (calibench.training.checkpoint).
@@ -134,6 +171,8 @@ localrules:
     metrics,
     collect_posthoc,
     collect_strata,
+    collect_snapshots,
+    ensemble,
     collect_warnings,
     tables,
     remove_checkpoints,

@@ -27,10 +27,11 @@ rule figure_tsne:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         points=f"--points {config['figures']['tsne_points']} --seed {config['figures']['tsne_seed']}",
+        look=f"--group {config['figures']['tsne_group'] or 0} --zoom {config['figures']['tsne_zoom']}",
         code=PLAN.figure_code("tsne"),
     shell:
         "stage {log} figure tsne --out {output.png} --out-pdf {output.pdf} --out-data {output.scores}"
-        " --classes {input.classes} --index {input.index} {params.points} {input.records}"
+        " --classes {input.classes} --index {input.index} {params.points} {params.look} {input.records}"
 
 
 rule figure_reliability:
@@ -193,7 +194,11 @@ use rule figure_reliability as figure_bars with:
 use rule figure_reliability as figure_classmeans with:
     input:
         records=panel("classmeans"),
-        data=panel("classmeans", TESTED, names.index("test")),
+        data=(
+            panel("classmeans", TESTED, names.index("test"))
+            if config["figures"]["classmeans_of"] == "test"
+            else panel("classmeans", names.logits_of_training(CHECKPOINT))
+        ),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -208,7 +213,7 @@ use rule figure_reliability as figure_classmeans with:
         "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
     params:
         kind="classmeans",
-        options=lambda w, input: f"--classes {input.classes} {SHOWN}",
+        options=lambda w, input: f"--classes {input.classes} --of {config['figures']['classmeans_of']} {SHOWN}",
         code=PLAN.figure_code("classmeans"),
 
 
@@ -234,6 +239,50 @@ use rule figure_reliability as figure_distances with:
         code=PLAN.figure_code("distances"),
 
 
+use rule figure_reliability as figure_noise with:
+    input:
+        records=panel("noise"),
+        data=panel("noise", names.HISTORY),
+    output:
+        png=report(
+            "<experiment>/figures/noise-{dataset}-{backbone}.png",
+            caption="../report/noise.rst",
+            category="Figures",
+            subcategory="Wrong labels",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/noise-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/noise-{dataset}-{backbone}.log",
+    params:
+        kind="noise",
+        options=f"{SHOWN} --variants {','.join(PLAN.noise_variants())}",
+        code=PLAN.figure_code("noise"),
+
+
+use rule figure_reliability as figure_sweep with:
+    input:
+        records=panel("sweep"),
+        metrics="<experiment>/metrics.csv",
+    output:
+        png=report(
+            "<experiment>/figures/sweep-{dataset}-{backbone}.png",
+            caption="../report/sweep.rst",
+            category="Figures",
+            subcategory="Sweep",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/sweep-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/sweep-{dataset}-{backbone}.log",
+    params:
+        kind="sweep",
+        options=lambda w, input: (
+            f"--metrics {input.metrics} --settings {shlex.quote(canonical(PLAN.sweep_settings()))}"
+        ),
+        code=PLAN.figure_code("sweep"),
+
+
 localrules:
     figure_reliability,
     figure_retention,
@@ -244,3 +293,5 @@ localrules:
     figure_bars,
     figure_classmeans,
     figure_distances,
+    figure_noise,
+    figure_sweep,

@@ -13,7 +13,7 @@ rule report:
                 "gradients",
                 "confusions",
             ]
-            + (["sweep"] if config["sweep"]["lr"] else []),
+            + (["sweep"] if PLAN.swept() else []),
         ),
         tables=rules.tables.output,
         figures=PLAN.figures(),

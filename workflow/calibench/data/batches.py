@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibench.data.resized import Box, cut_boxes, random_boxes
 from calibench.data.transfer import load_rows, upload
 from calibench.errors import UserError
 
@@ -28,8 +29,10 @@ class Window:
 
 def random_window(
     draw: np.random.Generator, batch: int, stored: int, size: int, augment: dict[str, Any]
-) -> Window:
-    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample."""
+) -> Window | Box:
+    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample; or parts of any size."""
+    if augment.get("scale") is not None:
+        return random_boxes(draw, batch, stored, augment)
     pad = padding(augment, size) if augment["crop"] else 0
     low, high = -pad, stored - size + pad
     if not augment["crop"]:
@@ -61,7 +64,9 @@ def _pixels_of(window: Window, size: int) -> np.ndarray:
     return np.stack([window.top[:, None] + steps, window.left[:, None] + across])
 
 
-def cut(images: Tensor, rows: np.ndarray, window: Window, size: int, pad_mode: str = "reflect") -> Tensor:
+def cut(
+    images: Tensor, rows: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
+) -> Tensor:
     """Cut windows out of stored images and scale them to [-1, 1].
 
     Which pixels are wanted is reckoned on the host, and goes to the device in one piece.
@@ -76,6 +81,8 @@ def cut(images: Tensor, rows: np.ndarray, window: Window, size: int, pad_mode: s
     Returns:
         float32 (B, 3, S, S) in channels_last memory order, on the device of ``images``.
     """
+    if isinstance(window, Box):
+        return cut_boxes(images, rows, window, size)
     stored, batch = images.shape[1], len(rows)
     wanted = _pixels_of(window, size)
     sent = [rows, _reflect(wanted, stored)]
@@ -145,7 +152,9 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, positions: np.ndarray, window: Window, size: int, pad_mode: str = "reflect") -> Tensor:
+    def batch(
+        self, positions: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
+    ) -> Tensor:
         """Images at ``positions`` (B,) of this split, cut and scaled: float32 (B, 3, size, size)."""
         if self._pixels is not None:
             return cut(self._pixels, positions, window, size, pad_mode)
@@ -163,7 +172,7 @@ def check_sizes(stored: int, size: int, augment: dict[str, Any]) -> None:
         raise UserError(
             f"train: input_size {size} is larger than the stored size {stored}; raise store: size"
         )
-    if padding(augment, size) >= stored:
+    if augment.get("scale") is None and padding(augment, size) >= stored:
         raise UserError(
             f"augment: pad {padding(augment, size)} must be smaller than the stored size {stored}"
         )

@@ -7,9 +7,14 @@ from matplotlib.figure import Figure
 
 from calibench.figures import matrix
 from calibench.figures.panels import Panels, add_runs_and_classes, class_names
-from calibench.metrics.probabilities import softmax
+from calibench.finished.read import read_training
+from calibench.metrics.probabilities import Predictions, softmax
 
-add_options = add_runs_and_classes
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Options of this kind of figure."""
+    add_runs_and_classes(command)
+    command.add_argument("--of", default="test", choices=["test", "train"], help="which images")
 
 
 def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
@@ -23,7 +28,8 @@ def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 def figure(args: argparse.Namespace) -> Figure:
     """Mean output probabilities of each class, a heat map per run, all on one scale."""
     panels, labels = Panels(args), class_names(args)
-    seen = panels.predictions(args.checkpoint)
+    training = args.of == "train"
+    seen = _training(panels, args.checkpoint) if training else panels.predictions(args.checkpoint)
     means = [class_means(one.scores, one.targets, len(labels)) for one in seen]
     mass = [np.nansum(matrix.off_diagonal(m)) / np.isfinite(m[:, 0]).sum() for m in means]
     maps = [
@@ -31,6 +37,17 @@ def figure(args: argparse.Namespace) -> Figure:
         for title, m, value in zip(panels.titles, means, mass, strict=True)
     ]
     title = panels.titled(
-        "mean output probabilities of each class", "test images", f"checkpoint {args.checkpoint}"
+        "mean output probabilities of each class",
+        "training images" if training else "test images",
+        f"checkpoint {args.checkpoint}",
     )
     return matrix.draw(maps, labels, title, "mean probability", "class of the output", shared=True)
+
+
+def _training(panels: Panels, checkpoint: str) -> list[Predictions]:
+    """Predictions of each run on its training images, against their true classes."""
+    found = []
+    for folder in panels.folders:
+        logits, index = read_training(folder, checkpoint)
+        found.append(Predictions.of(logits, index["target"].to_numpy(), f"{folder} (training)"))
+    return found

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from calibench.data.stored import read_classes
@@ -66,14 +67,28 @@ def _frame(axis: Axes, scores: dict[str, float]) -> None:
     axis.spines[:].set(visible=True, color="#999999", linewidth=0.6)
 
 
+def _zoom(above: Axes, below: Axes, xy: np.ndarray, side: float) -> None:
+    """Show in ``below`` a square around the middle sample of the map; a red frame in ``above`` says where it is."""
+    corner = np.median(xy, axis=0) - side / 2
+    above.add_patch(Rectangle(tuple(corner), side, side, fill=False, edgecolor="#CC0000", linewidth=1))
+    below.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1], corner[1] + side))
+    below.spines[:].set(visible=True, color="#CC0000", linewidth=1)
+
+
 def draw(
-    maps: dict[str, np.ndarray], names: np.ndarray, scores: dict[str, dict], title: str, kind: str = "class"
+    maps: dict[str, np.ndarray],
+    names: np.ndarray,
+    scores: dict[str, dict],
+    title: str,
+    kind: str = "class",
+    zoom: float = 0.0,
 ) -> Figure:
     """A panel per entry of ``maps`` (title → (N, 2)), of the same samples, whose groups are ``names`` (N,).
 
     Up to twelve groups have distinct hues, more have evenly spaced ones. Of groups that are classes the name (or the
     number in the legend, where names are long) stands in the map. More groups than :data:`CLASSES` have no legend.
     ``scores``: panel title → measures on the features (:func:`calibench.metrics.clusters.cluster_scores`).
+    ``zoom``: side of a patch that is shown larger below each map, as a share of the map's; 0 = none.
     """
     groups = sorted(set(names))
     few = [*style.sns.color_palette("tab10"), "#111111", "#B8E986"]
@@ -84,7 +99,10 @@ def draw(
     told = len(groups) <= CLASSES
     # seven panels' worth of points must not hide each other: smaller dots for more samples
     size = float(np.clip(5000 / len(names), 1.5, 10))
-    figure, axes = style.panels(len(maps), 3.0, 3.8)
+    columns = {"columns": len(maps)} if zoom else {}
+    figure, axes = style.panels(len(maps) * (2 if zoom else 1), 3.0, 3.8, **columns)
+    axes, patches = axes[: len(maps)], axes[len(maps) :]
+    shades = [colours[i] for i in np.searchsorted(groups, names)]
     for axis, (head, xy) in zip(axes, maps.items(), strict=True):
         style.head(axis, style.short(head, 34))
         axis.set(xticks=[], yticks=[], box_aspect=1)
@@ -92,13 +110,17 @@ def draw(
         if np.isnan(xy).any():
             axis.text(0.5, 0.5, DEAD, ha="center", va="center", transform=axis.transAxes)
             continue
-        shades = [colours[i] for i in np.searchsorted(groups, names)]
         axis.scatter(*xy.T, s=size, c=shades, linewidths=0, alpha=0.75, rasterized=True)
         for group, text in zip(groups, brief, strict=True):
             if told and kind == "class":
                 _name(axis, text, xy[names == group])
         centre, reach = (xy.max(0) + xy.min(0)) / 2, np.ptp(xy, axis=0).max() * 0.53
         axis.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
+    for axis, patch, xy in zip(axes, patches, maps.values(), strict=False):
+        patch.set(xticks=[], yticks=[], box_aspect=1)
+        if not np.isnan(xy).any():
+            patch.scatter(*xy.T, s=3 * size, c=shades, linewidths=0, alpha=0.75, rasterized=True)
+            _zoom(axis, patch, xy, zoom * 1.06 * np.ptp(xy, axis=0).max())
     if told:
         numbered = kind == "class" and not plain
         said = [f"{b}  {style.short(g, 28)}" if numbered else g for g, b in zip(groups, brief, strict=True)]
@@ -124,6 +146,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--index", type=Path, help="index.csv of the store, to colour many classes by stratum"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of t-SNE")
+    command.add_argument(
+        "--group", type=int, default=0, help="so many classes in a row share a colour (0 = none)"
+    )
+    command.add_argument(
+        "--zoom", type=float, default=0, help="side of a patch shown below, share of the map's"
+    )
     command.add_argument(
         "--points", type=int, default=0, help="map so many images, drawn by the seed (0 = all)"
     )
@@ -153,9 +181,18 @@ def figure(args: argparse.Namespace) -> Figure:
     if args.out_data:
         write_csv(pd.DataFrame(rows, columns=SCORES), args.out_data)
     shown = first.iloc[picked]
-    names, kind = _groups(args, shown)
+    names, kind = _tens(args, shown) if args.group else _groups(args, shown)
     what = f"the same {len(shown):,} training images in every panel"
-    return draw(maps, names, scores, panels.titled(f"t-SNE of penultimate features, {what}"), kind)
+    return draw(maps, names, scores, panels.titled(f"t-SNE of penultimate features, {what}"), kind, args.zoom)
+
+
+def _tens(args: argparse.Namespace, index: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Legend entry of each sample where several classes share a colour: their numbers, ``10 to 19``."""
+    first = index["target"].to_numpy() // args.group * args.group
+    last = np.minimum(first + args.group, len(read_classes(args.classes))) - 1
+    width = len(str(last.max()))  # so that names sort as numbers do
+    pairs = zip(first, last, strict=True)
+    return np.array([f"{a:0{width}d} to {b:0{width}d}" for a, b in pairs]), "class (index)"
 
 
 def _groups(args: argparse.Namespace, index: pd.DataFrame) -> tuple[np.ndarray, str]:

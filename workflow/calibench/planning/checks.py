@@ -9,11 +9,15 @@ from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS
 from calibench.errors import UserError, did_you_mean
-from calibench.planning.naming import run_names, split_name
+from calibench.finished.snapshots import all_epochs
+from calibench.metrics.labels import METRICS
+from calibench.planning.naming import split_name
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
+from calibench.planning.sweeping import check_sweep, run_names
 from calibench.published import papers, printed_file
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
+from calibench.tables.arrange import PLAIN, dimensions, split_run
 
 
 def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple = ()) -> None:
@@ -29,6 +33,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     found = settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
     _check_regime(run, backbone, found["run"]["regime"], found["regime"])
     _check_needs(run, backbone, found)
+    _check_training(config, f"config: run '{run}' on {backbone}", found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
@@ -62,6 +67,37 @@ def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
             f"config: run '{run}' on {backbone} compares two views of one image, which {mixing[0]} mixes with another; "
             f"set augment: {mixing[0]}: null for it"
         )
+
+
+def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
+    """What a schema cannot say of training, augmentation and label noise: how values fit together."""
+    train, augment, data = (settings[part] for part in ("train", "augment", "data"))
+    if train["snapshots"] != config["train"]["snapshots"]:
+        raise UserError(
+            f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"
+        )
+    try:
+        all_epochs(train["snapshots"], train["epochs"])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    for key in ("scale", "ratio"):
+        if augment[key] is not None and not augment[key][0] <= augment[key][1]:
+            raise UserError(f"{where}: augment: {key} must be [lowest, highest]; got {augment[key]}")
+    if augment["scale"] is None and augment["ratio"] is not None:
+        raise UserError(
+            f"{where}: augment: ratio is the shape of parts that scale chooses; set augment: scale too"
+        )
+    if augment["scale"] is not None and (augment["pad"] is not None or not augment["crop"]):
+        raise UserError(f"{where}: augment: scale takes the place of crop and pad; leave those two out")
+    if data["noise"] not in ("symmetric", "pair"):
+        if data["label_noise"]:
+            raise UserError(
+                f"{where}: data: the file {data['noise']} has its own share of noise; leave label_noise out"
+            )
+        if not Path(data["noise"]).is_file():
+            raise UserError(
+                f"{where}: data: noise: '{data['noise']}' is neither symmetric nor pair nor a file that exists"
+            )
 
 
 def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
@@ -101,6 +137,39 @@ def _check_published(name: str | None) -> None:
         )
 
 
+def _check_layouts(config: dict[str, Any]) -> None:
+    """Names, measures and dimensions of the tables that a config describes."""
+    layouts = config["tables"]["layouts"]
+    names = [layout["name"] for layout in layouts]
+    for layout in layouts:
+        where = f"config: tables.layouts: '{layout['name']}'"
+        if names.count(layout["name"]) > 1:
+            raise UserError(f"{where} is there twice; rename one")
+        unknown = [name for name in layout["measures"] if name not in METRICS]
+        if unknown:
+            raise UserError(f"{where}: no measure '{unknown[0]}'; there are: {', '.join(METRICS)}")
+        rows, columns = dimensions(layout)
+        if len({*rows, *columns}) < len(rows) + len(columns):
+            raise UserError(f"{where}: rows and columns name the same twice; take it out of one")
+        if {"run", "regime"} <= {*rows, *columns}:
+            raise UserError(f"{where}: run and regime are the same thing; take one")
+        groups = [name for name in rows + columns if name not in PLAIN]
+        for group in groups:
+            found = [split_run(run, [group])[group] for run in run_names(config)]
+            if group == "snapshots" and config["train"]["snapshots"]:
+                continue
+            if not any(found):
+                raise UserError(
+                    f"{where}: '{group}' is neither of {', '.join(PLAIN)} nor the beginning of a variant of any run, as "
+                    "noise is of noise20; correct it (snapshots: set train: snapshots)"
+                )
+        if groups and "run" in rows + columns:
+            raise UserError(f"{where}: run holds its variants already; write regime beside {groups[0]}")
+        strange = [name for name in layout.get("order") or {} if name not in rows + columns]
+        if strange:
+            raise UserError(f"{where}: order: '{strange[0]}' is not among its rows and columns")
+
+
 def check_all(config: dict[str, Any]) -> None:
     """Check every run of the experiment before anything is planned.
 
@@ -116,6 +185,8 @@ def check_all(config: dict[str, Any]) -> None:
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
+    check_sweep(config)
+    _check_layouts(config)
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):

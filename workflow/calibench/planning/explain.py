@@ -19,6 +19,11 @@ def _rows(schema: dict, root: dict, prefix: str = "") -> list[str]:
         name = f"{prefix}{key}"
         if sub.get("properties") and key not in ("model", "train", "augment", "data"):
             rows += _rows(sub, root, f"{name}.")
+            others = sub.get("additionalProperties")
+            if isinstance(others, dict):
+                rows.append(
+                    f"| `{name}.<setting>` | {_kind(others)} |  | {' '.join(others['description'].split())} |"
+                )
             continue
         default = "" if "default" not in sub else f"`{json.dumps(sub['default'])}`"
         meaning = " ".join(sub.get("description", "").split()).replace("|", "\\|")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.files import sha256_of
 from calibench.finished import names
-from calibench.planning import fingerprint, naming, protection, settings
+from calibench.finished.snapshots import sizes
+from calibench.planning import fingerprint, naming, protection, settings, sweeping
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
@@ -23,7 +25,7 @@ class Plan:
     def __init__(self, config: dict[str, Any], results: str = "results") -> None:
         self.config, self.results = config, results
         self.folder = f"{results}/{config['name']}"
-        self.runs = naming.run_names(config)
+        self.runs = sweeping.run_names(config)
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
 
@@ -76,6 +78,9 @@ class Plan:
         found = settings.settings_of(self.config, run, dataset, backbone, int(seed))
         if weights := self.weights_of(backbone, run):
             found["model"] = found["model"] | {"weights": weights[0]}
+        noise = found["data"]["noise"]
+        if Path(noise).is_file():  # its content counts, not its time
+            found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
         code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
         if not self.config["protect"]:
@@ -133,18 +138,31 @@ class Plan:
             "runs": self.runs,
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
+            "layouts": tables["layouts"],
+            "snapshots": sizes(self.config["train"]["snapshots"]),
         }
+
+    def swept(self) -> bool:
+        """Whether the experiment sweeps any setting."""
+        return bool(sweeping.swept(self.config))
+
+    def table_files(self, *endings: str) -> list[str]:
+        """Tables that the config describes."""
+        layouts = self.config["tables"]["layouts"]
+        return [f"{self.folder}/tables/{item['name']}.{ending}" for item in layouts for ending in endings]
 
     def sweep_settings(self) -> dict[str, Any]:
         """What the stage ``sweep`` reads."""
         return {
-            "runs": naming.sweep_runs(self.config),
+            "tries": [[t.run, t.base, t.setting, t.value] for t in sweeping.tries(self.config)],
             "by": self.config["sweep"]["by"],
             "checkpoint": self.config["tables"]["checkpoint"],
         }
 
     def panel_runs(self, kind: str) -> list[str]:
         """Runs that a kind of figure shows, in the order of the config."""
+        if NEEDS[kind] == "noise":
+            return [run for run in self.runs if self._noisy(run)]
         if NEEDS[kind] != "matrix":
             return self.runs
         return [run for run in self.runs if catalog()[naming.split_name(run)[0]].matrix]
@@ -159,9 +177,20 @@ class Plan:
         """Kinds of figures of the experiment."""
         available = {None, *(["features"] if self.config["train"]["features"] else [])}
         available |= {"matrix"} if self.panel_runs("matrix") else set()
+        available |= {"sweep"} if sweeping.swept(self.config) else set()
+        available |= {"noise"} if any(map(self._noisy, self.runs)) else set()
         extra = set(self.config["figures"]["extra"])
         optional = OPTIONAL - extra
         return [kind for kind, need in NEEDS.items() if need in available and kind not in optional]
+
+    def _noisy(self, run: str) -> bool:
+        """Whether a run is trained with wrong labels."""
+        data = settings.part_of(self.config, "data", self.config["backbones"][0], naming.split_name(run)[1])
+        return data["label_noise"] > 0 or data["noise"] not in ("symmetric", "pair")
+
+    def noise_variants(self) -> list[str]:
+        """Variants that give runs wrong labels."""
+        return [name for name, layer in self.config["variants"].items() if layer.get("data")]
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""

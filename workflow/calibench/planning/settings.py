@@ -5,8 +5,9 @@ from typing import Any
 from calibench.backbones.names import check_backbone
 from calibench.errors import UserError, did_you_mean
 from calibench.planning.configuration import merge
-from calibench.planning.naming import run_names, split_name
+from calibench.planning.naming import split_name
 from calibench.planning.schema import check
+from calibench.planning.sweeping import run_names
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 

@@ -1,6 +1,7 @@
 """Sections 2 to 4: the tables and figures of the paper, from our runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ from calibench.report.html import (
     slug,
     table,
 )
-from calibench.tables.layouts import LAYOUTS
+from calibench.tables.layouts import LAYOUTS, of_config
 
 NOT_YET = "There is no metrics.csv yet, so this table is left out."
 
@@ -101,11 +102,11 @@ SCORES = {  # header, factor, decimals
 }
 
 
-def _printed(experiment: Experiment, name: str) -> Html:
-    numbers = experiment.numbers()
+def _printed(experiment: Experiment, name: str, layout: dict[str, Any] | None = None) -> Html:
+    numbers = experiment.numbers(layout)
     if numbers is None:
         return absent(NOT_YET)
-    parts = [from_grid(LAYOUTS[name](numbers))]
+    parts = [from_grid(of_config(numbers, layout) if layout else LAYOUTS[name](numbers))]
     tex = experiment.folder / "tables" / f"{name}.tex"
     if tex.is_file():
         text = tex.read_text(encoding="utf-8")
@@ -128,6 +129,15 @@ def table3(experiment: Experiment) -> Html:
     if experiment.metrics is None or "auroc" not in set(experiment.metrics["metric"]):
         return Html()
     return join([heading("Ten measures (Table 3)", "table3"), _printed(experiment, "table3")])
+
+
+def described(experiment: Experiment) -> Html:
+    """Tables that the config describes (``tables: layouts``); nothing where there are none."""
+    parts = []
+    for layout in experiment.config["tables"]["layouts"] if experiment.metrics is not None else ():
+        title = layout.get("title") or f"Table {layout['name']}"
+        parts += [heading(title, slug(layout["name"])), _printed(experiment, layout["name"], layout)]
+    return join(parts)
 
 
 def _panels(experiment: Experiment, kind: str) -> list[tuple[str, str, Path]]:

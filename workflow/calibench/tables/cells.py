@@ -1,5 +1,6 @@
 """The cells of printed tables: our mean over seeds, and what a paper printed in the same place."""
 
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +11,11 @@ from calibench.errors import UserError
 from calibench.metrics.labels import METRICS
 from calibench.published.printed import Published
 from calibench.regimes.catalog import label
+from calibench.tables.arrange import Key
 from calibench.tables.grid import EMPTY
 
 # the papers do not say with or without batch norm, nor which ShuffleNet
 PUBLISHED_AS = {"vgg19_bn": "vgg19", "shufflenet_v2_x1_0": "shufflenet"}
-Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
 
 
 class Delta(NamedTuple):
@@ -34,6 +35,8 @@ class Numbers:
         published: of :func:`calibench.published.printed.read_published`.
         posthoc: the long table after post-hoc calibration; its `temperature` rows are runs `…@temperature`.
         contrasts: contrasts.csv, for :meth:`difference_to`.
+        ensembles: the long table of ensembles of epochs, whose `snapshots6` rows are runs `…@snapshots6`.
+        printed_as: {run or first part of its name: what the paper calls it}, where the names differ.
 
     Raises:
         UserError: if the table holds a run, seed and measure twice.
@@ -46,8 +49,11 @@ class Numbers:
         published: Published | None,
         posthoc: pd.DataFrame | None = None,
         contrasts: pd.DataFrame | None = None,
+        ensembles: pd.DataFrame | None = None,
+        printed_as: dict[str, str] | None = None,
     ) -> None:
         self.settings, self.published, self.contrasts = settings, published, contrasts
+        self.printed_as = printed_as or {}
         self.shown: set[Key] = set()  # published cells that were asked for and are there
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.images = _images(metrics)
@@ -56,6 +62,9 @@ class Numbers:
         self.rescaled = fitted is not None and len(fitted) > 0
         if self.rescaled:
             self.values |= self._cells(fitted, "@temperature")
+        if ensembles is not None:
+            for name, rows in ensembles.groupby("calibrator"):
+                self.values |= self._cells(rows, f"@{name}")
         for dataset, backbone, run, metric in list(self.values):
             if metric == "top1_error":
                 self.values[dataset, backbone, run, "accuracy"] = (
@@ -63,7 +72,8 @@ class Numbers:
                 )
 
     def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
-        rows = table[(table["split"] == "test") & (table["checkpoint"] == self.settings["checkpoint"])]
+        of = [self.settings["checkpoint"], "epochs"]  # an ensemble of epochs is of no single checkpoint
+        rows = table[(table["split"] == "test") & table["checkpoint"].isin(of)]
         if self.settings["seeds"]:
             rows = rows[rows["seed"].isin(self.settings["seeds"])]
         rows = rows.assign(run=rows["regime"] + rows["variant"] + suffix)
@@ -73,7 +83,17 @@ class Numbers:
         return {key: group.to_numpy() for key, group in rows.groupby(keys)["value"]}
 
     def ours(self, dataset: str, backbone: str, run: str, metric: str) -> np.ndarray:
-        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing."""
+        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing.
+
+        ``a - b`` are the differences of two runs, seed by seed. A run or backbone that is not asked for, as one that
+        only the paper has, is not missing.
+        """
+        first, minus, second = run.partition(" - ")
+        if minus:
+            pair = [self.ours(dataset, backbone, name, metric) for name in (first, second)]
+            return pair[0] - pair[1] if len(pair[0]) == len(pair[1]) else np.empty(0)
+        if run.partition("@")[0] not in self.settings["runs"] or backbone not in self.settings["backbones"]:
+            return np.empty(0)
         values = self.values.get((dataset, backbone, run, metric), np.empty(0))
         asked = max(len(self.settings["seeds"]), 1)
         if len(values) < asked:
@@ -104,11 +124,21 @@ class Numbers:
         name = self.published.dataset_for(dataset) if self.published else None
         if name is None:
             return None
-        key = (name, PUBLISHED_AS.get(backbone, backbone), run, metric)
+        first, minus, second = run.partition(" - ")
+        if minus:
+            pair = [self.theirs(dataset, backbone, each, metric) for each in (first, second)]
+            return None if None in pair else str(Decimal(pair[0]) - Decimal(pair[1]))
+        key = (name, PUBLISHED_AS.get(backbone, backbone), self._printed_name(run), metric)
         if key not in self.published.cells:
             return None
         self.shown.add(key)
         return self.published.cells[key]
+
+    def _printed_name(self, run: str) -> str:
+        for ours, theirs in self.printed_as.items():
+            if run == ours or run.startswith((f"{ours}+", f"{ours}@")):
+                return theirs + run.removeprefix(ours)
+        return run
 
     def notes(self) -> list[str]:
         """What is missing or must be known to read the table."""

@@ -101,11 +101,11 @@ def logits_of(model: Classifier, images: Images, size: int, batch: int, memory_f
     return torch.cat(parts)
 
 
-def monitor(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Validation measures of one epoch: ``val_top1`` and ``val_top5`` accuracy, ``val_nll`` in nats."""
+def monitor(logits: Tensor, targets: Tensor, split: str = "val") -> dict[str, float]:
+    """Measures of one epoch on a split: ``val_top1`` and ``val_top5`` accuracy, ``val_nll`` in nats."""
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == targets[:, None]
     return {
-        "val_top1": ranked[:, 0].float().mean().item(),
-        "val_top5": ranked.any(1).float().mean().item(),
-        "val_nll": torch.nn.functional.cross_entropy(logits.double(), targets).item(),
+        f"{split}_top1": ranked[:, 0].float().mean().item(),
+        f"{split}_top5": ranked.any(1).float().mean().item(),
+        f"{split}_nll": torch.nn.functional.cross_entropy(logits.double(), targets).item(),
     }

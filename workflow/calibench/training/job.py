@@ -16,7 +16,7 @@ from calibench import cli, regimes
 from calibench.backbones import classifier
 from calibench.backbones.pretrained import load_pretrained
 from calibench.data.batches import Images, check_sizes
-from calibench.data.stored import read_store
+from calibench.data.stored import read_classes, read_store
 from calibench.errors import UserError
 from calibench.files import sha256_of
 from calibench.finished import names, read, write
@@ -33,8 +33,10 @@ from calibench.training.device import (
     set_determinism,
     take_device,
 )
+from calibench.training.labelnoise import given_labels
 from calibench.training.provenance import provenance
-from calibench.training.randomness import Purpose, noisy_labels, seed_torch
+from calibench.training.randomness import Purpose, seed_torch
+from calibench.training.snapshots import Snapshots
 from calibench.training.step import Job, Split
 from calibench.training.writing import host_copy
 
@@ -130,15 +132,34 @@ def make_job(
         given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
     teacher = prepare_regime(regime, others, given, num_classes, device, layout)
     regime = regime.to(device)
-    labels = noisy_labels(
-        _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
+    test = _split(splits, index, "test", device) if train.get("watch_test") else None
+    job = Job(
+        settings,
+        model,
+        regime,
+        _train_split(splits["train"], index, list(read_classes(store_dir / "classes.csv")), settings, device),
+        _split(splits, index, "select", device),
+        device,
+        CheckpointFolder(run_dir, settings),
+        teacher,
+        choose_precision(train["precision"], device, model.depthwise),
+        test,
     )
-    split = {"train": labels, "select": _targets(index, splits["select"].rows)}
-    pairs = {name: Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
-    folder = CheckpointFolder(run_dir, settings)
-    precision = choose_precision(train["precision"], device, model.depthwise)
-    job = Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher, precision)
     return job, splits, index
+
+
+def _split(splits: dict[str, Images], index: pd.DataFrame, name: str, device: torch.device) -> Split:
+    return Split(splits[name], torch.from_numpy(_targets(index, splits[name].rows)).to(device))
+
+
+def _train_split(
+    images: Images, index: pd.DataFrame, classes: list[str], settings: dict[str, Any], device: torch.device
+) -> Split:
+    """The training images with the labels they are trained with, and the true ones where some are wrong."""
+    rows = index.set_index("row").loc[images.rows]
+    given, clean = given_labels(rows, classes, settings["data"], settings["run"]["seed"])
+    wrong = torch.from_numpy(clean).to(device) if (given != clean).any() else None
+    return Split(images, torch.from_numpy(given).to(device), wrong)
 
 
 def _reporter(epochs: int):
@@ -170,6 +191,7 @@ def finish(
     index: pd.DataFrame,
     store_dir: Path,
     started: float,
+    snapshots: Snapshots,
 ) -> None:
     """Write all outputs of a trained run, ``run.json`` last.
 
@@ -190,6 +212,7 @@ def finish(
         write.write_weights(out, checkpoint, tensors)
     write.write_state(out, job.regime.state_dict())
     predicting.write_all_predictions(out, job.model, weights, epochs, splits, index, job.settings)
+    snapshots.finish(out)
     write.write_history(out / names.HISTORY, job.history)
     now = time.time()
     record = {
@@ -209,7 +232,7 @@ def finish(
         },
     }
     write.write_record(out, record)
-    job.folder.publish(names.all_files(bool(job.settings["train"]["features"])))
+    job.folder.publish(names.files_of(job.settings["train"]))
 
 
 def train_run(
@@ -234,14 +257,15 @@ def train_run(
     set_determinism(settings["train"]["deterministic"])
     folder = CheckpointFolder(run_dir, settings)
     with folder.locked():
-        if folder.restore_finished(names.all_files(bool(settings["train"]["features"]))):
+        if folder.restore_finished(names.files_of(settings["train"])):
             return
         with take_device(settings["train"]["device"], runs_per_gpu) as device, memory_told(device):
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage, runs_per_gpu)
             log.info(loop.describe(job))
+            snapshots = Snapshots(settings, splits, job.folder)
             try:
-                loop.fit(job, _reporter(settings["train"]["epochs"]))
+                loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)
             except loop.Interrupted:
                 cli.tell(f"{run_dir}: {loop.stopped_at(job)}; the same command goes on from there")
                 raise
-            finish(job, splits, index, store_dir, started)
+            finish(job, splits, index, store_dir, started, snapshots)

@@ -16,6 +16,7 @@ from calibench.data.batches import padding
 from calibench.errors import UserError
 from calibench.training import gradients, inference, optim
 from calibench.training.device import autocast, peak_memory_mb
+from calibench.training.labelnoise import NoiseCount
 from calibench.training.randomness import Purpose, epoch_order, seed_torch
 from calibench.training.step import Job, forward, regime_loss, review, train_batch
 from calibench.training.writing import Writer, host_copy
@@ -50,10 +51,16 @@ class LossGuard:
         self.loss: float = job.progress["loss"]
         self.correct: int = job.progress["correct"]
         self._steps: list[tuple[int, Tensor, Tensor]] = []
+        self.noise, train = None, job.train
+        if train.clean is not None:
+            self.noise = NoiseCount(train.clean, train.targets, job.progress.get("noise", [0] * 5))
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Count one batch (its loss weighted by its size)."""
-        self._steps.append((step, loss.detach(), logits.detach().argmax(1) == targets))
+    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """Count one batch (its loss weighted by its size); ``rows`` (B,) are its images."""
+        predicted = logits.detach().argmax(1)
+        self._steps.append((step, loss.detach(), predicted == targets))
+        if self.noise:
+            self.noise.add(rows, predicted, targets)
 
     def check(self, job: Job) -> None:
         """Wait for the device and stop the run if a loss was not finite.
@@ -103,7 +110,7 @@ def train_step(
     if train["clip_norm"] is not None:
         torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
     optimizer.step()
-    guard.add(step, loss, logits, targets)
+    guard.add(step, loss, logits, targets, batch.there)
 
 
 def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> None:
@@ -161,6 +168,8 @@ def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None
         "correct": guard.correct,
         "seconds": clock.seconds(),
     }
+    if guard.noise:
+        job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
 def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
@@ -198,6 +207,7 @@ def close_epoch(job: Job) -> dict[str, Any]:
         )
         if job.regime.reviews:
             review(job, progress["epoch"])
+        watched = _watched(job)
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {
@@ -205,12 +215,25 @@ def close_epoch(job: Job) -> dict[str, Any]:
         "loss": progress["loss"] / seen,
         "train_top1": progress["correct"] / seen,
         **inference.monitor(logits, job.select.targets),
+        **watched,
+        **progress.pop("noise_line", {}),
         "lr": train["lr"] * optim.lr_factor(train, progress["epoch"], job.steps - 1, job.steps),
         "images_per_second": seen / progress["seconds"],
         "seconds": progress["seconds"],
         "memory_mb": peak_memory_mb(job.device),
     }
     return line | progress.pop("gradients", {}) | job.regime.close_epoch()
+
+
+def _watched(job: Job) -> dict[str, float]:
+    """Measures on test where ``train: watch_test`` asks for them; nothing is chosen by them."""
+    if job.test is None:
+        return {}
+    train = job.settings["train"]
+    logits = inference.logits_of(
+        job.model, job.test.images, job.size, train["eval_batch_size"], train["memory_format"]
+    )
+    return inference.monitor(logits, job.test.targets, "test")
 
 
 def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
@@ -223,12 +246,13 @@ def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
             writer.give(job.folder.keep_best, which, epoch, weights)
 
 
-def fit(job: Job, report: Any = None) -> None:
+def fit(job: Job, report: Any = None, keep: Any = None) -> None:
     """Train to the last epoch, from the last checkpoint if there is one.
 
     Args:
         job: the run; its model ends with the last epoch's weights.
         report: called with each epoch's history line.
+        keep: called with the job and the epoch before its checkpoint is written.
 
     Raises:
         UserError: if the loss is not finite.
@@ -243,8 +267,11 @@ def fit(job: Job, report: Any = None) -> None:
             line = close_epoch(job)
             writer.wait()
             keep_best(job, line, writer)
+            if keep:
+                keep(job, line["epoch"])
             job.history.append(line)
             job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+            job.progress.pop("noise", None)
             save_state(job, optimizer, writer)
             writer.give(job.folder.write_history, list(job.history))
             if report:
@@ -267,6 +294,7 @@ def describe(job: Job) -> str:
     where = "on the device" if job.train.images.resident else "from the memory map"
     wanted = job.settings["augment"]
     crop = f"crop padding {padding(wanted, job.size)} px" if wanted["crop"] else "no crop"
+    crop = crop if wanted.get("scale") is None else "random resized crops"
     return (
         f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {job.steps} steps per "
         f"epoch, {job.settings['train']['epochs']} epochs on {job.device}"

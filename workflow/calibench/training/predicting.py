@@ -26,7 +26,10 @@ def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
     return feature_rows(len(images), settings["train"]["features"], names.FEATURE_SPLITS.index(split))
 
 
-def _predict(model: Classifier, images: Images, settings: dict, **which: np.ndarray):
+def predict_split(
+    model: Classifier, images: Images, settings: dict, **which: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Features (n, D) and logits (n, K) of a split, or of some of its images, as a run's settings say."""
     train = settings["train"]
     size = train["input_size"] or images.stored_size
     with full_float32():
@@ -40,7 +43,7 @@ def _predicted(
     logits, kept = {}, {}
     for split in names.PARTS:
         chosen = _chosen(splits[split], settings, split)
-        found, scores = _predict(model, splits[split], settings, keep=chosen)
+        found, scores = predict_split(model, splits[split], settings, keep=chosen)
         logits[split], kept[split] = scores.numpy(), found.numpy()
     return logits, kept
 
@@ -58,7 +61,7 @@ def _write_features(
         images = splits[split]
         chosen = _chosen(images, settings, split)
         if len(chosen):
-            found = None if split in kept else _predict(model, images, settings, positions=chosen)[0]
+            found = None if split in kept else predict_split(model, images, settings, positions=chosen)[0]
             features = kept[split] if found is None else found.numpy()
             rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
             write.write_features(folder, split, features, rows)

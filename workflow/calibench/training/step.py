@@ -20,10 +20,11 @@ from calibench.training.randomness import Purpose, generator, torch_seed
 
 @dataclass
 class Split:
-    """Images of a split and their labels (n,) int64 on the device."""
+    """Images of a split and their labels (n,) int64 on the device; ``clean`` the true ones where some are wrong."""
 
     images: Images
     targets: Tensor
+    clean: Tensor | None = None
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Job:
     folder: CheckpointFolder
     teacher: Classifier | None = None
     precision: str = "float32"
+    test: Split | None = None  # watched, never chosen by
     progress: dict[str, Any] = field(
         default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
     )
