@@ -12,8 +12,21 @@ from calibench.errors import UserError
 STAGES = Path(__file__).parent / "stages"
 # The order in which an image meets them, for the help; a stage that is not named here is listed last.
 ORDER = (
-    *("digits", "fetch", "list", "audit", "sample", "store", "weights", "train", "predict"),
-    *("analyse", "collect", "resample", "contrasts", "confusions", "gradients", "sweep"),
+    *(
+        "digits",
+        "fetch",
+        "list",
+        "audit",
+        "sample",
+        "store",
+        "weights",
+        "train",
+        "predict",
+        "match",
+        "evaluate",
+        "ensemble",
+    ),
+    *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
     *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config"),
 )
 

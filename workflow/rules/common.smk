@@ -35,6 +35,7 @@ PLAN = Plan(config)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
+OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 
 
 wildcard_constraints:
@@ -126,6 +127,17 @@ def of_runs(file):
     return lambda w: PLAN.files_of_runs(file, w.get("dataset"))
 
 
+def of_sets(w):
+    """Input function: predictions on the evaluation sets besides test, of the experiment's or one data set's runs."""
+    return PLAN.files_of_sets(w.get("dataset"))
+
+
+def site_options(dataset):
+    """Options of the stage evaluate: each site's images and which of them are asked about."""
+    sites = zip(config["evaluate_on"]["sites"], PLAN.site_files(dataset), strict=True)
+    return " ".join(f"--site {site} {PLAN.store_dir(site)}/images.npy {index}" for site, index in sites)
+
+
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
     return {r.name.removeprefix("train_") for r in workflow.rules if r.name.startswith("train_")}
@@ -134,6 +146,7 @@ def regimes_with_rule():
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
+    as_workflow_error(checks.check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
     for dataset in config["datasets"]:
         if not Path(PLAN.store_dir(dataset), "images.npy").exists():
             as_workflow_error(checks.check_root, config, dataset)

@@ -1,5 +1,7 @@
 """The files of a finished run: the one list of their names, all relative to the run's folder."""
 
+from collections.abc import Iterable
+
 KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # what tells a run from all others
 CHECKPOINTS = ("top1", "nll", "last")  # best validation Top-1, best validation NLL, last epoch
 PARTS = {"val": ("select", "calibrate"), "test": ("test",)}  # a file of predictions and the parts in it
@@ -7,6 +9,7 @@ FEATURE_SPLITS = ("train", "val", "test")
 RECORD = "run.json"
 HISTORY = "history.jsonl"
 STATE = "regime.safetensors"
+SET = "test@"  # what the name of an evaluation set other than test begins with
 
 
 def run_folder(experiment: str, dataset: str, backbone: str, run: str, seed: int | str) -> str:
@@ -39,9 +42,21 @@ def features_index(split: str) -> str:
     return f"features/{split}.csv"
 
 
+def parts_of(split: str) -> tuple[str, ...]:
+    """The parts in the files of a split; an evaluation set is a split of one part, itself."""
+    return (split,) if split.startswith(SET) else PARTS[split]
+
+
 def split_of(part: str) -> str:
     """The split whose files hold a part: ``select`` is in ``val``."""
+    if part.startswith(SET):
+        return part
     return next(split for split, parts in PARTS.items() if part in parts)
+
+
+def set_files(checkpoint: str, sets: Iterable[str]) -> list[str]:
+    """Index files and logits of a checkpoint on evaluation sets other than test."""
+    return [file for split in sets for file in (index(split), logits(checkpoint, split))]
 
 
 def all_weights() -> list[str]:

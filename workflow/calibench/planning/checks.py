@@ -1,5 +1,6 @@
 """What can be wrong with a completed configuration, told before anything is planned."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from calibench.backbones.names import check_backbone
 from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
-from calibench.planning.naming import run_names, split_name
+from calibench.finished.sets import evaluation_sets
+from calibench.planning.naming import run_names, split_name, trained_on
 from calibench.planning.settings import check_run, other_run, settings_of
 from calibench.published import papers, printed_file
 from calibench.regimes.catalog import catalog
@@ -66,6 +68,48 @@ def _check_published(name: str | None) -> None:
         )
 
 
+def _check_sites(config: dict[str, Any]) -> None:
+    """Sites are data sets of the config, stored as those that are trained on; every data set is used for something."""
+    sites, trained = config["evaluate_on"]["sites"], trained_on(config)
+    for site in sites:
+        if site not in config["datasets"]:
+            known = ", ".join(config["datasets"])
+            raise UserError(f"config: evaluate_on: sites: '{site}' is no data set; there are: {known}")
+    if not trained:
+        raise UserError("config: datasets: every data set has train_on: false; one is needed to train on")
+    idle = [name for name in config["datasets"] if name not in (*trained, *sites)]
+    if idle:
+        raise UserError(
+            f"config: datasets.{idle[0]} has train_on: false and no run is asked about it; name it in evaluate_on: sites"
+        )
+    for site, dataset, key in product(sites, trained, ("size", "colour")):
+        here, there = (config["datasets"][name]["store"][key] for name in (dataset, site))
+        if here != there:
+            raise UserError(
+                f"config: datasets.{site}.store.{key} is {there}, that of {dataset} is {here}: a network is asked about "
+                "images like those it was trained on; give both the same"
+            )
+
+
+def check_site_classes(config: dict[str, Any], folders: dict[str, str]) -> None:
+    """Check that sites share classes with the data sets that are trained on, where both have been listed.
+
+    Args:
+        config: the completed configuration.
+        folders: data set → folder of its store.
+
+    Raises:
+        UserError: naming both.
+    """
+    from calibench.data.sites import check_classes
+    from calibench.data.stored import read_classes
+
+    for site, dataset in product(config["evaluate_on"]["sites"], trained_on(config)):
+        files = [Path(folders[name], "classes.csv") for name in (dataset, site)]
+        if all(file.exists() for file in files):
+            check_classes(*map(read_classes, files), (dataset, site))
+
+
 def check_all(config: dict[str, Any]) -> None:
     """Check every run of the experiment before anything is planned.
 
@@ -79,6 +123,8 @@ def check_all(config: dict[str, Any]) -> None:
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
+    _check_sites(config)
+    evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])  # no name twice
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):

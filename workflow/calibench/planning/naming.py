@@ -45,6 +45,11 @@ def lr_variant(factor: float) -> str:
     return f"lr{factor:.4f}".rstrip("0").rstrip(".")
 
 
+def trained_on(config: dict[str, Any]) -> list[str]:
+    """Data sets that runs are trained on; the others are there to be asked about."""
+    return [name for name, settings in config["datasets"].items() if settings["train_on"]]
+
+
 def data_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
     """What list, audit, sample and store of a data set read; where training reads the store from is none of it."""
     settings = {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}

@@ -7,6 +7,7 @@ from typing import Any
 
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
 from calibench.finished import names
+from calibench.finished.sets import evaluation_sets
 from calibench.planning import fingerprint, naming, protection, settings
 from calibench.regimes.catalog import catalog
 
@@ -24,6 +25,8 @@ class Plan:
         self.runs = naming.run_names(config)
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
+        self.datasets = naming.trained_on(config)
+        self.sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
 
     def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
         """Folder of a run."""
@@ -38,7 +41,7 @@ class Plan:
         """(dataset, backbone, run, seed) of every run the experiment asks for."""
         return [
             (dataset, backbone, run, seed)
-            for dataset in self.config["datasets"]
+            for dataset in self.datasets
             for backbone in self.config["backbones"]
             for run in self.runs
             for seed in self.config["seeds"]
@@ -120,11 +123,24 @@ class Plan:
         folders = [self.run_dir(*run) for run in self.all_runs if dataset in (None, run[0])]
         return [f"{folder}/{file}" for folder in self.finished(folders)]
 
+    @property
+    def set_files(self) -> list[str]:
+        """Files of the evaluation sets besides test, relative to a run's folder."""
+        return names.set_files(self.config["tables"]["checkpoint"], self.sets)
+
+    def files_of_sets(self, dataset: str | None = None) -> list[str]:
+        """Predictions of every run on all evaluation sets besides test."""
+        return [path for file in self.set_files for path in self.files_of_runs(file, dataset)]
+
+    def site_files(self, dataset: str) -> list[str]:
+        """Of each site that runs on this data set are asked about: its matched index."""
+        return [f"{self.folder}/{dataset}/sites/{site}.csv" for site in self.config["evaluate_on"]["sites"]]
+
     def tables_settings(self) -> dict[str, Any]:
         """What the stage ``tables`` reads."""
         tables = self.config["tables"]
         return {key: self.config[key] for key in ("backbones", "seeds")} | {
-            "datasets": list(self.config["datasets"]),
+            "datasets": self.datasets,
             "runs": self.runs,
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
@@ -164,7 +180,7 @@ class Plan:
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()
-            for dataset in self.config["datasets"]
+            for dataset in self.datasets
             for backbone in self.config["backbones"]
             if self.panel_files(kind, dataset, backbone, names.RECORD)
         ]

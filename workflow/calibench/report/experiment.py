@@ -70,8 +70,8 @@ class Experiment:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the data sets."""
-        return list(self.config["datasets"])
+        """Names of the data sets that runs are trained on."""
+        return naming.trained_on(self.config)
 
     @property
     def backbones(self) -> list[str]:
