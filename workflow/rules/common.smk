@@ -35,6 +35,7 @@ PLAN = Plan(config)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
+SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 
 

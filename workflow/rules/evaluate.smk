@@ -6,23 +6,26 @@ rule analyse:
         record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
         predictions=[
             f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
-            for file in names.all_predictions()
+            for file in names.all_predictions() + PLAN.set_files
         ],
         sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
     output:
         metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
         posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
         strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
+        selective="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/selective.csv",
     log:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
         "../../envs/analyse.yaml"
     params:
         checkpoint=CHECKPOINT,
+        sets=SETS,
         code=code_of("analyse"),
     shell:
         "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
+        " --out-selective {output.selective} {params.sets}"
 
 
 rule metrics:
@@ -61,6 +64,15 @@ use rule metrics as collect_strata with:
         "<experiment>/strata.csv",
     log:
         "<experiment>/strata.log",
+
+
+use rule metrics as collect_selective with:
+    input:
+        of_runs("selective.csv"),
+    output:
+        "<experiment>/selective.csv",
+    log:
+        "<experiment>/selective.log",
 
 
 rule tables:
@@ -124,5 +136,6 @@ localrules:
     metrics,
     collect_posthoc,
     collect_strata,
+    collect_selective,
     tables,
     remove_checkpoints,

@@ -6,6 +6,7 @@ rule report:
                 "metrics",
                 "posthoc",
                 "strata",
+                "selective",
                 "intervals",
                 "contrasts",
                 "published_audit",

@@ -5,6 +5,7 @@ rule resample:
     input:
         records=of_runs(names.RECORD),
         logits=of_runs(TESTED),
+        sets=of_sets,
     output:
         "<experiment>/{dataset}/intervals.csv",
     log:
@@ -17,10 +18,11 @@ rule resample:
     params:
         settings=lambda w: canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
         checkpoint=CHECKPOINT,
+        sets=SETS,
         code=code_of("resample"),
     shell:
         "stage {log} resample --settings {params.settings:q} --checkpoint {params.checkpoint}"
-        " --out {output} {input.records}"
+        " {params.sets} --out {output} {input.records}"
 
 
 use rule metrics as collect_intervals with:
@@ -40,6 +42,7 @@ rule contrasts:
     input:
         records=of_runs(names.RECORD),
         logits=of_runs(TESTED),
+        sets=of_sets,
     output:
         report(
             "<experiment>/contrasts.csv",
@@ -57,10 +60,11 @@ rule contrasts:
     params:
         settings=lambda w: canonical({k: config["statistics"][k] for k in ("contrasts", "level", "metrics")}),
         checkpoint=CHECKPOINT,
+        sets=SETS,
         code=code_of("contrasts"),
     shell:
         "stage {log} contrasts --settings {params.settings:q} --checkpoint {params.checkpoint}"
-        " --out {output} {input.records}"
+        " {params.sets} --out {output} {input.records}"
 
 
 rule published:

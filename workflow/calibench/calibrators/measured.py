@@ -13,6 +13,7 @@ from calibench.metrics import Predictions, core
 
 log = logging.getLogger(__name__)
 COLUMNS = ["split", "calibrator", "metric", "value", "n"]
+Set = tuple[str, np.ndarray, np.ndarray]  # name of an evaluation set, logits (N, K), targets (N,)
 Row = tuple[str, str, str, float, int]  # as COLUMNS
 
 
@@ -34,34 +35,30 @@ def fit_all(fold: CalibrateFold, train_counts: Sequence[int] | None) -> list[Cal
 
 
 def _rows(
-    fold: CalibrateFold | None,
-    logits: np.ndarray,
-    targets: np.ndarray,
-    train_counts: Sequence[int] | None,
-    where: str,
+    fold: CalibrateFold | None, sets: Sequence[Set], train_counts: Sequence[int] | None, where: str
 ) -> Iterator[Row]:
     def each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
         for metric, value in values.items():
             yield split, calibrator, metric, value, n
 
-    yield from each("test", "none", core(Predictions.of(logits, targets, where), where), len(targets))
+    for split, logits, targets in sets:
+        seen = Predictions.of(logits, targets, f"{where} ({split})")
+        yield from each(split, "none", core(seen, where), len(targets))
     if fold is None:
         log.warning("%s: calibrate is 0, so nothing can be fitted after training", where)
         return
     errors = int((fold.logits.argmax(axis=1) != fold.targets).sum())
     yield from each("calibrate", "none", {"errors": errors}, len(fold.targets))
     for calibrator in fit_all(fold, train_counts):
-        seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {calibrator.name}")
-        yield from each("test", calibrator.name, core(seen, where), len(targets))
+        for split, logits, targets in sets:
+            there = f"{where} ({split}), {calibrator.name}"
+            seen = Predictions.of_probs(calibrator.apply(logits), targets, there)
+            yield from each(split, calibrator.name, core(seen, there), len(targets))
         yield from each("calibrate", calibrator.name, calibrator.parameters, len(fold.targets))
 
 
 def after_calibration(
-    fold: CalibrateFold | None,
-    logits: np.ndarray,
-    targets: np.ndarray,
-    train_counts: Sequence[int] | None,
-    where: str,
+    fold: CalibrateFold | None, sets: Sequence[Set], train_counts: Sequence[int] | None, where: str
 ) -> pd.DataFrame:
     """Measures of :func:`calibench.metrics.core` without and after each calibrator, columns :data:`COLUMNS`.
 
@@ -70,9 +67,8 @@ def after_calibration(
 
     Args:
         fold: what calibrators are fitted on; None (config: ``calibrate: 0``) gives the rows ``none`` only.
-        logits: (N, K) of test.
-        targets: (N,) of test.
+        sets: name, logits (N, K) and targets (N,) of each evaluation set; each calibrator is fitted once for all.
         train_counts: training images per class, where ``prior`` is wanted.
-        where: what to call the predictions in an error.
+        where: what to call the run in an error.
     """
-    return pd.DataFrame(list(_rows(fold, logits, targets, train_counts, where)), columns=COLUMNS)
+    return pd.DataFrame(list(_rows(fold, sets, train_counts, where)), columns=COLUMNS)

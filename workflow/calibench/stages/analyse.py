@@ -1,4 +1,4 @@
-"""Measure one run from its stored logits: every measure, calibration after training, and strata."""
+"""Measure one run from its stored logits: every measure, calibration after training, strata, confidences."""
 
 import logging
 from collections.abc import Sequence
@@ -14,17 +14,21 @@ from calibench.calibrators.measured import after_calibration, changed_priors
 from calibench.errors import UserError
 from calibench.files import read_json, write_csv
 from calibench.finished.read import each_part, read_keys, read_part
-from calibench.metrics import measure, warn_of_few
+from calibench.metrics import Predictions, measure, warn_of_few
+from calibench.metrics.confidence import best_norm, selective
 from calibench.metrics.strata import by_stratum
-from calibench.tables.long import CALIBRATED, METRICS, STRATA
+from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA
 
 log = logging.getLogger(__name__)
 
 
-def metrics_of(run_dir: Path) -> pd.DataFrame:
-    """Every measure on every part and checkpoint, as fractions (NLL in nats)."""
+TABLES = {"metrics": METRICS, "posthoc": CALIBRATED, "strata": STRATA, "selective": SELECTIVE}
+
+
+def metrics_of(run_dir: Path, sets: Sequence[str] = ()) -> pd.DataFrame:
+    """Every measure on every part, evaluation set and checkpoint, as fractions (NLL in nats)."""
     rows, warned = [], set()
-    for part, checkpoint, logits, index in each_part(run_dir):
+    for part, checkpoint, logits, index in each_part(run_dir, sets):
         targets = index["target"].to_numpy()
         if part not in warned:
             warned.add(part)
@@ -52,18 +56,54 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
     return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{run_dir} (calibrate)")
 
 
+def strata_of(read: Sequence[tuple[str, np.ndarray, pd.DataFrame]], where: str) -> pd.DataFrame:
+    """Every measure in every stratum of each evaluation set: name, logits and index."""
+    frames = []
+    for split, logits, index in read:
+        strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
+        found = by_stratum(logits, index["target"].to_numpy(), strata, f"{where} ({split})")
+        frames.append(found.assign(split=split))
+    return pd.concat(frames, ignore_index=True)
+
+
+def selective_of(
+    fold: CalibrateFold | None, read: Sequence[tuple[str, np.ndarray, pd.DataFrame]], where: str
+) -> pd.DataFrame:
+    """How well each confidence function finds the errors of each set; the norm of ``max_logit`` is split ``calibrate``.
+
+    Without a part `calibrate`, or where no norm is better there, ``max_logit`` is the largest probability and the norm
+    is left empty.
+    """
+    norm = None if fold is None else best_norm(Predictions.of(fold.logits, fold.targets, where))
+    rows = [
+        (
+            "calibrate",
+            "max_logit",
+            "norm",
+            np.nan if norm is None else norm,
+            0 if fold is None else len(fold.targets),
+        )
+    ]
+    for split, logits, index in read:
+        seen = Predictions.of(logits, index["target"].to_numpy(), f"{where} ({split})")
+        for name, values in selective(seen, norm).items():
+            rows += [(split, name, metric, value, len(index)) for metric, value in values.items()]
+    return pd.DataFrame(rows, columns=["split", "confidence", "metric", "value", "n"])
+
+
 def analyse_run(
-    run_dir: Path, checkpoint: str, counts: Sequence[int] | None
-) -> dict[str, tuple[pd.DataFrame, list[str]]]:
-    """The three long tables of a run with their columns: metrics, posthoc, strata."""
-    logits, index = read_part(run_dir, checkpoint, "test")
-    targets, where = index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})"
-    strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
+    run_dir: Path, checkpoint: str, counts: Sequence[int] | None, sets: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """The long tables of a run, by their names in :data:`TABLES`."""
+    read = [(split, *read_part(run_dir, checkpoint, split)) for split in ("test", *sets)]
+    where = f"{run_dir}, checkpoint {checkpoint}"
     fold = calibrate_fold(run_dir, checkpoint)
+    scored = [(split, logits, index["target"].to_numpy()) for split, logits, index in read]
     return {
-        "metrics": (metrics_of(run_dir), METRICS),
-        "posthoc": (after_calibration(fold, logits, targets, counts, where), CALIBRATED),
-        "strata": (by_stratum(logits, targets, strata, where), STRATA),
+        "metrics": metrics_of(run_dir, sets),
+        "posthoc": after_calibration(fold, scored, counts, where),
+        "strata": strata_of(read, where),
+        "selective": selective_of(fold, read, where),
     }
 
 
@@ -73,11 +113,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_record(parser)
     parser.add_argument("--checkpoint", default="top1", help="predictions for calibration and strata")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
-    for table in ("metrics", "posthoc", "strata"):
-        parser.add_argument(f"--out-{table}", type=Path, required=True, help=f"{table}.csv to write")
+    cli.add_sets(parser)
+    for table in TABLES:
+        parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")
     args = parser.parse_args(argv)
     counts = train_counts(args.sample) if args.sample else None
     keys: dict[str, Any] = read_keys(args.record.parent)
-    for table, (frame, columns) in analyse_run(args.record.parent, args.checkpoint, counts).items():
+    for table, frame in analyse_run(args.record.parent, args.checkpoint, counts, args.sets).items():
         frame = frame.assign(**keys, **({} if "checkpoint" in frame else {"checkpoint": args.checkpoint}))
-        write_csv(frame[columns], getattr(args, f"out_{table}"))
+        if out := getattr(args, f"out_{table}"):
+            write_csv(frame[TABLES[table]], out)

@@ -7,6 +7,7 @@ scaling fitted on part `calibrate`. Runs are paired by seed and image.
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ COLUMNS = [
     "family",
     "dataset",
     "backbone",
+    "split",
     "metric",
     "run",
     "reference",
@@ -49,10 +51,17 @@ class Runs:
         folders: {(run name, seed): folder}.
         checkpoint: which predictions.
         metrics: which per-image values to keep.
+        split: the evaluation set.
     """
 
-    def __init__(self, folders: dict[tuple[str, int], Path], checkpoint: str, metrics: list[str]) -> None:
-        self.folders, self.checkpoint, self.metrics = folders, checkpoint, metrics
+    def __init__(
+        self,
+        folders: dict[tuple[str, int], Path],
+        checkpoint: str,
+        metrics: list[str],
+        split: str = "test",
+    ) -> None:
+        self.folders, self.checkpoint, self.metrics, self.split = folders, checkpoint, metrics, split
         self.codes: np.ndarray | None = None
         self.rows: pd.Series | None = None
         self.targets: np.ndarray | None = None
@@ -67,7 +76,7 @@ class Runs:
         if (name, seed) not in self.cache:
             run, _, calibrator = name.partition("@")
             folder = self.folders[run, seed]
-            tested = read_tested(folder, self.checkpoint)
+            tested = read_tested(folder, self.checkpoint, self.split)
             seen = tested.seen
             if self.rows is None:
                 self.rows, self.codes, self.targets = tested.rows, tested.codes, seen.targets
@@ -146,11 +155,14 @@ def verdict(row: pd.Series, level: float) -> str:
     return "lower" if row["difference"] < 0 else "higher"
 
 
-def compare(run_dirs: Sequence[Path], checkpoint: str, settings: dict[str, Any]) -> pd.DataFrame:
-    """The table of all data sets and backbones, columns :data:`COLUMNS`.
+def compare(
+    run_dirs: Sequence[Path], checkpoint: str, settings: dict[str, Any], sets: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The table of all data sets and backbones on test and on ``sets``, columns :data:`COLUMNS`.
 
     Holm adjusts over all planned contrasts, data sets and backbones of a measure; for the family `best`
-    within the data set and backbone.
+    within the data set and backbone. Each evaluation set is a family of its own: asking about one more changes
+    nothing that was said of test.
     """
     places: dict[tuple[str, str], dict[tuple[str, int], Path]] = {}
     for path in run_dirs:
@@ -159,14 +171,15 @@ def compare(run_dirs: Sequence[Path], checkpoint: str, settings: dict[str, Any])
         if place.setdefault((entry["regime"] + entry["variant"], entry["seed"]), path) != path:
             raise UserError(f"{path} is the same run as another given folder")
     rows = []
-    for (dataset, backbone), folders in places.items():
-        runs = Runs(folders, checkpoint, settings["metrics"])
-        found = planned(runs, settings, f"{dataset}, {backbone}") + against_best(runs, settings)
-        rows += [{"dataset": dataset, "backbone": backbone, **row} for row in found]
+    for ((dataset, backbone), folders), split in product(places.items(), ("test", *sets)):
+        runs = Runs(folders, checkpoint, settings["metrics"], split)
+        found = planned(runs, settings, f"{dataset}, {backbone}, {split}") + against_best(runs, settings)
+        rows += [{"dataset": dataset, "backbone": backbone, "split": split, **row} for row in found]
     table = pd.DataFrame(rows, columns=COLUMNS)
     local = table["family"] == "best"
     families = [
         table["family"],
+        table["split"],
         table["metric"],
         table["dataset"].where(local, ""),
         table["backbone"].where(local, ""),

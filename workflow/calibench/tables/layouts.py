@@ -167,6 +167,7 @@ def best_cells(path: Path | None) -> Best:
     halves: dict[str, float] = {}
     frame = pd.read_csv(path, keep_default_na=False) if path else pd.DataFrame(columns=["family", "metric"])
     frame = frame[frame["family"] == "best"]
+    frame = frame[frame["split"] == "test"] if "split" in frame else frame
     for metric, rows in frame.groupby("metric"):
         for (dataset, backbone), part in rows.groupby(["dataset", "backbone"]):
             if set(part["verdict"]) & {"one seed", "no test"}:

@@ -10,7 +10,8 @@ from calibench.finished.names import KEYS
 
 METRICS = [*KEYS, "split", "checkpoint", "metric", "value", "n"]
 CALIBRATED = [*KEYS, "split", "checkpoint", "calibrator", "metric", "value", "n"]
-STRATA = [*KEYS, "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
+SELECTIVE = [*KEYS, "split", "checkpoint", "confidence", "metric", "value", "n"]
+STRATA = [*KEYS, "split", "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
 TEXT = ["dataset", "backbone", "regime", "variant", "split", "checkpoint", "metric"]
 
 
