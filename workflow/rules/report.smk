@@ -13,7 +13,8 @@ rule report:
                 "gradients",
                 "confusions",
             ]
-            + (["sweep"] if config["sweep"]["lr"] else []),
+            + (["sweep"] if config["sweep"]["lr"] else [])
+            + (["shift"] if PLAN.sets else []),
         ),
         tables=rules.tables.output,
         figures=PLAN.figures(),

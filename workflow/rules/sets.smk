@@ -27,6 +27,26 @@ if PLAN.config["evaluate_on"]["sites"]:
 
 if PLAN.sets:
 
+    rule shift:
+        input:
+            metrics="<experiment>/metrics.csv",
+            posthoc="<experiment>/posthoc.csv",
+        output:
+            "<experiment>/shift.csv",
+        log:
+            "<experiment>/shift.log",
+        conda:
+            "../../envs/analyse.yaml"
+        params:
+            settings=lambda w: canonical(config["evaluate_on"] | {"code": code_of("shift")}),
+            checkpoint=CHECKPOINT,
+        shell:
+            "stage {log} shift --metrics {input.metrics} --posthoc {input.posthoc} --settings {params.settings:q}"
+            " --checkpoint {params.checkpoint} --out {output}"
+
+    localrules:
+        shift,
+
     rule evaluate:
         input:
             record=f"{OF_RUN}/{names.RECORD}",

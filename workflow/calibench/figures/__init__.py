@@ -12,6 +12,7 @@ NEEDS = {
     "bars": None,
     "classmeans": None,
     "distances": "features",
+    "shift": "sets",
 }
-ALL_SEEDS = ("curves", "entropy")  # the other kinds show the first seed
+ALL_SEEDS = ("curves", "entropy", "shift")  # the other kinds show the first seed
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -170,6 +170,7 @@ class Plan:
         """Kinds of figures of the experiment."""
         available = {None, *(["features"] if self.config["train"]["features"] else [])}
         available |= {"matrix"} if self.panel_runs("matrix") else set()
+        available |= {"sets"} if self.sets else set()
         extra = set(self.config["figures"]["extra"])
         optional = OPTIONAL - extra
         return [kind for kind, need in NEEDS.items() if need in available and kind not in optional]

@@ -10,6 +10,7 @@ from calibench.report import (
     results,
     selective,
     setup,
+    shift,
     summary,
 )
 from calibench.report.dataaudit import data_audit
@@ -28,5 +29,6 @@ __all__ = [
     "results",
     "selective",
     "setup",
+    "shift",
     "summary",
 ]

@@ -116,9 +116,9 @@ class Experiment:
 
     @functools.cached_property
     def metrics(self) -> pd.DataFrame | None:
-        """The long table of all runs, or None."""
+        """The long table of all trained runs without evaluation sets besides test, or None."""
         path = self.folder / "metrics.csv"
-        return read_long(path) if path.is_file() else None
+        return _of_test(read_long(path)) if path.is_file() else None
 
     @property
     def table_settings(self) -> dict[str, Any]:

@@ -65,6 +65,11 @@ KINDS = {
         "Confidence of right and wrong predictions.",
         "The less the two overlap, the more a confidence tells.",
     ),
+    "shift": (
+        "Away from the test images.",
+        "Error and calibration by severity of a corruption, bound of an attack, and site; bands reach from the lowest to "
+        "the highest seed. Look at whether the order of the regimes on the test images holds elsewhere.",
+    ),
     "entropy": (
         "Entropy of the learned labels.",
         "By epoch. Towards zero the soft labels become hard ones; at the dashed line they are uniform.",
