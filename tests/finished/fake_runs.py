@@ -90,6 +90,6 @@ def add_sets(folder, sets):
     index = pd.read_csv(folder / "predictions/test.csv", keep_default_na=False)
     logits = np.load(folder / "predictions/top1/test.npy")
     for i, name in enumerate(sets):
-        noise = np.random.default_rng([i, *str(folder).encode()]).normal(size=logits.shape)
+        noise = np.random.default_rng([i, *folder.parent.name.encode()]).normal(size=logits.shape)
         index.assign(part=name).to_csv(folder / f"predictions/{name}.csv", index=False)
         np.save(folder / f"predictions/top1/{name}.npy", (logits + (i + 1) * noise).astype("f4"))

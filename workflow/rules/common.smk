@@ -36,6 +36,7 @@ EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
 SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
+OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 
 
@@ -128,9 +129,14 @@ def of_runs(file):
     return lambda w: PLAN.files_of_runs(file, w.get("dataset"))
 
 
+def of_all(file):
+    """Input function: as of_runs, with the seed ensembles behind the runs."""
+    return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
+
+
 def of_sets(w):
     """Input function: predictions on the evaluation sets besides test, of the experiment's or one data set's runs."""
-    return PLAN.files_of_sets(w.get("dataset"))
+    return [path for file in PLAN.set_files for path in of_all(file)(w)]
 
 
 def site_options(dataset):

@@ -30,7 +30,7 @@ rule analyse:
 
 rule metrics:
     input:
-        of_runs("metrics.csv"),
+        of_all("metrics.csv"),
     output:
         report(
             "<experiment>/metrics.csv",
@@ -50,7 +50,7 @@ rule metrics:
 
 use rule metrics as collect_posthoc with:
     input:
-        of_runs("posthoc.csv"),
+        of_all("posthoc.csv"),
     output:
         "<experiment>/posthoc.csv",
     log:
@@ -59,7 +59,7 @@ use rule metrics as collect_posthoc with:
 
 use rule metrics as collect_strata with:
     input:
-        of_runs("strata.csv"),
+        of_all("strata.csv"),
     output:
         "<experiment>/strata.csv",
     log:
@@ -68,7 +68,7 @@ use rule metrics as collect_strata with:
 
 use rule metrics as collect_selective with:
     input:
-        of_runs("selective.csv"),
+        of_all("selective.csv"),
     output:
         "<experiment>/selective.csv",
     log:

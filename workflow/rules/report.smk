@@ -14,7 +14,8 @@ rule report:
                 "confusions",
             ]
             + (["sweep"] if config["sweep"]["lr"] else [])
-            + (["shift"] if PLAN.sets else []),
+            + (["shift"] if PLAN.sets else [])
+            + (["disagreement"] if config["ensembles"] and PLAN.derived(names.RECORD) else []),
         ),
         tables=rules.tables.output,
         figures=PLAN.figures(),

@@ -77,3 +77,49 @@ if PLAN.sets:
         shell:
             "stage {log} evaluate --record {input.record} --images {input.store[0]} --checkpoint {params.checkpoint}"
             " --threads {threads} --settings {params.settings:q} {params.sites}"
+
+
+if config["ensembles"]:
+
+    # Predictions made of those of a run's seeds, without a network; they lie where a run would, and are analysed as one.
+    rule ensemble:
+        input:
+            records=lambda w: [f"{m}/{names.RECORD}" for m in PLAN.members(w.dataset, w.backbone, w.members)],
+            predictions=lambda w: [
+                f"{member}/{file}"
+                for member in PLAN.members(w.dataset, w.backbone, w.members)
+                for file in names.all_predictions() + PLAN.set_files
+            ],
+        output:
+            record=f"{OF_ENSEMBLE}/{names.RECORD}",
+            predictions=[f"{OF_ENSEMBLE}/{file}" for file in names.all_predictions() + PLAN.set_files],
+            disagreement=f"{OF_ENSEMBLE}/disagreement.csv",
+        log:
+            f"{OF_ENSEMBLE}/ensemble.log",
+        wildcard_constraints:
+            members="[^/@]+",
+            calibrator="(@[a-z_]+)?",
+        conda:
+            "../../envs/analyse.yaml"
+        resources:
+            mem_mb=lambda w, attempt: 8000 * attempt,
+            runtime=lambda w, attempt: 60 * attempt,
+        params:
+            calibrator=lambda w: w.calibrator.removeprefix("@") or "none",
+            checkpoint=CHECKPOINT,
+            sets=SETS,
+            code=code_of("ensemble"),
+        shell:
+            "stage {log} ensemble --calibrator {params.calibrator} --checkpoint {params.checkpoint} {params.sets}"
+            " --record {output.record} --out {output.disagreement} {input.records}"
+
+    use rule metrics as collect_disagreement with:
+        input:
+            lambda w: PLAN.derived("disagreement.csv"),
+        output:
+            "<experiment>/disagreement.csv",
+        log:
+            "<experiment>/disagreement.log",
+
+    localrules:
+        collect_disagreement,

@@ -3,8 +3,8 @@
 
 rule resample:
     input:
-        records=of_runs(names.RECORD),
-        logits=of_runs(TESTED),
+        records=of_all(names.RECORD),
+        logits=of_all(TESTED),
         sets=of_sets,
     output:
         "<experiment>/{dataset}/intervals.csv",
@@ -40,8 +40,8 @@ use rule metrics as collect_intervals with:
 
 rule contrasts:
     input:
-        records=of_runs(names.RECORD),
-        logits=of_runs(TESTED),
+        records=of_all(names.RECORD),
+        logits=of_all(TESTED),
         sets=of_sets,
     output:
         report(

@@ -9,7 +9,7 @@ from calibench.calibrators import FITS
 from calibench.data.radimagenet import ACCESS, LISTS
 from calibench.errors import UserError
 from calibench.finished.sets import evaluation_sets
-from calibench.planning.naming import run_names, split_name, trained_on
+from calibench.planning.naming import derived_runs, run_names, split_name, trained_on
 from calibench.planning.settings import check_run, other_run, settings_of
 from calibench.published import papers, printed_file
 from calibench.regimes.catalog import catalog
@@ -41,13 +41,39 @@ def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
             raise UserError(f"config: {where}: unknown regime '{regime}'; there are: {', '.join(catalog())}")
 
 
+def _parts(config: dict[str, Any], name: str) -> tuple[str, str, str]:
+    """Run, ``@`` and calibrator of a name in a contrast; a seed ensemble is a run."""
+    return name.rpartition("@") if name.rpartition("@")[0] in derived_runs(config) else name.partition("@")
+
+
+def _check_ensembles(config: dict[str, Any]) -> None:
+    """An ensemble has two members, and what its members are calibrated on is kept."""
+    if not config["ensembles"]:
+        return
+    if len(config["seeds"]) < 2:
+        raise UserError("config: ensembles: one seed is no ensemble; name at least two under seeds")
+    unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
+    if unfit and set(config["ensembles"]) != {"none"}:
+        raise UserError(
+            f"config: ensembles: members are calibrated on the calibration half of validation; set datasets.{unfit[0]}.calibrate "
+            "above 0, or keep none only"
+        )
+
+
 def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
     """Both names are runs of the experiment, differ, and what follows an @ is a calibrator that can be fitted."""
     where = "config: statistics.contrasts"
     if contrast[0] == contrast[1]:
         raise UserError(f"{where}: '{contrast[0]}' is compared with itself; name two runs")
-    for run, at, calibrator in (name.partition("@") for name in contrast):
-        if run not in run_names(config):
+    for run, at, calibrator in (_parts(config, name) for name in contrast):
+        if f"{run}{at}{calibrator}" in derived_runs(config):
+            continue
+        if calibrator.endswith("ensemble") and calibrator not in FITS:
+            raise UserError(
+                f"{where}: there is no ensemble '{run}@{calibrator}'; ensembles: [none, temperature] makes "
+                f"{run}@ensemble and {run}@temperature@ensemble"
+            )
+        if run not in run_names(config) and run not in derived_runs(config):
             raise UserError(f"{where}: '{run}' is not among runs; add it there or leave it out")
         if at and calibrator not in FITS:
             raise UserError(
@@ -124,6 +150,7 @@ def check_all(config: dict[str, Any]) -> None:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
     _check_sites(config)
+    _check_ensembles(config)
     evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])  # no name twice
     for backbone in config["backbones"]:
         check_backbone(backbone)

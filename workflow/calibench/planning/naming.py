@@ -45,6 +45,15 @@ def lr_variant(factor: float) -> str:
     return f"lr{factor:.4f}".rstrip("0").rstrip(".")
 
 
+def derived_runs(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Seed ensembles (``ols@ensemble``, ``ols@temperature@ensemble``) → their run and the calibrator of its members."""
+    return {
+        f"{run}{'' if calibrator == 'none' else f'@{calibrator}'}@ensemble": (run, calibrator)
+        for run in run_names(config)
+        for calibrator in config["ensembles"]
+    }
+
+
 def trained_on(config: dict[str, Any]) -> list[str]:
     """Data sets that runs are trained on; the others are there to be asked about."""
     return [name for name, settings in config["datasets"].items() if settings["train_on"]]

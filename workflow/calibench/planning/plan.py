@@ -123,14 +123,25 @@ class Plan:
         folders = [self.run_dir(*run) for run in self.all_runs if dataset in (None, run[0])]
         return [f"{folder}/{file}" for folder in self.finished(folders)]
 
+    def members(self, dataset: str, backbone: str, run: str) -> list[str]:
+        """Folders of a run's seeds; with ``partial: true`` of the finished ones."""
+        return self.finished([self.run_dir(dataset, backbone, run, seed) for seed in self.config["seeds"]])
+
+    def derived(self, file: str, dataset: str | None = None) -> list[str]:
+        """A file of every seed ensemble of the experiment, or of one data set; it lies where a run of seed 0 would."""
+        return [
+            f"{self.run_dir(place, backbone, name, 0)}/{file}"
+            for place in self.datasets
+            if dataset in (None, place)
+            for backbone in self.config["backbones"]
+            for name, (run, _) in naming.derived_runs(self.config).items()
+            if len(self.members(place, backbone, run)) > 1
+        ]
+
     @property
     def set_files(self) -> list[str]:
         """Files of the evaluation sets besides test, relative to a run's folder."""
         return names.set_files(self.config["tables"]["checkpoint"], self.sets)
-
-    def files_of_sets(self, dataset: str | None = None) -> list[str]:
-        """Predictions of every run on all evaluation sets besides test."""
-        return [path for file in self.set_files for path in self.files_of_runs(file, dataset)]
 
     def site_files(self, dataset: str) -> list[str]:
         """Of each site that runs on this data set are asked about: its matched index."""

@@ -23,6 +23,7 @@ from calibench.statistics.resampling import sample_values
 from calibench.statistics.tested import read_tested
 
 log = logging.getLogger(__name__)
+ENSEMBLE = "@ensemble"  # what the name of a seed ensemble ends with
 COLUMNS = [
     "family",
     "dataset",
@@ -69,12 +70,19 @@ class Runs:
 
     def seeds(self, name: str) -> set[int]:
         """Seeds of a run name (``hard@temperature`` has those of ``hard``)."""
-        return {seed for run, seed in self.folders if run == name.partition("@")[0]}
+        return {seed for run, seed in self.folders if run == self._parts(name)[0]}
+
+    def _parts(self, name: str) -> tuple[str, str]:
+        """The run and the calibrator behind it, if any; a seed ensemble (``ols@ensemble``) is a run."""
+        if any(run == name for run, _ in self.folders):
+            return name, ""
+        run, _, calibrator = name.rpartition("@") if "@" in name else (name, "", "")
+        return run, calibrator
 
     def values(self, name: str, seed: int) -> dict[str, np.ndarray]:
         """{metric: (N,) per-image values}, in float32: differences, not sums, are taken of them."""
         if (name, seed) not in self.cache:
-            run, _, calibrator = name.partition("@")
+            run, calibrator = self._parts(name)
             folder = self.folders[run, seed]
             tested = read_tested(folder, self.checkpoint, self.split)
             seen = tested.seen
@@ -100,12 +108,22 @@ class Runs:
         return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{folder} (calibrate)")
 
     def difference(self, run: str, reference: str, metric: str, level: float) -> dict[str, Any] | None:
-        """One row of the table (without its family), or None if the two have no seed in common."""
+        """One row of the table (without its family), or None if the two have no seed in common.
+
+        An ensemble has no seeds to be paired by: it is compared with the mean over the other's seeds, as one seed.
+        """
         seeds = sorted(self.seeds(run) & self.seeds(reference))
-        if not seeds:
+        if ENSEMBLE in run + reference and self.seeds(run) and self.seeds(reference):
+            means = [
+                np.mean([self.values(name, s)[metric] for s in sorted(self.seeds(name))], axis=0)
+                for name in (run, reference)
+            ]
+            deltas = (means[0] - means[1])[None]
+        elif not seeds:
             return None
-        pairs = [(self.values(run, s)[metric], self.values(reference, s)[metric]) for s in seeds]
-        deltas = np.stack([a - b for a, b in pairs])
+        else:
+            pairs = [(self.values(run, s)[metric], self.values(reference, s)[metric]) for s in seeds]
+            deltas = np.stack([a - b for a, b in pairs])
         found = asdict(paired_difference(deltas, self.codes, level))
         return {"run": run, "reference": reference, "metric": metric, **found}
 
@@ -129,7 +147,7 @@ def planned(runs: Runs, settings: dict[str, Any], where: str) -> list[dict[str, 
 
 def against_best(runs: Runs, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of every run against the one with the best mean: what may be printed bold in a table."""
-    names = sorted({run for run, _ in runs.folders})
+    names = sorted({run for run, _ in runs.folders if ENSEMBLE not in run})
     rows = []
     for metric in settings["metrics"]:
         if metric in ("gap", "avg_confidence"):  # neither has a best end
