@@ -4,6 +4,8 @@ import json
 
 import pandas as pd
 import pytest
+from calibench.errors import UserError
+from calibench.figures.shift import MEAN, points
 from calibench.finished.sets import evaluation_sets
 from calibench.planning.configuration import evaluation_settings
 from calibench.stages import analyse, collect, figure, shift
@@ -82,15 +84,33 @@ def test_strata_and_selective_measures_name_the_set(experiment):
         assert {*SETS, "test"} <= set(read(folder, name)["split"])
 
 
-def test_figure_of_all_kinds(experiment, tmp_path):
+def test_the_figure_is_the_same_bytes_twice(experiment, tmp_path):
     records, folder = experiment
-    options = [
-        "--shift",
-        str(folder / "shift.csv"),
-        "--out",
-        str(tmp_path / "f.png"),
-        "--out-pdf",
-        str(tmp_path / "f.pdf"),
-    ]
-    figure.main(["shift", *options, *records])
-    assert (tmp_path / "f.png").stat().st_size > 20_000
+    drawn = []
+    for name in ("a", "b"):
+        options = ["--out", str(tmp_path / f"{name}.png"), "--out-pdf", str(tmp_path / f"{name}.pdf")]
+        figure.main(["shift", "--shift", str(folder / "shift.csv"), *options, *records])
+        drawn.append([(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "pdf")])
+    assert drawn[0] == drawn[1] and len(drawn[0][0]) > 20_000
+
+
+def test_what_the_figure_shows(experiment):
+    _, folder = experiment
+    found = points(read(folder).assign(run=lambda frame: frame["regime"]))
+    assert set(found["family"]) == {"site", "noise", "blur", "fgsm", MEAN}
+    mean, noise, blur = (
+        found.query("family == @f and run == 'ols' and seed == 0 and metric == 'ece'").set_index("x")["value"]
+        for f in (MEAN, "noise", "blur")
+    )
+    assert list(mean.index) == [0, 1, 3] and mean[3] == pytest.approx((noise[3] + blur[3]) / 2)
+    assert mean[0] == noise[0] == blur[0]
+
+
+def test_runs_that_are_not_in_the_table_are_told(experiment, tmp_path):
+    records, folder = experiment
+    part = read(folder).query("regime == 'hard'")
+    part.to_csv(tmp_path / "shift.csv", index=False)
+    with pytest.raises(UserError, match="has no rows of"):
+        figure.main(
+            ["shift", "--shift", str(tmp_path / "shift.csv"), "--out", str(tmp_path / "f.png"), *records]
+        )
