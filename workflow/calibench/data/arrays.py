@@ -223,7 +223,6 @@ def _idx(path: Path) -> np.ndarray:
 
 
 def _load_idx(root: Path, files: dict[str, str], names: list[str], key: str) -> dict[str, Part]:
-    files = IDX_FILES | files
     parts = {}
     for split in [s for s in ("train", "val", "test") if f"{s}_images" in files]:
         images = _file(root, files[f"{split}_images"], key)
@@ -280,10 +279,11 @@ def load(settings: dict[str, Any], root: Path) -> dict[str, Part]:
         UserError: naming the file: missing, damaged, pickled, several labels per image, volumes.
     """
     key = f"datasets.{settings['name']}"
+    files = settings["files"]
+    if settings["format"] == "idx" and (settings.get("train_on", True) or not files):
+        files = IDX_FILES | files  # a site may be the test files of a set alone
     try:
-        return LOADERS[settings["format"]](
-            root, settings["files"], [str(n) for n in settings["labels"] or []], key
-        )
+        return LOADERS[settings["format"]](root, files, [str(n) for n in settings["labels"] or []], key)
     except DAMAGED as error:
         raise UserError(
             f"{key}.root {root}: an array cannot be read ({error}); check or download it again"

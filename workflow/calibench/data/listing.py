@@ -82,6 +82,10 @@ def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
 
 def settle_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
     """Fill the columns ``split`` and ``drawn`` in place: as listed, or seeded and group-aware where the list has none."""
+    if not settings.get("train_on", True):
+        frame["split"] = (
+            ""  # all images are asked about; a site may be nobody's training set and have a test split only
+        )
     listed = frame["split"].str.strip()
     given = listed.map({name: split_of(name) for name in listed.unique()})
     row = _first(given == "")

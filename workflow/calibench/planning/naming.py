@@ -62,6 +62,8 @@ def trained_on(config: dict[str, Any]) -> list[str]:
 def data_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
     """What list, audit, sample and store of a data set read; where training reads the store from is none of it."""
     settings = {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
+    if not config["datasets"][dataset]["train_on"]:
+        settings["train_on"] = False
     settings["store"] = {k: v for k, v in settings["store"].items() if k != "tmpdir"}
     return settings
 
