@@ -1,7 +1,7 @@
 """How good a run is after each calibrator: fitted on the part `calibrate`, measured on other predictions."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,30 +35,31 @@ def fit_all(fold: CalibrateFold, train_counts: Sequence[int] | None) -> list[Cal
 
 
 def _rows(
-    fold: CalibrateFold | None, sets: Sequence[Set], train_counts: Sequence[int] | None, where: str
+    fold: CalibrateFold | None, sets: Iterable[Set], train_counts: Sequence[int] | None, where: str
 ) -> Iterator[Row]:
     def each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
         for metric, value in values.items():
             yield split, calibrator, metric, value, n
 
+    fitted = [] if fold is None else fit_all(fold, train_counts)
     for split, logits, targets in sets:
-        seen = Predictions.of(logits, targets, f"{where} ({split})")
-        yield from each(split, "none", core(seen, where), len(targets))
+        there = f"{where} ({split})"
+        yield from each(split, "none", core(Predictions.of(logits, targets, there), there), len(targets))
+        for calibrator in fitted:
+            named = f"{there}, {calibrator.name}"
+            seen = Predictions.of_probs(calibrator.apply(logits), targets, named)
+            yield from each(split, calibrator.name, core(seen, named), len(targets))
     if fold is None:
         log.warning("%s: calibrate is 0, so nothing can be fitted after training", where)
         return
     errors = int((fold.logits.argmax(axis=1) != fold.targets).sum())
     yield from each("calibrate", "none", {"errors": errors}, len(fold.targets))
-    for calibrator in fit_all(fold, train_counts):
-        for split, logits, targets in sets:
-            there = f"{where} ({split}), {calibrator.name}"
-            seen = Predictions.of_probs(calibrator.apply(logits), targets, there)
-            yield from each(split, calibrator.name, core(seen, there), len(targets))
+    for calibrator in fitted:
         yield from each("calibrate", calibrator.name, calibrator.parameters, len(fold.targets))
 
 
 def after_calibration(
-    fold: CalibrateFold | None, sets: Sequence[Set], train_counts: Sequence[int] | None, where: str
+    fold: CalibrateFold | None, sets: Iterable[Set], train_counts: Sequence[int] | None, where: str
 ) -> pd.DataFrame:
     """Measures of :func:`calibench.metrics.core` without and after each calibrator, columns :data:`COLUMNS`.
 
@@ -67,7 +68,7 @@ def after_calibration(
 
     Args:
         fold: what calibrators are fitted on; None (config: ``calibrate: 0``) gives the rows ``none`` only.
-        sets: name, logits (N, K) and targets (N,) of each evaluation set; each calibrator is fitted once for all.
+        sets: name, logits (N, K) and targets (N,) of each evaluation set, looked at one by one.
         train_counts: training images per class, where ``prior`` is wanted.
         where: what to call the run in an error.
     """

@@ -1,7 +1,7 @@
 """Measure one run from its stored logits: every measure, calibration after training, strata, confidences."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA
 log = logging.getLogger(__name__)
 
 
+Set = tuple[str, np.ndarray, pd.DataFrame]  # name of an evaluation set, logits (N, K), index
 TABLES = {"metrics": METRICS, "posthoc": CALIBRATED, "strata": STRATA, "selective": SELECTIVE}
 
 
@@ -56,19 +57,17 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
     return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{run_dir} (calibrate)")
 
 
-def strata_of(read: Sequence[tuple[str, np.ndarray, pd.DataFrame]], where: str) -> pd.DataFrame:
+def strata_of(sets: Iterable[Set], where: str) -> pd.DataFrame:
     """Every measure in every stratum of each evaluation set: name, logits and index."""
     frames = []
-    for split, logits, index in read:
+    for split, logits, index in sets:
         strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
         found = by_stratum(logits, index["target"].to_numpy(), strata, f"{where} ({split})")
         frames.append(found.assign(split=split))
     return pd.concat(frames, ignore_index=True)
 
 
-def selective_of(
-    fold: CalibrateFold | None, read: Sequence[tuple[str, np.ndarray, pd.DataFrame]], where: str
-) -> pd.DataFrame:
+def selective_of(fold: CalibrateFold | None, sets: Iterable[Set], where: str) -> pd.DataFrame:
     """How well each confidence function finds the errors of each set; the norm of ``max_logit`` is split ``calibrate``.
 
     Without a part `calibrate`, or where no norm is better there, ``max_logit`` is the largest probability and the norm
@@ -84,7 +83,7 @@ def selective_of(
             0 if fold is None else len(fold.targets),
         )
     ]
-    for split, logits, index in read:
+    for split, logits, index in sets:
         seen = Predictions.of(logits, index["target"].to_numpy(), f"{where} ({split})")
         for name, values in selective(seen, norm).items():
             rows += [(split, name, metric, value, len(index)) for metric, value in values.items()]
@@ -95,15 +94,19 @@ def analyse_run(
     run_dir: Path, checkpoint: str, counts: Sequence[int] | None, sets: Sequence[str] = ()
 ) -> dict[str, pd.DataFrame]:
     """The long tables of a run, by their names in :data:`TABLES`."""
-    read = [(split, *read_part(run_dir, checkpoint, split)) for split in ("test", *sets)]
     where = f"{run_dir}, checkpoint {checkpoint}"
     fold = calibrate_fold(run_dir, checkpoint)
-    scored = [(split, logits, index["target"].to_numpy()) for split, logits, index in read]
+
+    def each_set() -> Iterator[Set]:  # read again for each table: all sets at once may not fit into memory
+        for split in ("test", *sets):
+            yield split, *read_part(run_dir, checkpoint, split)
+
+    scored = ((split, logits, index["target"].to_numpy()) for split, logits, index in each_set())
     return {
         "metrics": metrics_of(run_dir, sets),
         "posthoc": after_calibration(fold, scored, counts, where),
-        "strata": strata_of(read, where),
-        "selective": selective_of(fold, read, where),
+        "strata": strata_of(each_set(), where),
+        "selective": selective_of(fold, each_set(), where),
     }
 
 
