@@ -81,7 +81,8 @@ def draw(shift: pd.DataFrame, runs: list[str], title: str) -> Figure:
         rows = found[(found["kind"] == kind) & (found["family"] == family) & (found["metric"] == metric)]
         _panel(axis, rows.assign(value=factor * rows["value"]), kind, looks, runs)
         axis.set(xlabel=AXES[kind], ylabel=name)
-        axis.set_title("sites" if kind == SITE else family.replace("_", " "))
+        names = {SITE: "sites", ATTACK: family.upper(), CORRUPTION: family.replace("_", " ")}
+        axis.set_title(names[kind])
     handles, labels = axes[0].get_legend_handles_labels()
     for axis in axes:
         axis.get_legend().remove()

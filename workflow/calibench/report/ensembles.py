@@ -65,7 +65,7 @@ def ensembles(experiment: Experiment) -> Html:
         caption="Test set: the networks of all seeds one by one, and the mean of their probabilities",
         notes=[
             "Members disagree: images on which two networks name different classes, mean over pairs. Averaging makes "
-            "predictions less sure; networks that are calibrated one by one are therefore underconfident together."
+            "predictions less sure: networks that are calibrated one by one tend to be underconfident together."
         ],
     )
     text = "Seeds were trained to tell how far results vary; averaged, they are also one better network."
