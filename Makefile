@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slurm | lint | bench | lock | clean; each sets up what it needs first.
+# make setup | demo | test | test-slurm | test-gpu | lint | bench | lock | clean; each sets up what it needs first.
 #   ENV=/path     where the environment goes (about 6 GB; default .venv)
 #   TORCH=cu126   another torch build than the lock's: cpu, cu126, … (docs/install.md)
 #   CORES=8       how many cores to use (default: all)
@@ -13,7 +13,7 @@ export ENV TORCH PYTHON
 # the environment's programs first; after `make setup ENV=…` .venv is a link to it
 IN_ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH"; unset PYTHONPATH PYTHONHOME;
 
-.PHONY: help setup demo test test-slow test-slurm lint format bench lock clean
+.PHONY: help setup demo test test-slow test-slurm test-gpu lint format bench lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -34,6 +34,10 @@ test-slow: setup
 # a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` brings what it needs
 test-slurm: setup
 	$(IN_ENV) $(TESTS) -m slurm
+
+# on one GPU, at most ten minutes; what was measured is printed
+test-gpu: setup
+	$(IN_ENV) $(TESTS) -m gpu -rA
 
 lint: setup
 	$(IN_ENV) ruff check .

@@ -126,12 +126,12 @@ class Images:
 
 
 def take_prints(images: list[np.ndarray]) -> prints.Prints:
-    """Fingerprints as the audit takes them."""
+    """Prints as the audit makes them."""
     return prints.take_prints(Images(images), [str(i) for i in range(len(images))], None, 1)
 
 
 def pairs_of(*parts: prints.Prints) -> tuple[near.Pairs, np.ndarray]:
-    """Like images among all parts, and which of the pairs are copies."""
+    """Similar images among all parts, and which of the pairs are copies."""
     audit = dataset_settings("{}")[0]["audit"]
     form, detail = (np.concatenate([getattr(p, name) for p in parts]) for name in ("form", "detail"))
     found = near.pairs(form, detail, np.arange(len(form)), audit["series_correlation"])

@@ -1,6 +1,7 @@
 """How fast the real training step is, against its own arithmetic and against a plain torchvision-style loop."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,17 @@ def wait() -> None:
     """Let queued work on a GPU end."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def with_flags(deterministic: bool, work: Callable[[], None]) -> Callable[[], None]:
+    """``work`` under switches of its own: torch's are global, and those of the last job built would hold for all."""
+
+    def done() -> None:
+        set_determinism(deterministic)
+        torch.backends.cudnn.benchmark = False  # torch's own choice, also for the plain loop
+        work()
+
+    return done
 
 
 def settings_for(config: dict[str, Any], backbone: str, regime: str = "hard") -> dict[str, Any]:
@@ -74,6 +86,7 @@ class Steps:
             self.step += 1
             if self.step == self.whole:
                 self.step, self.epoch = 0, self.epoch + 1
+        self.guard.check(self.job)
         wait()
 
 
@@ -91,7 +104,7 @@ def compute_only(job: loop.Job, count: int):
 
     def work() -> None:
         for _ in range(count):
-            with autocast(device, options["precision"]):
+            with autocast(device, job.precision):
                 logits = model(images)
             loss = nn.functional.cross_entropy(logits.float(), targets)
             optimizer.zero_grad(set_to_none=True)
@@ -183,7 +196,9 @@ def throughput(options) -> list[Result]:
 
 
 def _compare(ours: Steps, theirs, plain, rounds: int, what: str, resident: str) -> list[Result]:
-    found = interleaved({"ours": ours, "arithmetic": theirs, "plain": plain}, rounds)
+    strict = ours.job.settings["train"]["deterministic"]
+    works = {"ours": with_flags(strict, ours), "arithmetic": with_flags(strict, theirs)}
+    found = interleaved(works | {"plain": with_flags(False, plain)}, rounds)
     images = ours.count * ours.job.settings["train"]["batch_size"]
     path = "resident" if resident == "always" else "memory map"
     speeds = {name: _speed(costs, images) for name, costs in found.items()}

@@ -1,10 +1,10 @@
-"""A copy of this checkout's workflow, configuration and notebooks, to run in and to edit."""
+"""A copy of this checkout's workflow, and configuration, to run in and to edit."""
 
 import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("workflow", "config", "envs", "slurm", "notebooks")
+FOLDERS = ("workflow", "config", "envs", "slurm")
 
 
 def copy_checkout(destination: Path) -> Path:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -57,7 +58,7 @@ def own_process():
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the checkout's workflow, configuration and notebooks: run in it, edit it."""
+    """A copy of the checkout's workflow and configuration: run in it, edit it."""
     return copy_checkout(tmp_path / "calibench")
 
 
@@ -96,3 +97,17 @@ def clean_environment() -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return environment
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def sample(rng):
+    """Made-up logits (600, 11) float32 and targets, some right, some wrong."""
+    from tests.finished.fake_runs import make_logits  # imports torch
+
+    targets = rng.integers(0, 11, 600)
+    return make_logits(rng, targets, 11, 1.5, 1.5), targets

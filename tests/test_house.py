@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from calibench.planning.site import GPU_KEYS, SITE_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -144,7 +145,7 @@ def test_the_plugin_reads_the_site_file(path):
 
     partitions = read_partition_file(path)
     assert any(p.limits.max_gpu > 0 for p in partitions) and any(p.limits.max_gpu == 0 for p in partitions)
-    known = {"partitions", "account", "qos", "constraint", "gpu_model"}
+    known = {"partitions", *SITE_KEYS, *GPU_KEYS}
     assert set(yaml.safe_load(path.read_text())) <= known
 
 

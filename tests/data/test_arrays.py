@@ -272,10 +272,10 @@ def test_damaged_idx(tmp_path):
     with pytest.raises(UserError, match="truncated"):
         listing.load(settings(tmp_path, "idx"))
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\x1f\x8b\x08\x00 no idx")
-    with pytest.raises(UserError, match="is no idx file"):
+    with pytest.raises(UserError, match="is not an idx file"):
         listing.load(settings(tmp_path, "idx"))
     (tmp_path / "train-images-idx3-ubyte").unlink()
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing \(nor is it there as \.gz\)"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing, and so is the \.gz file"):
         listing.load(settings(tmp_path, "idx"))
 
 
@@ -309,5 +309,5 @@ def test_cifar_pickles_are_refused(tmp_path):
 def test_damaged_cifar(tmp_path):
     (tmp_path / "train.bin").write_bytes(b"\0" * 5000)
     (tmp_path / "test.bin").write_bytes(b"\0" * 3074)
-    with pytest.raises(UserError, match=r"train\.bin: no whole number of CIFAR records"):
+    with pytest.raises(UserError, match=r"train\.bin: its size does not fit CIFAR's records"):
         listing.load(settings(tmp_path, "cifar"))

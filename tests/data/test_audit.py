@@ -71,8 +71,10 @@ def planted(tmp_path):
     return tmp_path
 
 
-def audit(folder, threads=2, **policy):
-    settings = json.dumps({"name": "toy", "root": str(folder / "root"), "audit": policy})
+def audit(folder, threads=2, share=1, **policy):
+    settings = json.dumps(
+        {"name": "toy", "root": str(folder / "root"), "audit": policy, "unreadable_share": share}
+    )
     outputs = ["--out-table", "audit.csv", "--out-list", "audited.csv", "--out-report", "audit.json"]
     outputs = [o if o.startswith("--") else str(folder / o) for o in outputs]
     thumbnails = ["--thumbnails", str(folder / "thumbnails"), "--threads", str(threads)]
@@ -153,11 +155,11 @@ def test_like_images_become_groups(planted):
     assert set(plain["group"]) == {""}
 
 
-def test_a_chain_of_all_images_is_no_group(planted, monkeypatch, caplog):
+def test_a_chain_of_all_images_is_not_a_group(planted, monkeypatch, caplog):
     monkeypatch.setattr(findings, "SERIES", (1, 1, 0.0))
     _, audited, _ = audit(planted)
     assert audited.loc["copy_1.png", "group"] != "" == audited.loc["series_1.png", "group"]
-    assert "alike by a chain" in caplog.text
+    assert "too large for one patient" in caplog.text
 
 
 def draw(folder, listed):
@@ -204,6 +206,22 @@ def test_other_policies(planted):
     assert gone(table, audited) == UNREADABLE | conflicts | {"blank.png"}
     test = table["split"] == "test"
     assert set(table.index[test & (table["dropped"] != "")]) == {"broken_in_test.png"}
+
+
+def test_more_than_a_small_share_unreadable_stops(planted):
+    with pytest.raises(
+        UserError, match=r"2 of \d+ images of datasets\.toy cannot be read, .*unreadable_share"
+    ):
+        audit(planted, share=0.01)
+
+
+def test_what_is_left_out_is_told_on_the_terminal(planted, monkeypatch, tmp_path):
+    with open(tmp_path / "terminal", "w+") as terminal:
+        monkeypatch.setenv("STAGE_TERMINAL", str(terminal.fileno()))
+        audit(planted)
+        terminal.seek(0)
+        said = terminal.read()
+    assert said.startswith("note: datasets.toy: 2 of ") and said.endswith("audit.csv names them\n")
 
 
 def test_stop_on_unreadable(planted):

@@ -5,9 +5,8 @@ import io
 import cv2
 import numpy as np
 import pytest
-from calibench.data import headers
-from calibench.data.decode import MAX_PIXELS, decode, resize, to_colour, to_stored, to_uint8
-from calibench.data.unreadable import Unreadable
+from calibench.data.decode import decode, resize, to_colour, to_stored, to_uint8
+from calibench.data.unreadable import MAX_PIXELS, Unreadable, inspect
 from calibench.errors import UserError
 from PIL import Image
 
@@ -68,7 +67,7 @@ def test_sixteen_bits_need_a_window():
     deep = GREY.astype(np.uint16) * 16  # 12-bit data, as scanners write it
     image = decode(encoded(deep, ".png"))
     assert image.dtype == np.uint16
-    with pytest.raises(Unreadable, match=r"uint16 .* store\.window"):
+    with pytest.raises(Unreadable, match=r"uint16 pixels need a window; .*\.store\.window"):
         to_stored(image, store())
     assert (to_stored(image, store(window=[0, 255 * 16])) == GREY).all()
 
@@ -111,7 +110,7 @@ def test_thumbnail_does_not_hide_a_cut():
     """An EXIF thumbnail brings its own end marker, before the picture's."""
     whole = encoded(GREY, ".jpg")
     thumbnail = b"\xff\xe1" + (len(whole) + 2).to_bytes(2, "big") + whole
-    assert headers.inspect(whole[:2] + thumbnail + whole[2:]) == (1600, "")
+    assert inspect(whole[:2] + thumbnail + whole[2:]) == (1600, "")
     with pytest.raises(Unreadable, match="truncated JPEG"):
         decode(whole[:2] + thumbnail + whole[2:-40])
 

@@ -85,7 +85,7 @@ def test_offline(tmp_path):
 
 
 def test_only_the_web(tmp_path):
-    with pytest.raises(UserError, match="no http or https"):
+    with pytest.raises(UserError, match="not an http or https"):
         download.fetch("file:///etc/passwd", tmp_path / "x", SHA)
     with pytest.raises(UserError, match="needs --checksum"):
         fetch_stage.main(["--url", "http://127.0.0.1/x", "--out", str(tmp_path / "x")])

@@ -126,7 +126,7 @@ def test_the_key_decides_and_what_is_left_out_is_named(tmp_path, caplog):
     )
     frame, classes = listing.load(settings(tmp_path, split={"folders": "splits"}))
     assert classes["label"].tolist() == ["a", "b"] and len(frame) == 40
-    assert "left out, for they are in no class folder of a split: 'masks (20 images)'" in caplog.text
+    assert "left out, because they are in no class folder of a split: 'masks (20 images)'" in caplog.text
     _, classes = listing.load(settings(tmp_path, split={"folders": "classes"}))
     assert classes["label"].tolist() == ["masks", "test", "train"]
 
@@ -145,7 +145,7 @@ def test_hugging_face_metadata(tmp_path, caplog):
     frame, classes = listing.load(settings(tmp_path))
     assert classes[["label", "train", "val", "test"]].to_numpy().tolist() == [["x", 2, 2, 2], ["y", 2, 2, 1]]
     assert frame.set_index("filename").loc["validation/1.png", ["label", "group"]].tolist() == ["y", "p1"]
-    assert "1 images are left out, for no metadata.csv names them: 'test/3.png'" in caplog.text
+    assert "1 images are left out, because no metadata.csv names them: 'test/3.png'" in caplog.text
 
 
 def test_hugging_face_metadata_at_the_root(tmp_path):
@@ -160,7 +160,7 @@ def test_hugging_face_metadata_at_the_root(tmp_path):
         "test",
     ]
     metadata(tmp_path, "\n".join(["file_name,label", *rows, "train/a/9.png,x"]))
-    with pytest.raises(UserError, match=r"metadata\.csv, line 14: 'train/a/9\.png' is not there"):
+    with pytest.raises(UserError, match=r"metadata\.csv, line 14: 'train/a/9\.png' does not exist"):
         listing.load(settings(tmp_path))
     metadata(tmp_path, "\n".join(["file_name,text", *rows]))
     with pytest.raises(UserError, match=r"metadata\.csv: column 'label' is missing"):
@@ -185,12 +185,12 @@ def test_tiny_imagenet(tmp_path, caplog):
         "val/images/val_1.JPEG": "n01",
     }
     assert (
-        "2 images are left out, for they have no label: 'test/images/test_0.JPEG', 'val/images/val_2"
+        "2 images are left out, because they have no label: 'test/images/test_0.JPEG', 'val/images/val_2"
         in caplog.text
     )
     annotations.write_text("val_0.JPEG\tn02\nval_7.JPEG\tn01\n")
     with pytest.raises(
-        UserError, match=r"val_annotations\.txt, line 2: 'val/images/val_7\.JPEG' is not there"
+        UserError, match=r"val_annotations\.txt, line 2: 'val/images/val_7\.JPEG' does not exist"
     ):
         listing.load(settings(tmp_path))
 

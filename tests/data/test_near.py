@@ -16,7 +16,7 @@ COPY, SERIES = 0.965, 0.8  # the defaults
 def brute(form, detail, flip):
     """All pairs of one flip, by definition."""
     scores = (form.astype(np.float32) * near.signs(flip)) @ form.astype(np.float32).T
-    first, second = np.nonzero(np.triu(scores >= near.ALIKE, 1))
+    first, second = np.nonzero(np.triu(scores >= near.SAME_FORM, 1))
     keep = near.likeness(detail, first, second, flip) >= SERIES
     return set(zip(first[keep].tolist(), second[keep].tolist(), strict=True))
 

@@ -45,7 +45,7 @@ def test_told_and_drawn(root, tmp_path, capsys):
     ]
     assert "sizes, width x height: 20x10 (30), 20x20 (18)" in told
     assert "modes: 8-bit grey (30), 16-bit grey (10), 8-bit colour (7), 8-bit colour, all grey (1)" in told
-    assert "more than 8 bits need store.window" in told
+    assert "more than 8 bits need datasets.toy.store.window" in told
     assert "unreadable: 1, the first is c/9.png: empty file" in told
     picture = cv2.imread(str(out))
     assert picture.shape == (40 + 3 * 76, overview.LABEL + 720, 3)

@@ -1,5 +1,6 @@
 """Run folders of three regimes, written once."""
 
+import matplotlib.pyplot as plt
 import pytest
 
 from tests.finished.fake_runs import write_classes, write_run
@@ -13,3 +14,10 @@ def runs(tmp_path_factory):
     folders.append(write_run(base, "ols", seed=1, n=150, spread=0.8))
     names = [r"$\undefined_macro$", "ca++_tendinosis", "normal <b>", *map(str, range(3, 10))]
     return folders, write_classes(base / "classes.csv", names)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """Matplotlib keeps every figure until it is closed."""
+    yield
+    plt.close("all")

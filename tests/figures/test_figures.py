@@ -1,6 +1,8 @@
 """The figure stage: files, their determinism, the numbers beside them, and clear errors."""
 
+import itertools
 import json
+from argparse import Namespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,13 @@ from calibench.errors import UserError
 from calibench.figures import NEEDS, curves, style, tsne
 from calibench.metrics.clusters import cluster_scores
 from calibench.stages import figure as stage
+from matplotlib.text import Text
 from PIL import Image
+
+from tests.figures.drawing import drawn
+from tests.finished.fake_runs import write_classes
+
+PAGE = 929  # px, the widest figure in the report on a wide screen
 
 
 def draw(tmp_path, kind, folders, *options):
@@ -19,7 +27,29 @@ def draw(tmp_path, kind, folders, *options):
     return png, pdf
 
 
+def swept(path):
+    """metrics.csv of ols, swept, beside hard; and what the rule hands over of the sweep."""
+    rows = []
+    for variant, value in {"": 0.5, "+alpha0.1": 0.1, "+alpha0.9": 0.9, "+update_every12": 0.4}.items():
+        head = {"dataset": "digits", "backbone": "resnet50", "regime": "ols", "variant": variant, "n": 9}
+        for seed, metric in itertools.product((0, 1), ("top1_error", "ece", "nll")):
+            found = {"split": "test", "checkpoint": "top1", "metric": metric, "value": value / 2 + seed / 20}
+            rows.append(head | {"seed": seed} | found)
+    pd.DataFrame(rows).to_csv(path, index=False)
+    tries = [["ols", "ols", "ols.alpha", 0.5], ["ols+alpha0.1", "ols", "ols.alpha", 0.1]]
+    tries += [["ols+alpha0.9", "ols", "ols.alpha", 0.9], ["ols", "ols", "ols.update_every", None]]
+    tries.append(["ols+update_every12", "ols", "ols.update_every", 12])
+    return [
+        "--metrics",
+        path,
+        "--settings",
+        json.dumps({"tries": tries, "by": "val_nll", "checkpoint": "top1"}),
+    ]
+
+
 def options(kind, classes):
+    if kind == "sweep":
+        return swept(classes.parent / "metrics.csv")
     with_classes = ("tsne", "matrix", "entropy", "bars", "classmeans", "distances")
     return ["--classes", classes] if kind in with_classes else []
 
@@ -29,11 +59,20 @@ def test_each_kind_gives_the_same_bytes_twice(tmp_path, runs, kind):
     folders, classes = runs
     some = folders[1:] if kind in ("matrix", "entropy") else folders[:2]
     first = [p.read_bytes() for p in draw(tmp_path, kind, some, *options(kind, classes))]
-    second = [p.read_bytes() for p in draw(tmp_path, kind, some, *options(kind, classes))]
-    assert first == second
+    figure = drawn(kind, some, *options(kind, classes))
+    style.save(figure, tmp_path / "g.png", tmp_path / "g.pdf")
+    assert first == [(tmp_path / name).read_bytes() for name in ("g.png", "g.pdf")]
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    assert (
+        figure.get_figwidth() <= style.WIDTH and min(sizes) / 72 * PAGE / style.WIDTH >= 8
+    )  # px in the report
     assert b"CreationDate" not in first[1] and first[1].startswith(b"%PDF")
     with Image.open(tmp_path / "f.png") as image:
         assert image.info["dpi"][0] == pytest.approx(200, abs=0.1)
+        assert "A" not in image.mode or image.getchannel("A").getextrema() == (
+            255,
+            255,
+        )  # dark pages show it, too
         pixels = np.asarray(image.convert("L"))
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert edge.min() > 250  # nothing is cut off at the rim
@@ -69,11 +108,34 @@ def test_silhouette_and_davies_bouldin_by_hand():
     assert np.isnan(cluster_scores(features[:2], targets[:2])["silhouette"])
 
 
-def test_many_classes_leave_a_note_or_give_way_to_strata(tmp_path, runs):
-    names = np.array([f"c{i % 40}" for i in range(400)])
-    shown, note = tsne.colouring(names)
-    assert len(shown) == 15 and "15 largest of 40" in note
-    assert tsne.colouring(names[:10])[1] == ""
+@pytest.mark.parametrize(
+    ("strata", "kind"),
+    [
+        (["CT/abd", "MR/abd", "MR/knee"], "modality/anatomy"),
+        ([f"CT/{i}" for i in range(11)] + ["MR/1", "MR/2"], "anatomy"),
+        ([f"{m}/{i}" for m in ("CT", "MR") for i in range(13)], "modality"),
+        ([f"{i}/{i}" for i in range(40)], "class"),
+        (["CT/abd", ""], "class"),
+    ],
+)
+def test_many_classes_give_way_to_what_can_be_told_apart(tmp_path, strata, kind):
+    index = pd.DataFrame({"row": range(120), "target": np.arange(120) % 40})
+    path = tmp_path / "index.csv"
+    index.assign(stratum=[strata[i % len(strata)] for i in range(120)]).to_csv(path, index=False)
+    classes = write_classes(tmp_path / "classes.csv", [f"c{i}" for i in range(40)])
+    groups, found = tsne._groups(Namespace(classes=classes, index=path), index)
+    assert found == kind and len(set(groups)) == (
+        40 if kind == "class" else len(set(groups)) <= 12 and len(set(groups))
+    )
+
+
+def test_classes_have_their_own_hue_and_their_name_in_the_map():
+    names = np.repeat([f"digit-{i}" for i in range(10)], 4)
+    xy = np.random.default_rng(0).normal(size=(40, 2))
+    scores = cluster_scores(xy, np.arange(40) // 4)
+    figure = tsne.draw({"one": xy}, names, {"one": scores}, "title")
+    assert [text.get_text() for text in figure.axes[0].texts] == list("0123456789")
+    assert len(np.unique(figure.axes[0].collections[0].get_facecolors(), axis=0)) == 10
 
 
 def test_few_samples_lower_the_perplexity():
@@ -104,16 +166,6 @@ def test_bad_inputs_are_named(tmp_path, runs):
         draw(tmp_path, "curves", [folders[0], empty])
 
 
-def test_the_null_band_of_a_bin_is_binomial():
-    from calibench.figures.reliability import null_band
-    from calibench.metrics.calibration import Bins
-
-    bins = Bins(np.array([0, 10, 1000]), np.array([0.0, 0.9, 0.9]), np.array([0.0, 0.5, 0.9]))
-    low, high = null_band(bins)
-    assert low[1] == pytest.approx(0.7) and high[1] == 1.0
-    assert 0.87 < low[2] < 0.885 and 0.915 < high[2] < 0.93
-
-
 def test_a_network_that_died_has_a_panel_without_a_map():
     alive, dead = np.random.default_rng(0).normal(size=(40, 4)), np.ones((40, 4))
     targets = np.arange(40) % 2
@@ -122,14 +174,57 @@ def test_a_network_that_died_has_a_panel_without_a_map():
     assert np.isnan(maps["dead"]).all() and np.isnan(list(scores["dead"].values())).all()
     figure = tsne.draw(maps, targets.astype(str), scores, "title")
     said = [text.get_text() for text in figure.axes[1].texts]
-    assert said == [tsne.DEAD] and not figure.axes[0].texts
+    assert said == [tsne.DEAD] and {text.get_text() for text in figure.axes[0].texts} == {"0", "1"}
     assert "silhouette –" in figure.axes[1].get_xlabel()
+
+
+def histories(**columns):
+    return pd.DataFrame(
+        {"run": "hard", "seed": 0, "epoch": range(1, 6), "chosen": [0, 0, 0, 1, 0], **columns}
+    ).astype({"chosen": bool})
 
 
 @pytest.mark.parametrize(("first", "scale"), [(70.0, "log"), (2.0, "linear")])
 def test_an_nll_far_above_the_rest_does_not_flatten_the_others(first, scale):
-    history = pd.DataFrame(
-        {"run": "hard", "seed": 0, "epoch": range(1, 6), "val_nll": [first, 0.9, 0.6, 0.5, 0.5]}
+    history = histories(val_nll=[first, 0.9, 0.6, 0.5, 0.5])
+    axis = curves.draw(history, style.looks(["hard"]), "one run").axes[0]
+    assert axis.get_yscale() == scale and ("log scale" in axis.get_title("left")) == (scale == "log")
+
+
+def test_curves_mark_the_chosen_epoch_and_leave_out_what_is_empty():
+    history = histories(val_top1=[0.1, 0.5, 0.6, 0.9, 0.8], val_nll=np.nan, matrix_entropy=0.0)
+    (axis,) = curves.draw(history, style.looks(["hard"]), "one run").axes
+    (dot,) = [line for line in axis.lines if line.get_marker() == "o"]
+    assert dot.get_xdata() == [4] and dot.get_ydata() == pytest.approx([10])
+
+
+def test_the_chosen_epoch_is_that_of_the_record(runs):
+    folders, _ = runs
+    axis = drawn("curves", folders[:1], "--checkpoint", "nll").axes[0]
+    assert [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"] == [3]
+
+
+@pytest.mark.parametrize(
+    "experiment", [["hard", "ls", "ols"], ["hard", "ols", "ols+a", *(f"ls+{i}" for i in range(9))]]
+)
+def test_a_run_has_one_colour_whichever_runs_stand_beside_it(runs, experiment):
+    folders, _ = runs
+    option = ("--runs", ",".join(experiment))
+    both, alone = drawn("density", folders[:2], *option), drawn("density", folders[1:2], *option)
+    assert (
+        both.axes[0].lines[1].get_color()
+        == alone.axes[0].lines[0].get_color()
+        != both.axes[0].lines[0].get_color()
     )
-    (axis,) = [a for a in curves.draw(history, "one run").axes if "NLL" in a.get_ylabel()]
-    assert axis.get_yscale() == scale and ("log scale" in axis.get_ylabel()) == (scale == "log")
+    looks = style.looks(experiment)
+    assert both.axes[0].lines[1].get_color() == looks["ols"].colour and len(set(looks.values())) == len(
+        experiment
+    )
+
+
+def test_variants_share_the_colour_of_their_regime():
+    looks = style.looks(["hard", "hard+cutmix", "ols", "ols+cutmix"])
+    assert (
+        looks["ols"][0] == looks["ols+cutmix"][0] != looks["hard"][0]
+        and looks["ols"][1] != looks["ols+cutmix"][1]
+    )

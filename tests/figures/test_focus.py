@@ -14,7 +14,7 @@ def focused(lines):
         axis.plot(values)
     before = axis.get_ylim()
     style.focus(axis, lines)
-    return axis.get_ylim(), before, axis.get_title()
+    return axis.get_ylim(), before, axis.get_title("left")
 
 
 def test_a_run_that_ends_far_from_the_others_is_named_not_shown():
@@ -46,20 +46,21 @@ def test_an_epoch_that_is_not_finite_is_passed_over():
     assert "broke" in title
 
 
-def test_learning_curves_are_focused(histories):
-    figure = curves.draw(histories, "six and one")
-    panels = {axis.get_ylabel(): axis for axis in figure.axes}
-    errors = panels["validation Top-1 error (%)"]
-    assert errors.get_ylim()[1] < 60 and "dead" in errors.get_title().replace("\N{NO-BREAK SPACE}", " ")
+def test_a_better_run_beside_a_tight_bunch_stays():
+    """The best run ends far from four that agree, but flattens none of them."""
+    bunch = {f"run {i}": np.array([2.3, 0.66 + 0.01 * i]) for i in range(4)}
+    after, before, title = focused(bunch | {"best": np.array([2.3, 0.4]), "worst": np.array([2.3, 1.7])})
+    assert after == before and title == ""
 
 
-@pytest.fixture
-def histories():
+def test_learning_curves_are_focused():
     rows = [
-        {"run": f"run {i}", "seed": seed, "epoch": e, "loss": 1 / e, "val_top1": 1 - 0.5 / e - 0.01 * i}
+        {"run": f"run {i}", "seed": seed, "epoch": e, "chosen": False, "val_nll": 1 / e + 0.01 * i}
         for i in range(6)
         for seed in (0, 1)
         for e in (1, 2, 3)
     ]
-    dead = [{"run": "dead", "seed": 0, "epoch": e, "loss": 2.3, "val_top1": 0.1} for e in (1, 2, 3)]
-    return pd.DataFrame(rows + dead)
+    rows += [{"run": "dead", "seed": 0, "epoch": e, "chosen": False, "val_nll": 9.0} for e in (1, 2, 3)]
+    history = pd.DataFrame(rows)
+    axis = curves.draw(history, style.looks(list(history["run"].unique())), "six and one").axes[0]
+    assert axis.get_ylim()[1] < 2 and "off the scale: dead" in axis.get_title("left")

@@ -50,7 +50,8 @@ def write_run(
         )
     entry = {"dataset": dataset, "backbone": backbone, "regime": regime, "variant": variant, "seed": seed}
     settings = {
-        "regime": {"hard": {}, "ols": {"alpha": 0.5, "weights": "mix"}, "ls": {"eps": 0.1}}.get(regime, {})
+        "regime": {"hard": {}, "ols": {"alpha": 0.5, "weights": "mix"}, "ls": {"eps": 0.1}}.get(regime, {}),
+        "data": {"label_noise": 0.2 if "noise" in variant else 0, "noise": "symmetric"},
     }
     record = {"run": entry, "settings": settings, "epochs": {"top1": 4, "nll": 3, "last": 6}}
     (folder / "run.json").write_text(json.dumps(record))
@@ -67,6 +68,9 @@ def write_run(
             }
             if regime == "ols":
                 line |= {"matrix_entropy": 2.3 * 0.8**epoch, "fallback_classes": 0}
+            if "noise" in variant:
+                line |= {"test_top1": 0.3 + 0.05 * epoch, "clean_error": 0.5 / epoch, "flipped_error": 0.6}
+                line |= {"flipped_fitted": 0.1 * epoch, "flipped": 80}
             stream.write(json.dumps(line) + "\n")
     matrix = np.exp(rng.normal(size=(k, k)) * 1.5 - 6)
     matrix[np.arange(k), np.arange(k)] = 0.9
@@ -74,6 +78,9 @@ def write_run(
     state = {name: value.numpy() for name, value in build(regime, k).state_dict().items()}
     if regime == "ols":
         state["matrix"] = matrix.astype(np.float32)
+        state["last_counts"] = np.arange(k, dtype=np.int64)[
+            ::-1
+        ].copy()  # the last class had no right prediction
     save_file(state, folder / "regime.safetensors")
     return folder
 

@@ -5,7 +5,7 @@ import pytest
 from calibench.metrics.calibration import ece, reliability
 from calibench.metrics.debiased import ece_debiased, null_distribution, squared_error_debiased
 from calibench.metrics.probabilities import Predictions
-from calibench.metrics.smooth import smooth_ece
+from calibench.metrics.smooth import smooth_ece, smooth_reliability
 
 
 def draw(rng, n, shift):
@@ -81,6 +81,20 @@ def test_smooth_ece_equals_relplot(sample):
     for confidence, correct in [(seen.confidence, seen.correct), draw(np.random.default_rng(2), 3000, 0.1)]:
         theirs = relplot.smECE(confidence, correct.astype(float))
         assert smooth_ece(confidence, correct) == pytest.approx(theirs, abs=2e-3)
+
+
+def test_smooth_reliability_equals_relplot(sample):
+    relplot = pytest.importorskip("relplot")
+    seen = Predictions.of(*sample)
+    for confidence, correct in [(seen.confidence, seen.correct), draw(np.random.default_rng(2), 3000, 0.1)]:
+        theirs = relplot.prepare_rel_diagram(
+            confidence, correct.astype(float), plot_confidence_band=False, report_CE_std=False
+        )
+        at, accuracy, _ = smooth_reliability(confidence, correct)
+        inside = theirs["density"] > 0.2  # where no confidence is near, both divide zero by zero
+        assert np.interp(theirs["mesh"], at, accuracy)[inside] == pytest.approx(
+            theirs["mu"][inside], abs=0.01
+        )
 
 
 def test_smooth_ece_of_one_sample_by_hand():

@@ -1,15 +1,18 @@
 """Mistakes in a config: one clear sentence each, before anything runs."""
 
 import datetime
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 from calibench.errors import UserError
 from calibench.planning import checks, naming
 from calibench.planning import configuration as config
 from calibench.planning.explain import explain
 from calibench.planning.settings import settings_of
+from calibench.stages import config as stage
 
 from tests.workflow.conftest import MINI
 
@@ -32,7 +35,31 @@ def changed(**changes):
         ({"runs": ["hart"]}, "unknown regime 'hart'"),
         ({"runs": ["hard+big"]}, "no variant 'big'"),
         ({"regimes": {"ols": {"alfa": 1}}}, "regime 'ols' has no setting 'alfa'"),
-        ({"regimes": {"oils": {}}}, "unknown regime 'oils'"),
+        ({"regimes": {"oils": {}}}, "unknown regime 'oils'; did you mean 'ols'?"),
+        ({"runs": ["hard", "xyz"]}, "unknown regime 'xyz'; there are: "),
+        ({"backbones": "lenet"}, "config: backbones: expected a list, found 'lenet'; write [lenet]"),
+        ({"seeds": [0, 0]}, "config: seeds: [0, 0] names something twice"),
+        (
+            {"regimes": {"ols": {"alpha": 1.5}}},
+            "config: run 'ols' on resnet20: ols: alpha is 1.5; it must be",
+        ),
+        (
+            {"variants": {"x": {"regime": {"eps": -1}}}, "runs": ["ls+x"]},
+            "run 'ls+x' on resnet20: ls: eps is -1",
+        ),
+        (
+            {"statistics": {"contrasts": [["ls", "gce"]]}},
+            "compares 'gce', which is not among runs; add it there",
+        ),
+        (
+            {"datasets": {"digits": {"files": {"tran": "x"}}}},
+            "radimagenet has no file 'tran'; did you mean 'train'?",
+        ),
+        (
+            {"datasets": {"digits": {"format": "npz"}}},
+            "datasets.digits.files: format npz has no file 'train'",
+        ),
+        ({"datasets": {"digits": {"format": "imagefolder"}}}, "no file 'train'; leave `files` out"),
         ({"name": "a/b"}, "config: name"),
         ({"variants": {"x": {"train": {"lrr": 1}}}, "runs": ["hard+x"]}, "unknown key 'lrr'"),
         ({"by_backbone": {"resnet20": {"train": {"lr": -1}}}}, "train.lr"),
@@ -51,11 +78,27 @@ def changed(**changes):
         ({"datasets": {"..": {"root": "x"}}}, "config: datasets: '..' does not fit here"),
         ({"variants": {"a\n": {}}}, "config: variants: 'a\\n' does not fit here"),
         ({"regimes": {"ols\n": {}}}, "config: regimes: 'ols\\n' does not fit here"),
-        ({"seeds": [0.0]}, "config: seeds.0: 0.0 is not of type 'integer'"),
-        ({"seeds": [True]}, "config: seeds.0: True is not of type 'integer'"),
+        ({"seeds": [0.0]}, "config: seeds.0: expected a whole number, found 0.0"),
+        ({"seeds": [True]}, "config: seeds.0: expected a whole number, found True"),
         ({"train": {"lr": float("nan")}}, "config: train.lr: nan is not a finite number"),
         ({"train": {"lr": float("inf")}}, "config: train.lr: inf is not a finite number"),
         ({"regimes": {"ols": {"alpha": float("-inf")}}}, "regimes.ols.alpha: -inf is not a finite number"),
+        (
+            {"train": {"snapshots": 20}},
+            "run 'hard' on resnet20: train: snapshots: 20 epochs of a training of 1",
+        ),
+        (
+            {"variants": {"x": {"train": {"snapshots": 2}}}, "runs": ["hard+x"]},
+            "is set for the whole experiment",
+        ),
+        ({"augment": {"scale": [1.0, 0.5]}}, "augment: scale must be [lowest, highest]"),
+        ({"augment": {"ratio": [0.75, 1.3]}}, "set augment: scale too"),
+        ({"augment": {"scale": [0.5, 1.0], "pad": 4}}, "scale takes the place of crop and pad"),
+        ({"data": {"noise": "nowhere.csv"}}, "'nowhere.csv' is neither symmetric nor pair nor a file"),
+        (
+            {"data": {"noise": __file__, "label_noise": 0.1}},
+            "has its own share of noise; leave label_noise out",
+        ),
         ({"regimes": {"ols": {"alpha": datetime.date(2020, 1, 1)}}}, "'2020-01-01' was read as a date"),
     ],
 )
@@ -112,7 +155,7 @@ def test_missing_key():
 
 
 def test_runs_expand_in_order():
-    names = naming.run_names({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
+    names = naming.named_runs({"runs": ["{hard,ls}+cutmix", "ols", "hard+cutmix", "{a,b}+{c,d}"]})
     assert names == ["hard+cutmix", "ls+cutmix", "ols", "a+c", "a+d", "b+c", "b+d"]
 
 
@@ -136,6 +179,46 @@ def test_missing_data_names_key_path_and_access(tmp_path):
     full = changed(datasets={"digits": {"root": str(tmp_path / "nowhere")}})
     with pytest.raises(UserError, match=r"datasets.digits.root: .*nowhere' does not exist.*on request"):
         checks.check_root(full, "digits")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("filename,class\na.png,1\n", "column 'label' is missing (the header has: filename, class)"),
+        ("filename,label,label\n", "column 'label' appears twice"),
+    ],
+)
+def test_columns_of_a_list_are_checked_before_a_job_starts(tmp_path, text, sentence):
+    (tmp_path / "train.csv").write_text(text)
+    for name in ("val.csv", "test.csv"):
+        (tmp_path / name).write_text("filename,label\n")
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        checks.check_root(changed(datasets={"digits": {"root": str(tmp_path)}}), "digits")
+
+
+def run_stage(capsys, *files):
+    stage.main(list(map(str, files)))
+    return capsys.readouterr()
+
+
+def test_the_command_checks_as_the_workflow_does(tmp_path, capsys):
+    mine = tmp_path / "mine.yaml"
+    for runs, sentence in (["hard", "gec"], "unknown regime 'gec'"), (["hard", "ls+x"], "no variant 'x'"):
+        mine.write_text(yaml.safe_dump(MINI | {"runs": runs}))
+        with pytest.raises(UserError, match=sentence):
+            run_stage(capsys, mine)
+    nowhere = {"digits": MINI["datasets"]["digits"] | {"root": str(tmp_path / "nowhere")}}
+    mine.write_text(yaml.safe_dump(MINI | {"datasets": nowhere}))
+    said = run_stage(capsys, mine)
+    assert json.loads(said.out)["name"] == "mini"
+    assert said.err.startswith("note: config: datasets.digits.root: ")
+    (tmp_path / "nowhere").mkdir()
+    with pytest.raises(UserError, match="train.csv' does not exist"):
+        run_stage(capsys, mine)
+
+
+def test_the_command_lists_backbones(capsys):
+    assert {"lenet", "resnet50", "vgg19"} <= set(run_stage(capsys, "--backbones").out.split())
 
 
 @pytest.mark.parametrize("path", SHIPPED)

@@ -42,7 +42,7 @@ def codes(tmp_path, monkeypatch):
     [
         ("metrics/probabilities.py", "x = 1\n", {*NEEDS, "analyse", "report"}),
         ("finished/read.py", "x = 1\n", {*NEEDS, "train", "analyse", "report"}),
-        ("figures/curves.py", "x = 1\n", {"curves"}),
+        ("figures/curves.py", "x = 1\n", {"curves", "entropy"}),
         ("figures/style.py", "x = 1\n", {*NEEDS, "report"}),
         ("regimes/ols.py", "x = 1\n", {"train"}),
         ("regimes/ls.py", "x = 1\n", set()),

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import time
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_fresh_checkpoint_of_another_node_counts_as_running(experiment, said):
     history(folder / "checkpoint", 1)
     (folder / "checkpoint/state.pt").touch()
     assert "1 running" in said()[-1]
+
+
+@pytest.mark.parametrize(("host", "state"), [(socket.gethostname(), "stopped"), ("node17", "running")])
+def test_a_free_lock_tells_of_its_own_machine_only(experiment, said, host, state):
+    folder = experiment("hard")
+    history(folder / "checkpoint", 1)
+    (folder / "checkpoint/state.pt").touch()
+    (folder / "checkpoint/lock").write_text(f"process 1 on {host}")
+    assert f"1 {state}" in " ".join(said())
 
 
 def test_a_file_system_without_locks_is_not_a_running_trainer(experiment, said, monkeypatch):

@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 from calibench.errors import UserError
-from calibench.planning.checks import check_all, check_site_classes
+from calibench.planning.checks import check_all
 from calibench.planning.configuration import complete, merge
 from calibench.planning.naming import store_name
 from calibench.planning.plan import Plan
+from calibench.planning.sets import check_site_classes
 
 BASE = {
     "name": "test",

@@ -127,6 +127,21 @@ def test_tables_4_to_6_of_lspp_are_as_printed():
     assert set(printed["regime"].str.partition("+")[0]) <= set(catalog())
 
 
+def test_the_rows_of_maxsup_are_those_of_its_repository():
+    printed = read_printed([papers()["maxsup"]]).set_index(["dataset", "regime", "metric"])["value"]
+    assert printed.loc["CUB-200-2011"].to_dict() == {
+        ("hard", "accuracy"): "80.88",
+        ("ls", "accuracy"): "81.96",
+        ("ols", "accuracy"): "82.33",
+        ("zipf", "accuracy"): "81.40",
+        ("maxsup", "accuracy"): "82.53",
+    }
+    assert (
+        printed["CIFAR10-C", "maxsup", "nll"] == "1.8431" and printed["Cars", "maxsup", "accuracy"] == "92.25"
+    )
+    assert set(printed.index.get_level_values("regime")) <= set(catalog())
+
+
 def test_rows_of_zhang_beside_the_classification_tables():
     printed = read_printed([papers()["zhang2021"]])
     single = printed[printed["regime"] == "ols_single"]

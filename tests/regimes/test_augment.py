@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from calibench.data import augment
+from calibench.data import augment, randaugment
 from calibench.errors import UserError
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
@@ -16,7 +16,7 @@ def draw(seed=0):
 def batch(n=6, channels=3, size=16, scaled=False):
     pixels = torch.randint(0, 256, (n, channels, size, size + 4), generator=torch.Generator().manual_seed(n))
     pixels = pixels.to(torch.uint8)
-    return augment.from_bytes(pixels) if scaled else pixels
+    return randaugment.from_bytes(pixels) if scaled else pixels
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -96,7 +96,7 @@ ORDER = [
 @pytest.mark.parametrize("magnitude", [0, 9, 30])
 def test_randaugment_is_torchvisions_image_by_image(channels, magnitude):
     images = batch(n=24, channels=channels)
-    result = augment.randaugment(images, draw(2), num_ops=2, magnitude=magnitude)
+    result = randaugment.randaugment(images, draw(2), num_ops=2, magnitude=magnitude)
     oracle, copy, expected = v2.RandAugment(), draw(2), images.clone()
     strength = magnitude / 30
     for _ in range(2):
@@ -119,17 +119,19 @@ def test_randaugment_is_torchvisions_image_by_image(channels, magnitude):
 
 def test_randaugment_of_scaled_images_passes_through_bytes():
     pixels = batch()
-    scaled = augment.from_bytes(pixels)
-    assert torch.equal(augment.to_bytes(scaled), pixels)
-    result = augment.randaugment(scaled, draw(4))
-    assert torch.allclose(result, augment.from_bytes(augment.randaugment(pixels, draw(4))))
+    scaled = randaugment.from_bytes(pixels)
+    assert torch.equal(randaugment.to_bytes(scaled), pixels)
+    result = randaugment.randaugment(scaled, draw(4))
+    assert torch.allclose(result, randaugment.from_bytes(randaugment.randaugment(pixels, draw(4))))
     assert result.min() >= -1 and result.max() <= 1
 
 
 @pytest.mark.parametrize("name", ["cutout", "mixup", "cutmix", "randaugment"])
 def test_a_seed_gives_one_result(name):
     def images_of(seed):
-        result = getattr(augment, name)(batch(scaled=True), draw(seed))
+        result = getattr(randaugment if name == "randaugment" else augment, name)(
+            batch(scaled=True), draw(seed)
+        )
         return result if torch.is_tensor(result) else result.images
 
     assert torch.equal(images_of(0), images_of(0)) and not torch.equal(images_of(0), images_of(1))
@@ -146,4 +148,4 @@ def test_a_seed_gives_one_result(name):
 )
 def test_wrong_settings_are_named(name, wrong):
     with pytest.raises(UserError, match=f"augment: {name}"):
-        getattr(augment, name)(batch(), draw(), **wrong)
+        getattr(randaugment if name == "randaugment" else augment, name)(batch(), draw(), **wrong)

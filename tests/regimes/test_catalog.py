@@ -2,7 +2,8 @@
 
 import pytest
 from calibench.errors import UserError
-from calibench.regimes.catalog import read_regime
+from calibench.regimes import build
+from calibench.regimes.catalog import catalog, read_regime
 
 BASE = """
 from calibench.regimes.base import Regime
@@ -62,3 +63,31 @@ def test_a_class_without_a_name_of_its_own_is_no_regime(read):
 def test_defaults_that_are_computed_are_told(read):
     with pytest.raises(UserError, match="defaults of __init__ must be literals"):
         read('class Mine(Other):\n    name = "mine"\n    def __init__(self, k, *, a=len("x")): ...\n')
+
+
+WRONG = (-1, 1.5, 0, 1, "nonsense", None)
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_settings_are_checked_without_torch_as_the_class_checks_them(name):
+    """What planning says of a value is what the job would have said."""
+    info = catalog()[name]
+    given = {"matrix_of": "a/ols", "teacher": "a/hard"}
+    base = info.settings | {key: given[key] for key in info.required}
+    info.check(base)
+    plain = [key for key in info.settings if not (info.combines and key in ("of", "settings"))]
+    for key, value in ((key, value) for key in plain for value in WRONG):
+        if isinstance(info.settings[key], bool):
+            with pytest.raises(UserError, match=f"{key} is .*; it must be true or false"):
+                info.check(base | {key: value})
+            continue
+        said = []
+        for check in (lambda settings: build(name, 4, **settings), info.check):
+            try:
+                check(base | {key: value})
+                said.append("")
+            except UserError as error:
+                said.append(str(error))
+            except (TypeError, RuntimeError):  # what no check names: torch says it in the job
+                said.append(None)
+        assert said[0] is None or said[0] == said[1]

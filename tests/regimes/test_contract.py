@@ -22,6 +22,7 @@ CLASSES, TRAIN_SIZE = 5, 40
 
 def ready(name, classes=CLASSES):
     generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)  # for weights of its own
     regime = build(name, classes)
     matrix = torch.rand(classes, classes, generator=generator)
     if regime.inputs:
@@ -31,6 +32,8 @@ def ready(name, classes=CLASSES):
             matrix=matrix / matrix.sum(1, keepdim=True),
             other_settings={"alpha": 0.5, "weights": "mix"},
             train_size=TRAIN_SIZE,
+            epochs=4,
+            stage_shapes=[[8, 4, 4], [5, 4, 4], [6, 2, 2]],
         )
     return regime
 
@@ -47,8 +50,17 @@ def extras(regime, logits, step):
         "teacher_logits": torch.randn(batch, classes, generator=generator),
         "sample": torch.randperm(TRAIN_SIZE, generator=generator)[:batch],
         "step_seed": step,
+        "stages": [torch.randn(batch, c, 4, 4, generator=generator) for c in (8, 5)],
+        "second_view": (
+            torch.randn(batch, classes, generator=generator),
+            torch.randn(batch, 6, generator=generator),
+        ),
     }
-    return {key: everything[key] for key in regime.needs}
+    everything["host_sample"] = everything["sample"]
+    together = {"plain_logits": ("plain_logits", "eval_logits")}
+    for key in ("plain_logits", "eval_logits"):
+        everything[key] = torch.randn(batch, classes, generator=generator)
+    return {key: everything[key] for need in regime.needs for key in together.get(need, (need,))}
 
 
 def train(regime, steps, classes=CLASSES, learning_rate=0.1):
@@ -66,6 +78,8 @@ def train(regime, steps, classes=CLASSES, learning_rate=0.1):
         optimizer.step()
         if step % 4 == 3:
             regime.validated(logits.detach(), targets)
+            if regime.reviews:
+                regime.review(logits.detach(), targets)
             regime.close_epoch()
         weight.data = weight.data.clone()
     return weight.detach()

@@ -12,11 +12,18 @@ ROWS = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE))
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_every_regime_has_a_row_and_no_row_is_left_over():
-    assert set(ROWS) == set(catalog())
+def test_no_row_is_left_over():
+    assert not set(ROWS) - set(catalog())
 
 
 @pytest.mark.parametrize("name", catalog())
+def test_every_regime_has_a_row(name):
+    assert name in ROWS, (
+        f"docs/regimes.md: the table lacks a row for `{name}` (docs/adding-a-regime.md, step 4)"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in catalog() if name in ROWS])
 def test_the_row_states_the_settings_with_their_defaults(name):
     stated = dict(re.findall(r"`(\w+)=([^`]+)`", ROWS[name]))
     assert stated == {key: repr(value) for key, value in catalog()[name].settings.items()}

@@ -6,7 +6,17 @@ import pytest
 import torch
 from calibench.errors import UserError
 from calibench.regimes import build
-from regime_cases import CASES, argmax, check, cross_entropy, each_case, log_softmax, softmax
+from regime_cases import (
+    CASES,
+    argmax,
+    check,
+    cross_entropy,
+    each_case,
+    log_softmax,
+    smoothed,
+    soft_cross_entropy,
+    softmax,
+)
 
 
 def mean(values):
@@ -81,6 +91,53 @@ def pairwise(lam, only_different):
     return loss
 
 
+def maxsup(z, y, still):
+    return cross_entropy(z, y) + 0.1 * mean(max(row) - mean(row) for row in z)
+
+
+def ls_entropy(z, y, still):
+    return soft_cross_entropy(z, smoothed(y, len(z[0]), 0.05)) - 0.1 * mean(map(entropy, z))
+
+
+def acls(alpha, pos, neg, margin):
+    def loss(z, y, still):
+        high, low = [], []
+        for row, old in zip(z, still, strict=True):
+            top = argmax(old)
+            high.append(max(row[top] - margin, 0) ** 2)
+            low += [max(old[top] - v - margin, 0) ** 2 for k, v in enumerate(row) if k != top]
+        return cross_entropy(z, y) + alpha * (pos * mean(high) + neg * mean(low))
+
+    return loss
+
+
+def dual_focal(gamma):
+    def loss(z, y, still):
+        total = []
+        for row, t in zip(z, y, strict=True):
+            p = softmax(row)
+            wrong = math.fsum(v for k, v in enumerate(p) if k != t)
+            below = max((p[k] for k in range(len(p)) if row[k] < row[t]), default=0.0)
+            total.append(-((wrong + below) ** gamma) * log_softmax(row)[t])
+        return mean(total)
+
+    return loss
+
+
+def bsce(gamma, q, detached):
+    def loss(z, y, still):
+        total = []
+        for row, t, old in zip(z, y, still, strict=True):
+            p = softmax(old if detached else row)
+            gaps = [
+                math.fsum(v for j, v in enumerate(p) if j != t) if k == t else p[k] for k in range(len(p))
+            ]
+            total.append(-(math.fsum(g**q for g in gaps) ** (gamma / q)) * log_softmax(row)[t])
+        return mean(total)
+
+    return loss
+
+
 LOSSES = [
     ("focal", {}, focal(lambda p: 3)),
     ("focal", {"gamma": 1.5}, focal(lambda p: 1.5)),
@@ -98,6 +155,15 @@ LOSSES = [
     ("sce", {"alpha": 0.1, "beta": 1.0, "A": 4.0}, sce(0.1, 1, 4)),
     ("pairwise_confusion", {}, pairwise(10, True)),
     ("pairwise_confusion", {"only_different": False}, pairwise(10, False)),
+    ("maxsup", {}, maxsup),
+    ("ls_entropy", {}, ls_entropy),
+    ("acls", {}, acls(0.1, 1, 0.1, 10)),
+    ("acls", {"alpha": 1.0, "neg": 0.5, "margin": 0.5}, acls(1, 1, 0.5, 0.5)),
+    ("dual_focal", {}, dual_focal(5)),
+    ("dual_focal", {"gamma": 0.5}, dual_focal(0.5)),
+    ("bsce_gra", {}, bsce(4, 2, True)),
+    ("bsce_gra", {"gamma": 1.0, "q": 1.0}, bsce(1, 1, True)),
+    ("bsce_gra", {"gamma": 3.0, "weight": "differentiated"}, bsce(3, 2, False)),
 ]
 
 
@@ -108,9 +174,11 @@ def test_formula(case, name, settings, reference):
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 3.0])
-def test_focal_gradient_is_finite_for_a_sure_sample(gamma):
+@pytest.mark.parametrize("name", ["focal", "dual_focal", "bsce_gra", "bsce_gra differentiated"])
+def test_focal_gradient_is_finite_for_a_sure_sample(name, gamma):
     logits = torch.tensor([[1e4, -1e4], [0.0, 50.0]], requires_grad=True)
-    build("focal", 2, gamma=gamma)(logits, torch.tensor([0, 1])).backward()
+    settings = {"weight": "differentiated"} if " " in name else {}
+    build(name.split()[0], 2, gamma=gamma, **settings)(logits, torch.tensor([0, 1])).backward()
     assert logits.grad.isfinite().all()
 
 
@@ -159,6 +227,24 @@ def test_disturb_is_cross_entropy_with_the_disturbed_labels(case):
         ("zipf", {"mode": "votes"}),
         ("ols_single", {"alpha": 2}),
         ("ols_flat", {"fallback": 1}),
+        ("maxsup", {"lam": -1}),
+        ("maxsup", {"lam_end": "0.2"}),
+        ("ls_entropy", {"eps": 2}),
+        ("acls", {"margin": -1}),
+        ("dual_focal", {"gamma": -1}),
+        ("bsce_gra", {"q": 0.5}),
+        ("bsce_gra", {"weight": True}),
+        ("cals", {"margin": 0}),
+        ("cals", {"rho_max": 0.5}),
+        ("cals", {"rho_every": 0}),
+        ("arazo", {"prediction": "best"}),
+        ("arazo", {"eta": -1}),
+        ("pencil", {"label_lr": -1}),
+        ("byot", {"shallow": -1}),
+        ("byot", {"T": 0}),
+        ("data_distortion", {"T": 0}),
+        ("data_distortion", {"mmd": "matrix"}),
+        ("pencil", {"compatibility": "paper"}),
     ],
 )
 def test_wrong_settings_are_named(name, wrong):

@@ -10,13 +10,12 @@ from calibench.finished.read import read_keys
 from calibench.planning import configuration, naming
 from calibench.stages import report
 from calibench.stages.analyse import metrics_of
+from calibench.stages.report import NOTEBOOK  # noqa: F401  tests of its cells
 from calibench.tables.long import METRICS, join
 from matplotlib import pyplot as plt
 
 from tests.finished.fake_runs import write_classes, write_run
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "notebooks" / "report.ipynb"
 HOSTILE = [
     "<script>alert(1)</script>",
     'a" onload="x',
@@ -113,7 +112,7 @@ def made(small, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     report.main(
         ["--experiment-dir", str(folder), "--settings", json.dumps(settings), "--stores", str(store)]
-        + ["--notebook", str(NOTEBOOK), "--out-notebook", str(out / "r.ipynb"), "--out", str(out / "r.html")]
+        + ["--out-notebook", str(out / "r.ipynb"), "--out", str(out / "r.html")]
     )
     assert sorted(p.name for p in out.iterdir()) == ["r.html", "r.ipynb"]
     return (out / "r.html").read_text(encoding="utf-8"), json.loads(

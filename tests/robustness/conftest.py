@@ -38,7 +38,7 @@ class DataSet:
                 self.rows[split].append((name, "ab"[i % 2]))
         self.settings = {
             "name": "toy", "format": "list", "root": str(self.root), "files": {s: f"{s}.csv" for s in SPLITS},
-            "store": {"size": SIZE},
+            "store": {"size": SIZE}, "unreadable_share": 1,
         }  # fmt: skip
 
     def add(self, name: str, data: bytes | None = None, label: str = "a") -> Path:

@@ -231,7 +231,7 @@ CONFIGS = {
     "open-bracket": ("runs: [hard\n", "is not plain YAML"),
     "not-utf-8": (b"name: caf\xe9\n", "is not plain YAML"),
     "a-list": ("- hard\n", "expected keys and values at the top level"),
-    "wrong-type": ("name: x\ndatasets: 3\nbackbones: [resnet18]\nruns: [hard]\n", "config: datasets: 3 is not of type"),
+    "wrong-type": ("name: x\ndatasets: 3\nbackbones: [resnet18]\nruns: [hard]\n", "config: datasets: expected keys and values, found 3"),
     "text-for-a-number": (
         "name: x\ndatasets: {d: {root: .}}\nbackbones: [resnet18]\nruns: [hard]\ntrain: {lr: 1e-4}\n", "YAML wants a dot in it",
     ),

@@ -54,11 +54,11 @@ REFUSED = {
     "decompression-bomb": (bomb(), "2500000000 pixels, more than the limit"),
     "16-bit": (
         encoded(GREY.astype(np.uint16) * 16),
-        "uint16 pixels need an explicit window; set store.window",
+        "uint16 pixels need a window; set datasets.<name>.store.window to [lowest",
     ),
     "nan": (
         encoded(np.full((SIZE, SIZE), np.nan, np.float32), ".tiff"),
-        "float32 pixels need an explicit window",
+        "float32 pixels need a window",
     ),
 }
 
@@ -111,7 +111,7 @@ def test_link_out_of_the_root(dataset, kind):
         dataset.add("folder/secret.png")
     dataset.write_lists()
     (why,) = dataset.build(unreadable="drop")[1].values()
-    assert why == "a symbolic link leads out of the dataset's root"
+    assert why == "the path or a symbolic link leads out of the data set's root"
 
 
 def as_nobody(work):
@@ -185,7 +185,7 @@ def test_unreadable_class_folder(dataset, closed):
     (dataset.root / closed).chmod(0o755)
     assert said == (
         f"UserError: {dataset.root / closed}: Permission denied; make this folder readable or take it out of "
-        "the dataset, then start again"
+        "the data set, then start again"
     )
 
 
@@ -248,7 +248,7 @@ def test_nan_in_a_float_npz(dataset):
     images = RNG.random((8, SIZE, SIZE)).astype(np.float32)
     images[5, 0, 0] = np.nan
     npz(dataset, train_images=images)
-    with pytest.raises(UserError, match="float32 pixels need an explicit window"):
+    with pytest.raises(UserError, match="float32 pixels need a window"):
         dataset.build()
     with pytest.raises(
         UserError, match=r"the first is train/000005: pixels that are not finite numbers \(NaN"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from calibench.errors import UserError
-from calibench.training import device
+from calibench.training import gpus as device
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW
@@ -19,7 +19,7 @@ from tests.training.conftest import WORKFLOW
 # Claims a device, writes down when it had it, and holds it for a while.
 HOLDER = """
 import pathlib, sys, time
-from calibench.training import device
+from calibench.training import gpus as device
 device.POLL_SECONDS = 0.05
 folder = pathlib.Path(sys.argv[1]) if sys.argv[1] else None  # the machine's
 gpus, hold = sys.argv[2].split(","), float(sys.argv[3])

@@ -70,7 +70,7 @@ def wait_for(condition, seconds: float, what: str):
 def start(cluster, checkout: Path, *arguments: str, fast: bool = True) -> subprocess.Popen:
     """Snakemake in the background, in the tests' experiment; its output goes to ``snakemake.log``."""
     program = [str(HERE / "fastpoll.py")] if fast else ["-m", "snakemake"]
-    configs = ["--configfile", "config/config.yaml", "slurm-test.yaml"]
+    configs = ["--configfile", "config/demo_paper.yaml", "slurm-test.yaml"]
     with (checkout / "snakemake.log").open("a") as log:
         return subprocess.Popen(
             [sys.executable, *program, *arguments, *configs],

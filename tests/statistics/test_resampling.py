@@ -1,11 +1,11 @@
-"""Group bootstrap, clustered variance, paired differences: exact sums, simulations of coverage."""
+"""Group bootstrap and clustered variance: exact sums, a simulation of coverage."""
 
 import numpy as np
 import pytest
 from calibench.metrics import measure
 from calibench.metrics.classwise import classwise
 from calibench.metrics.probabilities import Predictions, softmax
-from calibench.statistics.paired import holm, paired_difference
+from calibench.statistics.intervals import tails
 from calibench.statistics.resampling import (
     Sums,
     auroc_values,
@@ -17,6 +17,10 @@ from calibench.statistics.resampling import (
 )
 
 from tests.finished.fake_runs import make_logits
+
+
+def clustered(values, codes):
+    return clustered_variance(np.bincount(codes, weights=values), np.bincount(codes))
 
 
 def test_group_names_become_codes_and_empty_ones_stand_alone():
@@ -70,95 +74,50 @@ def test_draws_are_seeded_whatever_the_batch():
 
 
 def test_clustered_variance_by_hand_and_against_the_bootstrap(sample):
-    values, codes = np.array([1.0, 2.0, 4.0, 9.0]), np.array([0, 0, 1, 1])
-    assert clustered_variance(values, codes) == pytest.approx((5.0**2 + 5.0**2) * 2 / 1 / 16)
-    assert np.isnan(clustered_variance(values, np.zeros(4, int)))
+    # values 1 2 | 4 9, mean 4: the sums of deviations are -5 and 5
+    assert clustered_variance(np.array([3.0, 13.0]), np.array([2, 2])) == pytest.approx(50 * 2 / 1 / 16)
+    assert np.isnan(clustered_variance(np.array([16.0]), np.array([4])))
     seen, codes = Predictions.of(*sample), np.arange(600) // 4
     spread = bootstrap(seen, codes, 1500, seed=0)
     for name, each in (sample_values(seen) | {"auroc": auroc_values(seen.probs, seen.targets)}).items():
         if name != "ece":
-            assert spread[name].std() == pytest.approx(np.sqrt(clustered_variance(each, codes)), rel=0.1), (
-                name
-            )
+            assert spread[name].std() == pytest.approx(np.sqrt(clustered(each, codes)), rel=0.1), name
+
+
+def bootstrap_coverage(rng, studies, groups, resamples):
+    """Share of the 95 % intervals that hold the population's value; groups of 5 share a difficulty."""
+    k, hits = 3, dict.fromkeys(["top1_error", "nll", "gap", "brier"], 0)
+
+    def population(size):
+        hard = np.repeat(rng.normal(1.0, 1.0, size), 5)
+        targets = rng.integers(0, k, size * 5)
+        logits = rng.normal(size=(size * 5, k))
+        logits[np.arange(size * 5), targets] += hard
+        return logits.astype(np.float32), targets, np.repeat(np.arange(size), 5)
+
+    logits, targets, _ = population(200_000 if studies > 500 else 40_000)
+    truth = {m: v.mean() for m, v in sample_values(Predictions.of(logits, targets)).items()}
+    for trial in range(studies):
+        logits, targets, codes = population(groups)
+        spread = bootstrap(Predictions.of(logits, targets), codes, resamples, seed=trial)
+        for name in hits:
+            low, high = np.quantile(spread[name], tails(0.95, groups))
+            hits[name] += low <= truth[name] <= high
+    return {name: hit / studies for name, hit in hits.items()}
 
 
 def test_bootstrap_intervals_cover_under_groups(rng):
-    """Groups of 5 share a difficulty; 95 % intervals of NLL and gap hold the population's value."""
-    k, hits = 3, {"nll": 0, "gap": 0}
-
-    def population(groups):
-        hard = np.repeat(rng.normal(1.0, 1.0, groups), 5)
-        targets = rng.integers(0, k, groups * 5)
-        logits = rng.normal(size=(groups * 5, k))
-        logits[np.arange(groups * 5), targets] += hard
-        return logits.astype(np.float32), targets, np.repeat(np.arange(groups), 5)
-
-    logits, targets, _ = population(40_000)
-    truth = {m: v.mean() for m, v in sample_values(Predictions.of(logits, targets)).items()}
-    for trial in range(150):
-        logits, targets, codes = population(80)
-        spread = bootstrap(Predictions.of(logits, targets), codes, 300, seed=trial)
-        for name in hits:
-            low, high = np.quantile(spread[name], [0.025, 0.975])
-            hits[name] += low <= truth[name] <= high
-    assert all(0.89 <= hit / 150 <= 0.99 for hit in hits.values()), hits
+    found = bootstrap_coverage(rng, 150, 80, 300)
+    assert all(0.89 <= share <= 0.99 for share in found.values()), found
 
 
-def simulate(rng, seeds, groups, effect):
-    """(S, N) paired differences: effect + a seed's own shift + a group's own shift + noise."""
-    seed_shift, group_shift = rng.normal(0, 0.02, (seeds, 1)), np.repeat(rng.normal(0, 0.3, groups), 4)
-    return effect + seed_shift + group_shift + rng.normal(0, 0.3, (seeds, groups * 4))
-
-
-def test_paired_intervals_cover_seeds_and_images(rng):
-    codes = np.repeat(np.arange(100), 4)
-    found = [paired_difference(simulate(rng, 4, 100, 0.05), codes) for _ in range(400)]
-    covered = np.mean([d.low <= 0.05 <= d.high for d in found])
-    assert 0.93 <= covered <= 0.995
-    rejected = np.mean([paired_difference(simulate(rng, 4, 100, 0.0), codes).p < 0.05 for _ in range(400)])
-    assert rejected <= 0.075
-    # a t interval over seeds alone, on the shared images, would not cover
-    narrow = np.mean([abs(d.difference - 0.05) <= 3.18 * d.se_seeds for d in found])
-    assert narrow < 0.85
-
-
-def test_paired_difference_by_hand():
-    values = np.array([[1.0, 3.0], [3.0, 5.0]])
-    found = paired_difference(values, np.array([0, 1]))
-    assert found.difference == 3
-    assert found.se_seeds == pytest.approx(np.sqrt(2 / 2))
-    assert found.se_images == pytest.approx(np.sqrt(((2 - 3) ** 2 + (4 - 3) ** 2) * 2 / 4))
-    # t at 97.5 % with one degree of freedom, for both parts, whose variances are 1
-    assert found.high - 3 == 3 - found.low == pytest.approx(12.7062047 * np.sqrt(2))
-    assert paired_difference(values, np.array([0, 1]), 1 - found.p).low == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("seeds", [2, 3])
-def test_few_seeds_that_agree_by_chance_are_no_proof(rng, seeds):
-    """Training varies ten times as much as the draw of images: 5 % are rejected, and none at 1 in 10,000."""
-    codes = np.repeat(np.arange(50), 2)
-
-    def draw():
-        shift = rng.normal(0, 0.3 * np.sqrt(10 * seeds / 100), (seeds, 1))
-        return shift + rng.normal(0, 0.3, 100) + np.zeros((seeds, 1))
-
-    p = np.array([paired_difference(draw(), codes).p for _ in range(1500)])
-    assert 0.02 <= (p < 0.05).mean() <= 0.06 and p.min() > 1e-5
-
-
-def test_one_seed_concludes_nothing_and_equal_predictions_do_not_differ():
-    one = paired_difference(np.ones((1, 6)) * np.arange(6), np.arange(6))
-    assert np.isnan(one.p) and np.isnan(one.low) and one.se_images > 0
-    same = paired_difference(np.zeros((3, 6)), np.arange(6))
-    assert same.p == 1 and same.low == same.high == 0
-
-
-def test_holm_equals_statsmodels():
-    statsmodels = pytest.importorskip("statsmodels.stats.multitest")
-    p = np.array([0.01, 0.04, 0.03, 0.005, 0.9])
-    assert holm(p) == pytest.approx(statsmodels.multipletests(p, method="holm")[1])
-    assert holm(np.array([0.01, np.nan, 0.04]))[[0, 2]] == pytest.approx([0.02, 0.04])
-    assert np.isnan(holm(np.array([np.nan]))).all()
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "least"), [(20, 0.92), (80, 0.93), (300, 0.93)])
+def test_bootstrap_intervals_cover_in_many_studies(rng, groups, least):
+    """Of 20 groups the stage says that they are few."""
+    found = bootstrap_coverage(rng, 1000, groups, 1000)
+    print(groups, "groups:", {name: f"{100 * share:.1f} %" for name, share in found.items()})
+    assert all(least <= share <= 0.97 for share in found.values()), found
 
 
 def test_auroc_variance_equals_delongs_for_two_classes(rng):
@@ -170,4 +129,4 @@ def test_auroc_variance_equals_delongs_for_two_classes(rng):
     expected = above.mean(axis=1).var(ddof=1) / one.sum() + above.mean(axis=0).var(ddof=1) / (~one).sum()
     values = auroc_values(probs, targets)
     assert values.mean() == pytest.approx(classwise(probs, targets).auroc.mean())
-    assert clustered_variance(values, np.arange(150)) == pytest.approx(expected, rel=0.03)
+    assert clustered(values, np.arange(150)) == pytest.approx(expected, rel=0.03)

@@ -55,12 +55,18 @@ def test_contrasts_name_what_differs(folders, tmp_path):
     contrasts_stage.main(["--settings", json.dumps(settings), "--out", str(out), *records(*folders)])
     table = pd.read_csv(out)
     assert list(table.columns) == contrasts.COLUMNS
-    planned = table[table["family"] == "planned"].set_index(["run", "reference", "metric"])
-    assert len(planned) == 3 * 4  # the contrast that lacks a run is left out
+    keys = ["run", "reference", "metric"]
+    planned = table[table["family"] == "primary"].set_index(keys).sort_index()
+    # the contrast that lacks a run is left out; two are planned once more, tempered, without their Top-1 error
+    assert len(planned) == 3 * 4 + 2 * 3 and planned["dataset"].isna().all()
     # same logits but for their scale: hard's are sharper, its ECE and NLL differ, its errors do not
     assert planned.loc[("ls", "hard", "ece"), "verdict"] in ("higher", "lower")
-    assert planned.loc[("ols", "ls", "top1_error"), "verdict"] == "not told apart"
+    assert planned.loc[("ols", "ls", "top1_error"), "verdict"] == "inconclusive"
+    assert planned.loc[("ls@temperature", "hard@temperature", "ece"), "verdict"] == "inconclusive"
     assert (planned["p_holm"] >= planned["p"]).all() and set(planned["seeds"]) == {3}
+    assert (planned["low_holm"] <= planned["low"]).all() and (planned["high_holm"] >= planned["high"]).all()
+    beside = (planned["low_holm"] > 0) | (planned["high_holm"] < 0)  # interval and verdict are one statement
+    assert (beside == planned["verdict"].isin(["lower", "higher"])).all()
     row = planned.loc[("ls", "hard", "nll")]
     values = [
         measure(
@@ -71,14 +77,56 @@ def test_contrasts_name_what_differs(folders, tmp_path):
     ]
     by_hand = np.mean([v["nll"] for v in values[3:6]]) - np.mean([v["nll"] for v in values[:3]])
     assert row["difference"] == pytest.approx(by_hand)
-    assert row["low"] < by_hand < row["high"]
-    best = table[(table["family"] == "best") & (table["metric"] == "nll")]
-    assert len(best) == 2 and best["reference"].nunique() == 1 and (best["difference"] >= 0).all()
+    assert row["low"] < by_hand < row["high"] and row["relevant"] == 0.02 and row["seeds_needed"] >= 2
+    each = table[table["family"] == "secondary"].set_index(keys).sort_index()
+    one_place = [
+        "difference",
+        "low_holm",
+        "high_holm",
+        "p_holm",
+    ]  # one backbone: the same question, the same answer
+    pd.testing.assert_frame_equal(each[one_place], planned[one_place])
+    best = table[(table["family"] == "best") & (table["metric"] == "nll") & (table["backbone"] == "resnet50")]
+    assert len(best) == 6 and set(best["verdict"]) <= {"best", "may be best", "not best"}
+    beside = table[table["family"] == "hard"].set_index([*keys, "dataset"])
+    assert beside.loc[("ls", "hard", "nll", "digits"), "difference"] == pytest.approx(by_hand)
+    assert ("ls@temperature", "hard@temperature", "ece", "digits") in beside.index and beside[
+        "p"
+    ].isna().all()
+
+
+def test_contrasts_are_pooled_over_backbones_and_data_sets(tmp_path, caplog):
+    """Blocks are data set x backbone x seed; a data set without a calibrate part takes no part in tempered rows."""
+    places = [("digits", "resnet50"), ("digits", "vgg19_bn"), ("other", "resnet50")]
+    runs = [
+        write_run(tmp_path, regime, seed=seed, n=120, dataset=dataset, backbone=backbone)
+        for dataset, backbone in places
+        for regime in ("hard", "ols")
+        for seed in (0, 1)
+    ]
+    for folder in runs:
+        if "other" in str(folder):
+            index = pd.read_csv(folder / "predictions/val.csv").assign(part="select")
+            index.to_csv(folder / "predictions/val.csv", index=False)
+    table = contrasts.compare(runs, "top1", PLANNED)
+    nll = table[table["metric"] == "nll"].set_index(["family", "run", "dataset", "backbone"])
+    pooled = nll.loc[("primary", "ols", "", "")]
+    each = [nll.loc[("secondary", "ols", *place), "difference"] for place in places]
+    assert pooled["difference"] == pytest.approx(np.mean(each))
+    assert (pooled["blocks"], pooled["seeds"], pooled["groups"]) == (6, 2, 60)
+    assert nll.loc[("primary", "ols@temperature", "", ""), "blocks"] == 4
+    assert ("best", "ols@temperature", "digits", "resnet50") in nll.index
+    assert ("best", "ols@temperature", "other", "resnet50") not in nll.index
+    raw = statistics_settings('{"contrasts": [["ols", "hard"]], "tempered": false}')
+    assert not contrasts.compare(runs, "top1", raw)["run"].str.contains("@").any()
 
 
 def test_one_seed_is_said_to_conclude_nothing(folders):
     table = contrasts.compare([folders[0], folders[6]], "top1", PLANNED)
+    tested = table[table["family"].isin(["primary", "secondary"])]
     assert set(table["verdict"]) == {"one seed"} and table["p"].isna().all()
+    assert tested[["low", "high"]].notna().all(axis=None)  # of the draw of images, for these networks
+    assert table.loc[table["family"] == "best", ["low", "high"]].isna().all(axis=None)
 
 
 def test_runs_on_other_images_are_not_compared(tmp_path):
@@ -106,7 +154,7 @@ def test_test_images_of_one_patient_have_no_intervals(tmp_path):
     interval = table[table["kind"] == "interval"]
     assert interval["value"].notna().any() and interval[["low", "high", "se"]].isna().all(axis=None)
     compared = contrasts.compare(runs, "top1", PLANNED)
-    assert set(compared["verdict"]) == {"no test"}
+    assert set(compared["verdict"]) == {"no test"} and compared["low"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -116,6 +164,8 @@ def test_test_images_of_one_patient_have_no_intervals(tmp_path):
         ('{"metrics": ["sce"]}', "statistics.metrics.0: 'sce' is not one of nll, ece"),
         ('{"resamples": 5}', "statistics.resamples"),
         ('{"level": 95}', "statistics.level"),
+        ('{"relevant": {"ece": 0}}', "statistics.relevant.ece"),
+        ('{"relevant": {"gap": 0.1}}', "statistics.relevant"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -158,7 +208,12 @@ def test_one_stratum_gives_an_empty_table(tmp_path):
     assert pd.read_csv(tmp_path / "strata.csv").empty
 
 
-def test_a_single_run_gives_an_empty_table(folders, tmp_path):
+def test_a_single_run_is_compared_with_itself_after_temperature_scaling(folders, tmp_path):
     contrasts_stage.main(["--out", str(tmp_path / "c.csv"), *records(folders[0])])
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert set(table["family"]) == {"hard", "best"} and list(table.columns) == contrasts.COLUMNS
+    contrasts_stage.main(
+        ["--settings", '{"tempered": false}', "--out", str(tmp_path / "c.csv"), *records(folders[0])]
+    )
     table = pd.read_csv(tmp_path / "c.csv")
     assert table.empty and list(table.columns) == contrasts.COLUMNS

@@ -158,7 +158,7 @@ def test_evenly_spaced_centres_are_even():
 def test_bars_show_the_class_asked_for(folders, tmp_path):
     classes = write_classes(tmp_path / "classes.csv", NAMES)
     figure = drawn("bars", folders[:2], "--classes", classes, "--class", "class 3")
-    assert "label of 'class 3'" in figure.get_suptitle()
+    assert "label of 'class 3'" in figure.get_suptitle().replace("\n", " ")
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights[3] == 1 and max(heights[:3]) < 1e-4
     with pytest.raises(UserError, match="there is no class 'cat'"):
@@ -168,13 +168,16 @@ def test_bars_show_the_class_asked_for(folders, tmp_path):
 def test_bars_show_the_most_confused_class_by_default(folders, tmp_path):
     write_predictions(folders[0], [0, 0, 4, 4, 4, 5], [0, 1, 7, 7, 4, 5])
     figure = drawn("bars", folders[:2], "--classes", write_classes(tmp_path / "classes.csv", NAMES))
-    assert "label of 'class 4'" in figure.get_suptitle()
+    assert "label of 'class 4'" in figure.get_suptitle().replace("\n", " ")
 
 
 def test_entropy_has_the_uniform_row(folders, tmp_path):
     figure = drawn("entropy", folders, "--classes", write_classes(tmp_path / "classes.csv", NAMES))
-    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
-    assert lines["uniform (ln K)"][0] == pytest.approx(math.log(10))
-    assert set(lines) - {"OLS", "uniform (ln K)"} <= {f"_child{i}" for i in range(9)}  # hard has none
+    heights = [np.ravel(line.get_ydata())[0] for line in figure.axes[0].lines if len(line.get_ydata())]
+    assert any(height == pytest.approx(math.log(10)) for height in heights)
+    said = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert any("ln K" in text for text in said) and not any(
+        "Hard" in text for text in said
+    )  # hard has no matrix
     with pytest.raises(UserError, match="no matrix_entropy"):
         drawn("entropy", folders[:1], "--classes", write_classes(tmp_path / "classes.csv", NAMES))

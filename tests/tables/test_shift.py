@@ -25,7 +25,7 @@ def experiment(tmp_path_factory):
     """Records of four runs, and the folder with metrics.csv, posthoc.csv, selective.csv and shift.csv."""
     folder = tmp_path_factory.mktemp("results")
     runs = [write_run(folder, regime, seed=seed, n=120) for regime in ("hard", "ols") for seed in (0, 1)]
-    tables = ("metrics", "posthoc", "selective", "strata")
+    tables = ("metrics", "posthoc", "selective", "strata", "warnings")
     for run in runs:
         add_sets(run, list(SETS))
         outs = [f"--out-{name}={run}/{name}.csv" for name in tables]

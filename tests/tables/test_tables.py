@@ -10,6 +10,7 @@ from calibench.metrics.labels import METRICS
 from calibench.published import papers
 from calibench.published.printed import read_published
 from calibench.stages import tables
+from calibench.tables.cells import Numbers, digits
 from calibench.tables.grid import markdown, tex
 
 RUNS = ["hard", "ls", "tfkd_reg", "ols"]
@@ -38,8 +39,8 @@ def metrics(config, value=lambda d, b, r, s, m: 0.25):
                     for m in METRICS:
                         for split, shift in (("test", 0), ("select", 0.5)):
                             v = value(d, b, r, s, m) + shift
-                            rows.append([d, b, regime, plus + rest, s, split, "top1", m, v, 100])
-                            rows.append([d, b, regime, plus + rest, s, split, "last", m, 0.9, 100])
+                            rows.append([d, b, regime, plus + rest, s, split, "top1", m, v, 130_000])
+                            rows.append([d, b, regime, plus + rest, s, split, "last", m, 0.9, 130_000])
     names = [
         "dataset",
         "backbone",
@@ -180,7 +181,7 @@ def test_the_order_of_the_regimes_is_the_configs(tmp_path):
     ("text", "message"),
     [
         ("{", "--settings is not JSON"),
-        ("{}", "exactly the keys"),
+        ("{}", "with the keys"),
         (json.dumps(settings(runs=[])), "runs is empty"),
     ],
 )
@@ -246,44 +247,42 @@ def test_temperature_stands_after_hard_labels(tmp_path):
     assert "never on test" in (tmp_path / "table2.md").read_text()
 
 
-def test_bold_is_what_cannot_be_told_from_the_best(tmp_path):
-    config = settings(published=None, backbones=["resnet50", "vgg19"])
+def test_the_difference_to_hard_labels_is_there_with_its_interval(tmp_path):
+    config = settings(published=None)
     frame = metrics(config)
-    frame.to_csv(tmp_path / "m.csv", index=False)
-    names = [
-        "family",
-        "dataset",
-        "backbone",
-        "metric",
-        "run",
-        "reference",
-        "verdict",
-        "difference",
-        "low",
-        "high",
+    names = ["family", "dataset", "backbone", "metric", "run", "reference", "difference", "low", "high"]
+    rows = [["hard", None, None, "ece", "ols", "hard", 0.07, 0.05, 0.09]]
+    rows += [
+        ["hard", "radimagenet", "resnet50", "ece", "ols@temperature", "hard@temperature", 0.01, -0.01, 0.03]
     ]
-    place = ["best", "radimagenet", "resnet50", "ece"]
-    rows = [[*place, "ls", "ols", "not told apart", 0.01, -0.01, 0.03]]
-    rows += [[*place, "hard", "ols", "higher", 0.05, 0.03, 0.07]]
-    rows += [[*place, "tfkd_reg", "ols", "not told apart", 0.07, -0.9, 1.04]]  # its seeds say nothing at all
-    rows += [["best", "radimagenet", "vgg19", "ece", "hard", "ols", "one seed", 0.01, None, None]]
-    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "c.csv", index=False)
-    options = [
-        "--metrics",
-        str(tmp_path / "m.csv"),
-        "--out-dir",
-        str(tmp_path),
-        "--settings",
-        json.dumps(config),
-    ]
-    tables.main([*options, "--contrasts", str(tmp_path / "c.csv")])
-    text = (tmp_path / "table2.md").read_text().splitlines()
-    bold = {line.split("|")[1].strip(): line.count("**") // 2 for line in text if line.startswith("| ")}
-    assert bold["OLS"] == 1 and bold["LS"] == 1 and bold["Hard labels"] == 0
-    assert bold["Tf-KD (reg)"] == 0
-    assert any("in the widest column: ECE 0.0200;" in line for line in text)
-    assert not any("Bold" in line for line in (tmp_path / "table1.md").read_text().splitlines())
-    assert r"\textbf{0.2500}" in (tmp_path / "table2.tex").read_text()
+    rows += [["primary", None, None, "ece", "ols", "ls", 0.5, 0.4, 0.6]]
+    numbers = Numbers(frame, config, None, contrasts=pd.DataFrame(rows, columns=names))
+    found = numbers.difference_to("hard")
+    assert found["", "", "ols", "ece"] == (0.07, 0.05, 0.09) and len(found) == 2
+    assert found["radimagenet", "resnet50", "ols@temperature", "ece"].low == -0.01
+    assert Numbers(frame, config, None).difference_to("hard") == {}
+    assert "**" not in "".join(
+        build(tmp_path, config, frame).joinpath("table2.md").read_text().split("\n")[1:]
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "places"),
+    [
+        ("ece", 156, 2),
+        ("ece", 597, 3),
+        ("ece", 10_000, 3),
+        ("ece", 130_000, 4),
+        ("ece", None, 4),
+        ("top1_error", 156, 1),
+        ("top1_error", 1_988, 1),
+        ("top1_error", 130_000, 2),
+        ("nll", 1_988, 2),
+        ("nll", 10_000, 3),
+    ],
+)
+def test_decimals_follow_the_number_of_images(metric, n, places):
+    assert digits(metric, n) == places
 
 
 def test_table3_has_the_ten_measures_and_moves_the_papers_decimal_point(tmp_path):
@@ -310,7 +309,7 @@ def test_table3_has_the_ten_measures_and_moves_the_papers_decimal_point(tmp_path
         "0.2974",
     ]
     ours = table.loc[("Hard labels", "ours")]
-    assert ours["Accuracy (%)"] == "75.00" and ours["AUROC (%)"] == "–" and ours["NLL (nats)"] == "0.2500"
+    assert ours["Accuracy (%)"] == "75.00" and ours["AUROC (%)"] == "–" and ours["NLL (nats)"] == "0.250"
     assert "Missing" not in (out / "table3.md").read_text()
 
 

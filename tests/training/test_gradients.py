@@ -5,6 +5,7 @@ import torch
 from calibench.finished.read import read_history
 from calibench.training import gradients, loop
 from calibench.training.job import make_job
+from calibench.training.writing import Writer
 
 from tests.training.conftest import contents, make_settings, train
 
@@ -66,8 +67,8 @@ def test_stopped_epoch_still_reports(store, tmp_path):
     stop = loop.StopRequest()
     stop.signal = 15
     optimizer = loop.optim.make_optimizer(job.model, job.regime, job.settings["train"])
-    with pytest.raises(loop.Interrupted):
-        loop.train_epoch(job, optimizer, stop)
+    with pytest.raises(loop.Interrupted), Writer() as writer:
+        loop.train_epoch(job, optimizer, stop, writer)
     seen = job.progress["gradients"]
     again = job_of(store, tmp_path, "ls", train={"epochs": 1})
     loop.fit(again)

@@ -48,6 +48,8 @@ def test_stopped_run_resumes_bit_equal(store, tmp_path, undisturbed, number):
     os.kill(process.pid, number)
     log = process.communicate(timeout=60)[1]
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), log
+    told = "with a checkpoint; the same command goes on from there" in log
+    assert told == (number != signal.SIGKILL), log
     assert (tmp_path / "checkpoint" / "state.pt").exists()
     assert not (tmp_path / "run.json").exists()
     assert "resumed at epoch" in train(settings_of("ols"), store, tmp_path)

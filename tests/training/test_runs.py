@@ -1,5 +1,7 @@
 """What a run writes, that runs of one seed are paired, and what stops a run."""
 
+import shutil
+
 import numpy as np
 import pytest
 from calibench.backbones.classifier import build
@@ -85,6 +87,16 @@ def test_predict_stage_writes_the_same_predictions(finished, store, monkeypatch)
         path.unlink()
     files = ["--record", str(finished / names.RECORD), "--images", str(store / "images.npy")]
     predict.main([*files, "--device", "cpu", "--threads", "1"])
+    assert contents(finished) == before
+
+
+def test_predicting_with_another_store_leaves_the_run_as_it_is(finished, store, tmp_path):
+    other = shutil.copytree(store, tmp_path / "other")
+    index = (other / "index.csv").read_text()
+    (other / "index.csv").write_text(index.replace(",0,", ",1,", 1))
+    before = contents(finished)
+    with pytest.raises(UserError, match="trained on other images or labels than .*other has"):
+        predict.main(["--record", str(finished / "run.json"), "--images", str(other / "images.npy")])
     assert contents(finished) == before
 
 

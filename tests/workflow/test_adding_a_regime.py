@@ -58,7 +58,8 @@ def legend_of_curves(checkout, *runs):
     records = [str(checkout / f"results/mini/digits/resnet20/{run}/seed0/run.json") for run in runs]
     code = (
         "import sys; from argparse import Namespace; from pathlib import Path; from calibench.figures import curves;"
-        "f = curves.figure(Namespace(records=[Path(p) for p in sys.argv[1:]], out_data=None));"
+        "f = curves.figure(Namespace(records=[Path(p) for p in sys.argv[1:]],"
+        " runs=None, checkpoint='top1'));"
         "print([t.get_text() for l in f.legends for t in l.get_texts()])"
     )
     environment = clean_environment() | {"PYTHONPATH": str(checkout / "workflow")}

@@ -33,7 +33,7 @@ def test_sweep_and_extra_figures(finished, tmp_path):
     swept, gradients, confused = (
         pd.read_csv(finished / "results/mini" / name, keep_default_na=False) for name in names[4:]
     )
-    assert list(zip(swept["regime"], swept["factor"], strict=True)) == [
+    assert list(zip(swept["regime"], swept["value"], strict=True)) == [
         ("hard", 1),
         ("hard", 3),
         ("ols", 1),

@@ -115,18 +115,23 @@ def test_a_key_given_twice_is_told_before_anything_runs(checkout):
     assert "config/twice.yaml" in output and "'seeds'" in output and "Traceback" not in output
 
 
-# those that have edges, braces or a second file; the others are planned in the slow tests
-INTRICATE = ("lsplus_medical", "controls")
+# those that have edges, braces or a second file; the others are planned in the slow tests, those of the papers without
+# Snakemake in tests/planning/test_papers.py
+INTRICATE = ("papers/lsplus/table1.yaml", "controls.yaml")
 SHIPPED = [
-    pytest.param(p.name, marks=[] if p.stem in INTRICATE else pytest.mark.slow)
-    for p in sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+    *INTRICATE,
+    *(
+        pytest.param(p.name, marks=pytest.mark.slow)
+        for p in sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+        if p.name not in INTRICATE
+    ),
 ]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_config_can_be_planned(checkout, name):
     """With a root that is there; what is in it is for the stages to read."""
-    files = ["radimagenet.yaml", name] if name == "controls.yaml" else [name]
+    files = ["papers/ols_radimagenet/paper.yaml", name] if name == "controls.yaml" else [name]
     config = yaml.safe_load((checkout / "config" / files[0]).read_text())
     datasets = {}
     for dataset, settings in config["datasets"].items():
@@ -206,7 +211,7 @@ def test_a_chain_of_three(checkout):
         ),
         ({"runs": ["ols"], "statistics": {"contrasts": [["ols", "ols"]]}}, "'ols' is compared with itself"),
         ({"runs": ["ols"], "statistics": {"metrics": ["accuracy"]}}, "'accuracy'"),
-        ({"runs": ["ols"], "tables": {"published": "foo"}}, "there is no 'foo'; there are: lsplus"),
+        ({"runs": ["ols"], "tables": {"published": "foo"}}, "tables.published: 'foo' is neither a paper (lsplus"),
         ({"runs": ["ols"], "seeds": [0, 0]}, "seeds"),
         ({"runs": ["old"]}, "unknown regime 'old'"),
         ({"runs": ["ols"], "regimes": {"ols": {"alpah": 0.5}}}, "regime 'ols' has no setting 'alpah'"),

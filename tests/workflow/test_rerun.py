@@ -110,7 +110,7 @@ def test_a_change_far_below_a_figure_draws_it_again_and_trains_nothing(finished)
     target = ["results/mini/figures/curves-digits-resnet20.png", "--configfile", write_config(finished)]
     snakemake(finished, *target)
     assert planned(snakemake(finished, "-n", *target)) == {}
-    for file in ("figures/curves.py", "finished/read.py", "backbones/names.py"):
+    for file in ("figures/curves.py", "figures/panels.py", "figures/style.py"):
         with edited(finished, f"{PACKAGE}/{file}", "\nimport ", "\nx_of_a_test = 1\nimport "):
             assert planned(snakemake(finished, "-n", *target)) == {"figure_curves": 1}, file
     with edited(finished, f"{PACKAGE}/figures/bars.py", "\nimport ", "\nx_of_a_test = 1\nimport "):

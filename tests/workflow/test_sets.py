@@ -20,4 +20,4 @@ def test_a_report_of_an_asked_experiment_has_its_table_and_figure(plan):
 def test_an_ensemble_is_analysed_behind_its_runs(plan):
     jobs = plan(seeds=[0, 1], ensembles=["none", "temperature"])
     assert jobs["train_ls"] == 1  # seed 1; seed 0 is there
-    assert jobs["ensemble"] == 6 and jobs["analyse"] >= 3 + 6 and "evaluate" not in jobs
+    assert jobs["ensemble_seeds"] == 6 and jobs["analyse"] >= 3 + 6 and "evaluate" not in jobs

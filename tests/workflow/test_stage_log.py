@@ -36,7 +36,7 @@ def shell_prefix(workflow) -> str:
     """What the rules' commands start with, as Snakemake makes it."""
     text = (ROOT / "workflow/rules/common.smk").read_text()
     call = re.search(r"^shell\.prefix\((.*?)^\)", text, re.M | re.S)[1]
-    return eval(f"({call})", {"python_path": "", "WORKFLOW": workflow}).format()
+    return eval(f"({call})", {"python_path": "", "PACKAGES": workflow}).format()
 
 
 @pytest.fixture
@@ -114,6 +114,10 @@ def test_nothing_can_be_said_and_the_status_stays(tmp_path, terminal):
     environment = clean_environment() | {"PYTHONPATH": str(ROOT / "workflow"), "STAGE_TERMINAL": terminal}
     with open("/dev/full", "w") as log:
         done = subprocess.run(
-            [sys.executable, "toy.py", "user"], cwd=tmp_path, env=environment, stderr=log, timeout=60
+            [sys.executable, "-c", "import toy; from calibench import cli; cli.run(toy.main, ['user'])"],
+            cwd=tmp_path,
+            env=environment,
+            stderr=log,
+            timeout=60,
         )
     assert done.returncode == 2

@@ -1,33 +1,20 @@
 """``calibench <stage> …``, or ``python -m calibench <stage> …``: one command for every step of the workflow."""
 
 import ast
-import difflib
 import importlib
 import sys
 from pathlib import Path
 
 from calibench import __version__, cli
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 
 STAGES = Path(__file__).parent / "stages"
 # The order in which an image meets them, for the help; a stage that is not named here is listed last.
 ORDER = (
-    *(
-        "digits",
-        "fetch",
-        "list",
-        "audit",
-        "sample",
-        "store",
-        "weights",
-        "train",
-        "predict",
-        "match",
-        "evaluate",
-        "ensemble",
-    ),
+    *("digits", "fetch", "list", "audit", "sample", "store", "weights", "train"),
+    *("predict", "predict_training", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
     *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
-    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config"),
+    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
 )
 
 
@@ -71,9 +58,7 @@ def start(argv: list[str] | None) -> None:
     elif stage in stages():
         importlib.import_module(f"calibench.stages.{stage}").main(rest)
     else:
-        close = difflib.get_close_matches(stage, stages(), n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "`calibench --help` lists them"
-        raise UserError(f"there is no stage '{stage}'; {hint}")
+        raise UserError(f"there is no stage '{stage}'; {did_you_mean(stage, stages())}")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,6 +100,13 @@ def _in_log(sentence: str) -> bool:
     return True
 
 
+def tell(sentence: str) -> None:
+    """Say what a user must know though the stage succeeds: in the log, and on the terminal where that is another."""
+    logging.getLogger(__name__).warning("%s", sentence)
+    with contextlib.suppress(OSError, ValueError):
+        os.write(int(os.environ.get(TERMINAL, "")), f"note: {sentence}\n".encode())
+
+
 def _ignore_log() -> None:
     """What a log on a full disk did not take is dropped; flushing it at exit would change the exit status."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -111,13 +119,13 @@ def _finish_log() -> None:
         _ignore_log()
 
 
-def _fail(sentence: str) -> NoReturn:
-    """Exit with status 2 and the reason: in the log and, where that takes nothing more, on the terminal."""
+def _fail(sentence: str, status: int = 2) -> NoReturn:
+    """Exit with the reason: in the log and, where that takes nothing more, on the terminal."""
     if not _in_log(f"error: {sentence}"):
         with contextlib.suppress(OSError, ValueError):
             os.write(int(os.environ.get(TERMINAL, "")), f"error: {sentence}\n".encode())
         _ignore_log()
-    sys.exit(2)
+    sys.exit(status)
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
@@ -132,6 +140,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         _finish_log()
     except UserError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped by Ctrl-C; the same command starts it again", 128 + signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has seen enough (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # what a shell calls SIGPIPE

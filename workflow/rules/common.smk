@@ -1,18 +1,37 @@
 # Binds the package to Snakemake: what an experiment consists of is decided in calibench.planning, where tests reach it.
-import os, shlex, sys
+import importlib.util, os, shlex, sys
 from pathlib import Path
+from snakemake.settings.types import DeploymentMethod
 
-WORKFLOW = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
-sys.path.insert(0, str(WORKFLOW))
+# The package lies beside these rules; where they are a module that was fetched from a repository, it is installed.
+# Jobs find it by this path: the interpreter of a conda environment has no calibench of its own.
+beside = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
+if (beside / "calibench").is_dir():
+    sys.path.insert(0, str(beside))
+elif DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        "--sdm conda needs a checkout: the conda environments do not have the installed package; use the workflow from "
+        "a clone, or leave --sdm conda out"
+    )
+elif importlib.util.find_spec("calibench") is None:
+    raise WorkflowError(
+        "the package calibench is not installed where Snakemake runs; install the version that the module names: "
+        "pip install 'calibench[workflow] @ git+<address of the repository>@<tag>'"
+    )
 
+import calibench
 from calibench.errors import UserError
 from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
-from calibench.planning.site import SITE_KEYS, read_site
+from calibench.planning.sets import check_site_classes
+from calibench.planning.site import read_site, site_resources
+from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
-from snakemake.settings.types import DeploymentMethod
+from snakemake.path_modifier import PathModifier
+
+PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
 def as_workflow_error(function, *args):
@@ -29,15 +48,30 @@ for configfile in workflow.overwrite_configfiles or ():
 completed = as_workflow_error(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
+
+# Where results go is decided here once, for rules, plan and settings alike. Snakemake would put the `prefix:` of a module
+# before the paths of rules only: before users' images too, and the plan would look for finished runs in another place.
+RESULTS = str(workflow.modifier.modify_path("results"))
+workflow.modifier.path_modifier = PathModifier(None, None, workflow)
+for dataset in config["datasets"].values():
+    if dataset["root"].startswith("results/data/"):
+        dataset["root"] = RESULTS + dataset["root"].removeprefix("results")
+
+
+pathvars:
+    results=RESULTS,
+
+
 as_workflow_error(checks.check_all, config)  # before anything below relies on it
 
-PLAN = Plan(config)
+PLAN = Plan(config, RESULTS)
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
 SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
+SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
 wildcard_constraints:
@@ -58,7 +92,7 @@ python_path = (
 )
 shell.prefix(
     "set -euo pipefail; "
-    f"{python_path}export PYTHONPATH='{WORKFLOW}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"{python_path}export PYTHONPATH='{PACKAGES}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
     'stage() {{ local log=$1 code=0; shift; STAGE_TERMINAL=3 python -m calibench "$@" 3>&2 2> "$log" || code=$?; '
     'if [ $code != 0 ]; then if [ -s "$log" ]; then tail -n 5 "$log" >&2 || true; '
     'else echo "$log could not be written (disk full? see df -h), or the process was killed at once" >&2; fi; fi; '
@@ -81,12 +115,16 @@ def run_of(regime):
 def inputs_of(regime):
     """Inputs of a training: its store, its pretrained weights, and a file of each run that the regime builds on.
 
-    The keys of those runs are known from the class; a record of such a run is there when all its files are.
+    The keys of those runs are known from the class; a record of such a run is there when all its files are. A rule
+    that inherits the inputs of `hard` has none: what its variants set is no setting of `hard`.
     """
+    builds = catalog()[regime].other_runs or catalog()[regime].combines
     return {
         "store": store_files,
         "pretrained": lambda w: PLAN.weights_of(w.backbone, regime + w.variant),
-        "others": lambda w: [f"{folder}/{names.RECORD}" for folder in others_of(regime, w).values()],
+        "others": lambda w: (
+            [f"{folder}/{names.RECORD}" for folder in others_of(regime, w).values()] if builds else []
+        ),
     }
 
 
@@ -107,21 +145,28 @@ def data_settings(stage):
 
 
 def lists_of(w):
-    """The files a data set is listed from; of a protected store their content counts, not their time."""
-    files = as_workflow_error(checks.list_inputs, config, PLAN.dataset_of[w.store])
+    """The files a data set is listed from; of a protected store their content counts, not their time.
+
+    That they exist is asked here, so that what needs no data (`weights`, a finished store) can do without.
+    """
+    dataset = PLAN.dataset_of[w.store]
+    if not Path(PLAN.store_dir(dataset), "images.npy").exists():
+        as_workflow_error(checks.check_root, config, dataset)
+    files = as_workflow_error(checks.list_inputs, config, dataset)
     return [ancient(f) for f in files] if PLAN.kept_code(w.store) else files
 
 
-def panel(kind, file=names.RECORD):
-    """Input function: a file of every run in one figure."""
-    return lambda w: PLAN.panel_files(kind, w.dataset, w.backbone, file)
+def panel(kind, *files):
+    """Input function: these files of every run in one figure; by default its record."""
+    wanted = files or [names.RECORD]
+    return lambda w: [path for f in wanted for path in PLAN.panel_files(kind, w.dataset, w.backbone, f)]
 
 
 def bars_options(w, input):
     """Params function: which class the bars show."""
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
-    return f"--classes {input.classes} --checkpoint {CHECKPOINT}{chosen}"
+    return f"--classes {input.classes} {SHOWN}{chosen}"
 
 
 def of_runs(file):
@@ -147,16 +192,14 @@ def site_options(dataset):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    return {r.name.removeprefix("train_") for r in workflow.rules if r.name.startswith("train_")}
+    ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)}
 
 
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
-    as_workflow_error(checks.check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
-    for dataset in config["datasets"]:
-        if not Path(PLAN.store_dir(dataset), "images.npy").exists():
-            as_workflow_error(checks.check_root, config, dataset)
+    as_workflow_error(check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
     if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "

@@ -3,23 +3,25 @@ from calibench.data.public import DOWNLOADS, source_of
 
 rule digits:
     output:
-        train="results/data/digits/train.csv",
-        val="results/data/digits/val.csv",
-        test="results/data/digits/test.csv",
+        train="<results>/data/digits/train.csv",
+        val="<results>/data/digits/val.csv",
+        test="<results>/data/digits/test.csv",
     log:
-        "results/data/digits.log",
+        "<results>/data/digits.log",
     conda:
         "../../envs/analyse.yaml"
+    params:
+        folder=subpath(output.train, parent=True),
     shell:
-        "stage {log} digits --out results/data/digits"
+        "stage {log} digits --out {params.folder}"
 
 
 # A data set whose root is results/data/fetch/<name> is downloaded, file by file, if calibench knows where from.
 rule fetch:
     output:
-        "results/data/fetch/{public}/{file}",
+        "<results>/data/fetch/{public}/{file}",
     log:
-        "results/data/fetch/{public}/{file}.log",
+        "<results>/data/fetch/{public}/{file}.log",
     wildcard_constraints:
         public="|".join(DOWNLOADS),
         file=r"[^/]+\.(npz|gz)",
@@ -35,11 +37,11 @@ rule list:
     input:
         lists_of,
     output:
-        list="results/store/{store}/list.csv",
-        classes="results/store/{store}/classes.csv",
-        inputs="results/store/{store}/inputs.json",
+        list="<results>/store/{store}/list.csv",
+        classes="<results>/store/{store}/classes.csv",
+        inputs="<results>/store/{store}/inputs.json",
     log:
-        "results/store/{store}/list.log",
+        "<results>/store/{store}/list.log",
     conda:
         "../../envs/analyse.yaml"
     params:
@@ -51,14 +53,14 @@ rule list:
 
 rule audit:
     input:
-        list="results/store/{store}/list.csv",
+        list="<results>/store/{store}/list.csv",
     output:
-        table="results/store/{store}/audit.csv",
-        list="results/store/{store}/audited.csv",
-        report="results/store/{store}/audit.json",
-        thumbnails=directory("results/store/{store}/thumbnails"),
+        table="<results>/store/{store}/audit.csv",
+        list="<results>/store/{store}/audited.csv",
+        report="<results>/store/{store}/audit.json",
+        thumbnails=directory("<results>/store/{store}/thumbnails"),
     log:
-        "results/store/{store}/audit.log",
+        "<results>/store/{store}/audit.log",
     conda:
         "../../envs/analyse.yaml"
     threads: config["resources"]["data_threads"]
@@ -76,15 +78,15 @@ rule audit:
 rule sample:
     input:
         list=lambda w: (
-            f"results/store/{w.store}/audited.csv"
+            f"{RESULTS}/store/{w.store}/audited.csv"
             if PLAN.audited(w.store)
-            else f"results/store/{w.store}/list.csv"
+            else f"{RESULTS}/store/{w.store}/list.csv"
         ),
     output:
-        sample="results/store/{store}/sample.csv",
-        report="results/store/{store}/sample.json",
+        sample="<results>/store/{store}/sample.csv",
+        report="<results>/store/{store}/sample.json",
     log:
-        "results/store/{store}/sample.log",
+        "<results>/store/{store}/sample.log",
     conda:
         "../../envs/analyse.yaml"
     params:
@@ -96,14 +98,14 @@ rule sample:
 
 rule store:
     input:
-        sample="results/store/{store}/sample.csv",
-        classes="results/store/{store}/classes.csv",
+        sample="<results>/store/{store}/sample.csv",
+        classes="<results>/store/{store}/classes.csv",
     output:
-        images="results/store/{store}/images.npy",
-        index="results/store/{store}/index.csv",
-        report="results/store/{store}/store.json",
+        images="<results>/store/{store}/images.npy",
+        index="<results>/store/{store}/index.csv",
+        report="<results>/store/{store}/store.json",
     log:
-        "results/store/{store}/store.log",
+        "<results>/store/{store}/store.log",
     conda:
         "../../envs/analyse.yaml"
     threads: config["resources"]["data_threads"]
@@ -120,9 +122,9 @@ rule store:
 
 rule pretrained:
     output:
-        "results/weights/{backbone}-imagenet.pth",
+        "<results>/weights/{backbone}-imagenet.pth",
     log:
-        "results/weights/{backbone}-imagenet.log",
+        "<results>/weights/{backbone}-imagenet.log",
     conda:
         "../../envs/train.yaml"
     shell:

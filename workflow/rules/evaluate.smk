@@ -14,6 +14,7 @@ rule analyse:
         posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
         strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
         selective="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/selective.csv",
+        warnings="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/warnings.csv",
     log:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
@@ -25,7 +26,7 @@ rule analyse:
     shell:
         "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
-        " --out-selective {output.selective} {params.sets}"
+        " --out-selective {output.selective} --out-warnings {output.warnings} {params.sets}"
 
 
 rule metrics:
@@ -75,11 +76,49 @@ use rule metrics as collect_selective with:
         "<experiment>/selective.log",
 
 
+use rule metrics as collect_warnings with:
+    input:
+        of_runs("warnings.csv"),
+    output:
+        "<experiment>/warnings.csv",
+    log:
+        "<experiment>/warnings.log",
+
+
+# Ensembles of the epochs of one training, where `train: snapshots` kept their logits.
+rule ensemble_epochs:
+    input:
+        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
+        snapshots=[
+            f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
+            for file in names.all_snapshots(True)
+        ],
+    output:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/snapshots.csv",
+    log:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/snapshots.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=code_of("ensemble_epochs"),
+    shell:
+        "stage {log} ensemble_epochs --record {input.record} --out {output}"
+
+
+use rule metrics as collect_snapshots with:
+    input:
+        of_runs("snapshots.csv"),
+    output:
+        "<experiment>/snapshots.csv",
+    log:
+        "<experiment>/snapshots.log",
+
+
 rule tables:
     input:
         metrics="<experiment>/metrics.csv",
         posthoc="<experiment>/posthoc.csv",
-        contrasts="<experiment>/contrasts.csv",
+        ensembles="<experiment>/snapshots.csv" if config["train"]["snapshots"] else [],
         published=[printed_file(name) for name in [config["tables"]["published"]] if name],
     output:
         table1=report(
@@ -101,17 +140,24 @@ rule tables:
             labels={"table": "3", "shows": "ten measures"},
         ),
         others=expand("<experiment>/tables/table{n}.{ext}", n=[1, 2, 3], ext=["md", "tex"]),
+        described=report(
+            PLAN.table_files("csv"),
+            caption="../report/table1.rst",
+            category="Tables",
+        ),
+        described_others=PLAN.table_files("md", "tex"),
     log:
         "<experiment>/tables/tables.log",
     conda:
         "../../envs/analyse.yaml"
     params:
         folder=subpath(output.table1, parent=True),
+        ensembles=lambda w, input: f"--ensembles {input.ensembles}" if input.ensembles else "",
         settings=lambda w: canonical(PLAN.tables_settings()),
         code=code_of("tables"),
     shell:
         "stage {log} tables --metrics {input.metrics} --settings {params.settings:q}"
-        " --posthoc {input.posthoc} --contrasts {input.contrasts} --out-dir {params.folder}"
+        " --posthoc {input.posthoc} {params.ensembles} --out-dir {params.folder}"
 
 
 # What a trainer keeps until Snakemake has taken its outputs (calibench.training.checkpoint).
@@ -137,5 +183,8 @@ localrules:
     collect_posthoc,
     collect_strata,
     collect_selective,
+    collect_snapshots,
+    ensemble_epochs,
+    collect_warnings,
     tables,
     remove_checkpoints,

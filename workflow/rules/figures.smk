@@ -5,7 +5,7 @@
 rule figure_tsne:
     input:
         records=panel("tsne"),
-        features=panel("tsne", names.features("train")),
+        features=panel("tsne", names.features("train"), names.features_index("train")),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
         index=lambda w: f"{PLAN.store_dir(w.dataset)}/index.csv",
     output:
@@ -27,16 +27,18 @@ rule figure_tsne:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         points=f"--points {config['figures']['tsne_points']} --seed {config['figures']['tsne_seed']}",
+        look=f"--group {config['figures']['tsne_group'] or 0} --zoom {config['figures']['tsne_zoom']}",
         code=PLAN.figure_code("tsne"),
     shell:
         "stage {log} figure tsne --out {output.png} --out-pdf {output.pdf} --out-data {output.scores}"
-        " --classes {input.classes} --index {input.index} {params.points} {input.records}"
+        " --classes {input.classes} --index {input.index} {params.points} {params.look} {input.records}"
 
 
 rule figure_reliability:
     input:
         records=panel("reliability"),
-        data=panel("reliability", TESTED),
+        data=panel("reliability", TESTED, names.index("test")),
+        calibrate=panel("reliability", names.logits(CHECKPOINT, "val"), names.index("val")),
     output:
         png=report(
             "<experiment>/figures/reliability-{dataset}-{backbone}.png",
@@ -52,7 +54,7 @@ rule figure_reliability:
         "../../envs/analyse.yaml"
     params:
         kind="reliability",
-        options=f"--checkpoint {CHECKPOINT}",
+        options=SHOWN,
         code=PLAN.figure_code("reliability"),
     shell:
         "stage {log} figure {params.kind} --out {output.png} --out-pdf {output.pdf} {params.options} {input.records}"
@@ -61,7 +63,7 @@ rule figure_reliability:
 use rule figure_reliability as figure_retention with:
     input:
         records=panel("retention"),
-        data=panel("retention", TESTED),
+        data=panel("retention", TESTED, names.index("test")),
     output:
         png=report(
             "<experiment>/figures/retention-{dataset}-{backbone}.png",
@@ -75,14 +77,14 @@ use rule figure_reliability as figure_retention with:
         "<experiment>/figures/retention-{dataset}-{backbone}.log",
     params:
         kind="retention",
-        options=f"--checkpoint {CHECKPOINT}",
+        options=SHOWN,
         code=PLAN.figure_code("retention"),
 
 
 use rule figure_reliability as figure_density with:
     input:
         records=panel("density"),
-        data=panel("density", TESTED),
+        data=panel("density", TESTED, names.index("test")),
     output:
         png=report(
             "<experiment>/figures/density-{dataset}-{backbone}.png",
@@ -96,7 +98,7 @@ use rule figure_reliability as figure_density with:
         "<experiment>/figures/density-{dataset}-{backbone}.log",
     params:
         kind="density",
-        options=f"--checkpoint {CHECKPOINT}",
+        options=SHOWN,
         code=PLAN.figure_code("density"),
 
 
@@ -117,7 +119,7 @@ use rule figure_reliability as figure_curves with:
         "<experiment>/figures/curves-{dataset}-{backbone}.log",
     params:
         kind="curves",
-        options="",
+        options=SHOWN,
         code=PLAN.figure_code("curves"),
 
 
@@ -161,14 +163,14 @@ use rule figure_reliability as figure_entropy with:
         "<experiment>/figures/entropy-{dataset}-{backbone}.log",
     params:
         kind="entropy",
-        options=lambda w, input: f"--classes {input.classes}",
+        options=lambda w, input: f"--classes {input.classes} {SHOWN}",
         code=PLAN.figure_code("entropy"),
 
 
 use rule figure_reliability as figure_bars with:
     input:
         records=panel("bars"),
-        data=panel("bars", names.STATE),
+        data=panel("bars", names.STATE, TESTED, names.index("test")),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -192,7 +194,11 @@ use rule figure_reliability as figure_bars with:
 use rule figure_reliability as figure_classmeans with:
     input:
         records=panel("classmeans"),
-        data=panel("classmeans", TESTED),
+        data=(
+            panel("classmeans", TESTED, names.index("test"))
+            if config["figures"]["classmeans_of"] == "test"
+            else panel("classmeans", names.logits_of_training(CHECKPOINT))
+        ),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -207,14 +213,14 @@ use rule figure_reliability as figure_classmeans with:
         "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
     params:
         kind="classmeans",
-        options=lambda w, input: f"--classes {input.classes} --checkpoint {CHECKPOINT}",
+        options=lambda w, input: f"--classes {input.classes} --of {config['figures']['classmeans_of']} {SHOWN}",
         code=PLAN.figure_code("classmeans"),
 
 
 use rule figure_reliability as figure_distances with:
     input:
         records=panel("distances"),
-        data=panel("distances", names.features("train")),
+        data=panel("distances", names.features("train"), names.features_index("train")),
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
     output:
         png=report(
@@ -250,8 +256,52 @@ use rule figure_reliability as figure_shift with:
         "<experiment>/figures/shift-{dataset}-{backbone}.log",
     params:
         kind="shift",
-        options=lambda w, input: f"--shift {input.data}",
+        options=lambda w, input: f"{SHOWN} --shift {input.data}",
         code=PLAN.figure_code("shift"),
+
+
+use rule figure_reliability as figure_noise with:
+    input:
+        records=panel("noise"),
+        data=panel("noise", names.HISTORY),
+    output:
+        png=report(
+            "<experiment>/figures/noise-{dataset}-{backbone}.png",
+            caption="../report/noise.rst",
+            category="Figures",
+            subcategory="Wrong labels",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/noise-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/noise-{dataset}-{backbone}.log",
+    params:
+        kind="noise",
+        options=f"{SHOWN} --variants {','.join(PLAN.noise_variants())}",
+        code=PLAN.figure_code("noise"),
+
+
+use rule figure_reliability as figure_sweep with:
+    input:
+        records=panel("sweep"),
+        metrics="<experiment>/metrics.csv",
+    output:
+        png=report(
+            "<experiment>/figures/sweep-{dataset}-{backbone}.png",
+            caption="../report/sweep.rst",
+            category="Figures",
+            subcategory="Sweep",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/sweep-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/sweep-{dataset}-{backbone}.log",
+    params:
+        kind="sweep",
+        options=lambda w, input: (
+            f"--metrics {input.metrics} --settings {shlex.quote(canonical(PLAN.sweep_settings()))}"
+        ),
+        code=PLAN.figure_code("sweep"),
 
 
 localrules:
@@ -265,3 +315,5 @@ localrules:
     figure_classmeans,
     figure_distances,
     figure_shift,
+    figure_noise,
+    figure_sweep,

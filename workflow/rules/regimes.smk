@@ -164,3 +164,84 @@ use rule train_hard as train_ls_matched with:
         regime="ls_matched",
     params:
         settings=run_of("ls_matched"),
+
+
+use rule train_hard as train_maxsup with:
+    pathvars:
+        regime="maxsup",
+    params:
+        settings=run_of("maxsup"),
+
+
+use rule train_hard as train_ls_entropy with:
+    pathvars:
+        regime="ls_entropy",
+    params:
+        settings=run_of("ls_entropy"),
+
+
+use rule train_hard as train_acls with:
+    pathvars:
+        regime="acls",
+    params:
+        settings=run_of("acls"),
+
+
+use rule train_hard as train_dual_focal with:
+    pathvars:
+        regime="dual_focal",
+    params:
+        settings=run_of("dual_focal"),
+
+
+use rule train_hard as train_bsce_gra with:
+    pathvars:
+        regime="bsce_gra",
+    params:
+        settings=run_of("bsce_gra"),
+
+
+use rule train_hard as train_cals with:
+    pathvars:
+        regime="cals",
+    params:
+        settings=run_of("cals"),
+
+
+use rule train_hard as train_mix with:
+    input:
+        **inputs_of("mix"),
+    pathvars:
+        regime="mix",
+    params:
+        settings=run_of("mix"),
+
+
+use rule train_hard as train_pencil with:
+    pathvars:
+        regime="pencil",
+    params:
+        settings=run_of("pencil"),
+
+
+use rule train_hard as train_arazo with:
+    pathvars:
+        regime="arazo",
+    params:
+        settings=run_of("arazo"),
+
+
+use rule train_hard as train_data_distortion with:
+    pathvars:
+        regime="data_distortion",
+    params:
+        settings=run_of("data_distortion"),
+
+
+use rule train_hard as train_byot with:
+    input:
+        **inputs_of("byot"),
+    pathvars:
+        regime="byot",
+    params:
+        settings=run_of("byot"),

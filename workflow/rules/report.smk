@@ -7,19 +7,19 @@ rule report:
                 "posthoc",
                 "strata",
                 "selective",
+                "warnings",
                 "intervals",
                 "contrasts",
                 "published_audit",
                 "gradients",
                 "confusions",
             ]
-            + (["sweep"] if config["sweep"]["lr"] else [])
+            + (["sweep"] if PLAN.swept() else [])
             + (["shift"] if PLAN.sets else [])
             + (["disagreement"] if config["ensembles"] and PLAN.derived(names.RECORD) else []),
         ),
         tables=rules.tables.output,
         figures=PLAN.figures(),
-        notebook=WORKFLOW.parent / "notebooks" / "report.ipynb",
     output:
         html=report(
             f"{EXPERIMENT}/report.html",
@@ -38,7 +38,7 @@ rule report:
         stores=[PLAN.store_dir(dataset) for dataset in config["datasets"]],
     shell:
         "stage {log} report --experiment-dir {params.folder} --settings {params.settings:q}"
-        " --stores {params.stores} --notebook {input.notebook} --out-notebook {output.notebook} --out {output.html}"
+        " --stores {params.stores} --out-notebook {output.notebook} --out {output.html}"
 
 
 localrules:

@@ -82,7 +82,7 @@ if PLAN.sets:
 if config["ensembles"]:
 
     # Predictions made of those of a run's seeds, without a network; they lie where a run would, and are analysed as one.
-    rule ensemble:
+    rule ensemble_seeds:
         input:
             records=lambda w: [f"{m}/{names.RECORD}" for m in PLAN.members(w.dataset, w.backbone, w.members)],
             predictions=lambda w: [
@@ -108,9 +108,9 @@ if config["ensembles"]:
             calibrator=lambda w: w.calibrator.removeprefix("@") or "none",
             checkpoint=CHECKPOINT,
             sets=SETS,
-            code=code_of("ensemble"),
+            code=code_of("ensemble_seeds"),
         shell:
-            "stage {log} ensemble --calibrator {params.calibrator} --checkpoint {params.checkpoint} {params.sets}"
+            "stage {log} ensemble_seeds --calibrator {params.calibrator} --checkpoint {params.checkpoint} {params.sets}"
             " --record {output.record} --out {output.disagreement} {input.records}"
 
     use rule metrics as collect_disagreement with:

@@ -8,6 +8,9 @@ SITE = (
 )
 
 for site_rule in workflow.rules:
-    for key, resource in SITE_KEYS.items():
-        if key in SITE and (key != "gpu_model" or "gpu" in site_rule.resources):
-            site_rule.resources[resource] = str(SITE[key])
+    trains_on_gpu = "gpu" in site_rule.resources and config["resources"]["gpu"] > 0
+    for resource, value in site_resources(SITE, trains_on_gpu).items():
+        site_rule.resources[resource] = value
+
+# `use rule * as cb_*` renames rules, but not what `localrules` names
+workflow.localrules(*map(workflow.modifier.modify_rulename, list(workflow._localrules)))

@@ -58,7 +58,9 @@ rule contrasts:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
-        settings=lambda w: canonical({k: config["statistics"][k] for k in ("contrasts", "level", "metrics")}),
+        settings=lambda w: canonical(
+            {k: v for k, v in config["statistics"].items() if k not in ("resamples", "seed")}
+        ),
         checkpoint=CHECKPOINT,
         sets=SETS,
         code=code_of("contrasts"),

@@ -16,6 +16,7 @@ rule train_hard:
         weights=[f"{TRAINED}/{file}" for file in names.all_weights()],
         predictions=[f"{TRAINED}/{file}" for file in names.all_predictions()],
         features=[f"{TRAINED}/{file}" for file in names.all_features(config["train"]["features"] > 0)],
+        snapshots=[f"{TRAINED}/{file}" for file in names.all_snapshots(bool(config["train"]["snapshots"]))],
     log:
         f"{TRAINED}/train.log",
     benchmark:
@@ -31,11 +32,39 @@ rule train_hard:
         runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
         # a resource, for a changed param would train finished runs anew
         stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
+        runs_per_gpu=config["resources"]["runs_per_gpu"],
     params:
         settings=run_of("hard"),
     shell:
         "stage {log} train --settings {params.settings:q} --threads {threads} --images {input.store[0]}"
-        " --stage-store {resources.stage_store} --record {output.record} --others {input.others}"
+        " --stage-store {resources.stage_store} --runs-per-gpu {resources.runs_per_gpu} --record {output.record} --others {input.others}"
+
+
+# What a finished network says of its training images, where a figure asks for it.
+rule predict_training:
+    input:
+        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
+        weights="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/weights/{checkpoint}.safetensors",
+        images=lambda w: f"{PLAN.store_dir(w.dataset)}/images.npy",
+    output:
+        logits="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/training/{checkpoint}.npy",
+        index="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/training/{checkpoint}.csv",
+    log:
+        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/training/{checkpoint}.log",
+    wildcard_constraints:
+        checkpoint="|".join(names.CHECKPOINTS),
+    conda:
+        "../../envs/train.yaml"
+    threads: config["resources"]["train_threads"]
+    resources:
+        gpu=config["resources"]["gpu"],
+        mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
+        runtime=lambda w, attempt: 120 * attempt,
+    params:
+        code=code_of("predict_training"),
+    shell:
+        "stage {log} predict_training --record {input.record} --images {input.images} --threads {threads}"
+        " --checkpoint {wildcards.checkpoint} --out {output.logits} --out-index {output.index}"
 
 
 use rule train_hard as train_ls with:

@@ -1,12 +1,12 @@
 """Backbones: a body that gives penultimate features and a linear head that gives logits."""
 
+import functools
 from typing import Any
 
-import torchvision
+import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from calibench.backbones import resnet_cifar, resnext_cifar
+from calibench.backbones import resnet_cifar, resnext_cifar, stages
 from calibench.backbones.networks import NETWORKS
 from calibench.errors import UserError
 
@@ -24,6 +24,7 @@ class Classifier(nn.Module):
         self.body = body
         self.head = head
         self.feature_map: Tensor | None = None
+        self.stages: list[Tensor] = []
 
     def watch_feature_map(self) -> None:
         """From now on keep each pass's last feature map (B, D, h, w) in ``feature_map``; Zipf's method reads it.
@@ -31,9 +32,7 @@ class Classifier(nn.Module):
         Raises:
             UserError: if the backbone does not pool its last map into the features of the head.
         """
-        last = next(
-            (getattr(self.body, n) for n in ("layer4", "conv5", "features") if hasattr(self.body, n)), None
-        )
+        last = stages.last_map(self.body)
         if last is None:
             raise UserError(
                 f"zipf: mode dense knows no last feature map of {type(self.body).__name__}; set mode: rank"
@@ -41,10 +40,46 @@ class Classifier(nn.Module):
         last.register_forward_hook(self._keep_map)
 
     def _keep_map(self, _module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        densenet = isinstance(
-            self.body, torchvision.models.DenseNet
-        )  # its last ReLU comes after its `features`
+        densenet = type(self.body).__name__ == "DenseNet"  # its last ReLU comes after its `features`
         self.feature_map = output.relu() if densenet else output
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it has depthwise convolutions (one filter per channel), which gain nothing from bf16 on a CPU."""
+        convolutions = (m for m in self.modules() if isinstance(m, nn.Conv2d))
+        return any(m.groups == m.in_channels > 1 for m in convolutions)
+
+    def watch_stages(self, size: int) -> list[list[int]]:
+        """From now on keep the maps that each pass's stages end with, all but the last, in ``stages``.
+
+        Args:
+            size: side of the images in pixels.
+
+        Returns:
+            Channels, height and width of each, and of the last map with the head's inputs for its channels.
+
+        Raises:
+            UserError: if the backbone has no stages that are known.
+        """
+        shapes: list[list[int]] = []
+
+        def keep(_module: nn.Module, _inputs: tuple, output: Tensor, place: int) -> None:
+            self.stages[place] = output
+
+        def note(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+            shapes.append([self.head.in_features, *output.shape[2:]])
+
+        shallow = stages.shallow(self.body)
+        self.stages = [torch.empty(0)] * len(shallow)
+        for place, module in enumerate(shallow):
+            module.register_forward_hook(functools.partial(keep, place=place))
+        noting = stages.last_map(self.body).register_forward_hook(note)
+        parameter, training = next(self.parameters()), self.training
+        with torch.no_grad():
+            self.eval()(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+        self.train(training)
+        noting.remove()
+        return [list(stage.shape[1:]) for stage in self.stages] + shapes
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K)."""
@@ -70,55 +105,18 @@ def _set_module(network: nn.Module, path: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent) if parent else network, last, module)
 
 
-def _small_stem(channels: int) -> nn.Conv2d:
-    stem = nn.Conv2d(3, channels, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
-    return stem
-
-
-def _small_input(network: nn.Module, name: str) -> None:
-    """Keep resolution at the stem and shrink large heads: for images of 64 px and below.
-
-    ResNets and DenseNets: 3×3 stride-1 stem, no max pooling (as in the CIFAR literature). MobileNetV2: stride-1
-    stem. ShuffleNetV2: that, and no max pooling. VGG: global average pooling and one linear layer instead of
-    25,088 × 4,096. AlexNet: :func:`_alexnet`.
-    """
-    if isinstance(network, torchvision.models.ResNet):
-        network.conv1 = _small_stem(64)
-        network.maxpool = nn.Identity()
-    elif isinstance(network, torchvision.models.DenseNet):
-        network.features.conv0 = _small_stem(network.features.conv0.out_channels)
-        network.features.pool0 = nn.Identity()
-    elif isinstance(network, torchvision.models.ShuffleNetV2):
-        network.conv1[0].stride = (1, 1)
-        network.maxpool = nn.Identity()
-    elif isinstance(network, torchvision.models.MobileNetV2):
-        network.features[0][0].stride = (1, 1)
-    elif isinstance(network, torchvision.models.AlexNet):
-        _alexnet(network)
-    elif isinstance(network, torchvision.models.VGG):
-        network.avgpool = nn.AdaptiveAvgPool2d(1)
-        network.classifier = nn.Sequential(nn.Linear(512, 1000))
-    else:
-        known = "ResNet, DenseNet, ShuffleNetV2, MobileNetV2, AlexNet and VGG"
-        raise UserError(f"model: input: small is known for {known}, not for '{name}'; use full")
-
-
-def _alexnet(network: nn.Module) -> None:
-    """The AlexNet of the CIFAR code bases: 11×11 stem of stride 4 on 32 px, pooling by 2, one linear layer."""
-    network.features[0] = nn.Conv2d(3, 64, 11, stride=4, padding=5)
-    for i in (2, 5, 12):
-        network.features[i] = nn.MaxPool2d(2)
-    network.avgpool = nn.AdaptiveAvgPool2d(1)  # does nothing at 32 px, where one pixel is left
-    network.classifier = nn.Sequential(nn.Linear(256, 1000))
+def _last_norm_of_residual(module: nn.Module) -> nn.Module | None:
+    """The batch norm that ends a residual branch; None of a module that is no residual block."""
+    if isinstance(module, resnet_cifar.Block | resnext_cifar.Block):
+        return module.residual[-1]
+    last = {"Bottleneck": "bn3", "BasicBlock": "bn2"}.get(type(module).__name__)  # torchvision's, by name
+    return getattr(module, last) if last else None
 
 
 def _apply_settings(network: nn.Module, settings: dict[str, Any]) -> None:
     for module in network.modules():
-        if settings["zero_init_residual"] and isinstance(module, Bottleneck | BasicBlock):
-            nn.init.zeros_(module.bn3.weight if isinstance(module, Bottleneck) else module.bn2.weight)
-        if settings["zero_init_residual"] and isinstance(module, resnet_cifar.Block | resnext_cifar.Block):
-            nn.init.zeros_(module.residual[-1].weight)
+        if settings["zero_init_residual"] and (norm := _last_norm_of_residual(module)) is not None:
+            nn.init.zeros_(norm.weight)
         if isinstance(module, nn.Dropout) and settings["dropout"] is not None:
             module.p = settings["dropout"]
         if isinstance(module, nn.BatchNorm2d) and settings["batch_norm_momentum"] is not None:
@@ -128,16 +126,9 @@ def _apply_settings(network: nn.Module, settings: dict[str, Any]) -> None:
 def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
     if name in NETWORKS:
         return NETWORKS[name](num_classes)  # made for small images: model: input changes nothing
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        own = ", ".join(NETWORKS)
-        raise UserError(
-            f"backbones: torchvision has no classification model '{name}', nor is it one of {own}; try resnet50"
-        )
-    options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    network = torchvision.models.get_model(name, weights=None, **options)
-    if input_size == "small":
-        _small_input(network, name)
-    return network
+    from calibench.backbones.torchvision_networks import torchvision_network
+
+    return torchvision_network(name, input_size)
 
 
 def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from calibench.backbones.pooling import FixedPool
+
 
 class LeNet(nn.Module):
     """Two 5×5 convolutions and three linear layers; images of 32 px (LeCun et al. 1998, section II-B).
@@ -26,7 +28,7 @@ class LeNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
         )
-        self.flatten = nn.Sequential(_FixedPool(5), nn.Flatten())
+        self.flatten = nn.Sequential(FixedPool(5), nn.Flatten())
         self.fc1 = nn.Sequential(nn.Linear(400, 120), nn.ReLU(inplace=True))
         self.fc2 = nn.Sequential(nn.Linear(120, 84), nn.ReLU(inplace=True))
         self.fc3 = nn.Linear(84, num_classes)
@@ -36,10 +38,3 @@ class LeNet(nn.Module):
         if self.channels == 1:
             images = images.mean(dim=1, keepdim=True)
         return self.fc3(self.fc2(self.fc1(self.flatten(self.features(images)))))
-
-
-class _FixedPool(nn.AdaptiveAvgPool2d):
-    """Adaptive pooling that is the identity at the size it gives: its backward has no deterministic CUDA form."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps if maps.shape[-2:] == (self.output_size, self.output_size) else super().forward(maps)

@@ -37,6 +37,11 @@ LABELS = {
     "shufflenet_v2_x1_0": "ShuffleNetV2",
     "efficientnet_b7": "EfficientNet-B7",
 }
+# Families whose stages can carry heads: how their names begin.
+WITH_STAGES = (
+    *("resnet", "resnext", "wide_resnet", "densenet", "shufflenet_v2", "mobilenet_v2"),
+    *("vgg", "efficientnet", "alexnet", "lenet"),
+)
 REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.M)
 
 
@@ -61,7 +66,23 @@ def check_backbone(name: str, where: str = "backbones") -> None:
     """
     if known() and name not in known():
         close = difflib.get_close_matches(name, known()) or ["resnet50", "mobilenet_v2", "vgg19"]
-        raise UserError(f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}?")
+        raise UserError(
+            f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}? "
+            "`calibench config --backbones` lists them all"
+        )
+
+
+def check_stages(name: str, where: str) -> None:
+    """Check that a backbone has stages that heads can be put on.
+
+    Raises:
+        UserError: with the families that have.
+    """
+    if not name.startswith(WITH_STAGES):
+        raise UserError(
+            f"{where} puts heads on the stages of the network, and '{name}' has none that are known; take one of the "
+            f"families {', '.join(WITH_STAGES)}"
+        )
 
 
 def backbone_label(name: str) -> str:

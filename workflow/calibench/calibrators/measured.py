@@ -1,20 +1,26 @@
 """How good a run is after each calibrator: fitted on the part `calibrate`, measured on other predictions."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from calibench.calibrators import FITS
+from calibench.calibrators.crossvalidation import cross_validated_nll
 from calibench.calibrators.fold import CalibrateFold, Calibrator
 from calibench.calibrators.prior import prior
 from calibench.metrics import Predictions, core
+from calibench.metrics.debiased import null_band
+from calibench.metrics.probabilities import softmax
 
 log = logging.getLogger(__name__)
 COLUMNS = ["split", "calibrator", "metric", "value", "n"]
-Set = tuple[str, np.ndarray, np.ndarray]  # name of an evaluation set, logits (N, K), targets (N,)
+WORSE = 1e-3  # nats: a rise of NLL that nobody would see in a table is none
 Row = tuple[str, str, str, float, int]  # as COLUMNS
+# name of an evaluation set, logits (N, K), targets (N,), group codes (N,) of its images
+Set = tuple[str, np.ndarray, np.ndarray, np.ndarray | None]
+Fit = Callable[[CalibrateFold], Calibrator]
 
 
 def changed_priors(before: Sequence[int], after: Sequence[int]) -> Sequence[int] | None:
@@ -28,34 +34,51 @@ def changed_priors(before: Sequence[int], after: Sequence[int]) -> Sequence[int]
     return after if shift.max() > 1e-3 else None
 
 
-def fit_all(fold: CalibrateFold, train_counts: Sequence[int] | None) -> list[Calibrator]:
-    """Every calibrator, fitted; ``prior`` only where training frequencies were changed."""
-    fitted = [fit(fold) for fit in FITS.values()]
-    return fitted + ([prior(fold, train_counts)] if train_counts is not None else [])
+def all_fits(train_counts: Sequence[int] | None) -> dict[str, Fit]:
+    """Every calibrator by name; ``prior`` only where training frequencies were changed."""
+    added = {} if train_counts is None else {"prior": lambda fold: prior(fold, train_counts)}
+    return FITS | added
 
 
-def _rows(
-    fold: CalibrateFold | None, sets: Iterable[Set], train_counts: Sequence[int] | None, where: str
+def _unmapped(_: CalibrateFold) -> Calibrator:
+    return Calibrator("none", softmax)
+
+
+def _each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
+    for metric, value in values.items():
+        yield split, calibrator, metric, value, n
+
+
+def _on_set(one: Set, fitted: dict[str, Calibrator], where: str) -> Iterator[Row]:
+    """Before and after each map, on one evaluation set."""
+    split, logits, targets, codes = one
+    where = f"{where} ({split})"
+    plain = Predictions.of(logits, targets, where)
+    raw = core(plain, where) | null_band(plain.confidence, codes)
+    yield from _each(split, "none", raw, len(targets))
+    for name, calibrator in fitted.items():
+        seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {name}")
+        doubt = calibrator.doubt(logits) if calibrator.doubt else None
+        after = core(seen, f"{where}, {name}") | null_band(seen.confidence, codes, doubt)
+        after["worse"] = float(after["nll"] > raw["nll"] + WORSE)
+        if after["worse"]:
+            log.warning("%s: %s makes NLL worse than no map", where, name)
+        yield from _each(split, name, after, len(targets))
+
+
+def _on_calibrate(
+    fold: CalibrateFold, fits: dict[str, Fit], fitted: dict[str, Calibrator], where: str
 ) -> Iterator[Row]:
-    def each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
-        for metric, value in values.items():
-            yield split, calibrator, metric, value, n
-
-    fitted = [] if fold is None else fit_all(fold, train_counts)
-    for split, logits, targets in sets:
-        there = f"{where} ({split})"
-        yield from each(split, "none", core(Predictions.of(logits, targets, there), there), len(targets))
-        for calibrator in fitted:
-            named = f"{there}, {calibrator.name}"
-            seen = Predictions.of_probs(calibrator.apply(logits), targets, named)
-            yield from each(split, calibrator.name, core(seen, named), len(targets))
-    if fold is None:
-        log.warning("%s: calibrate is 0, so nothing can be fitted after training", where)
-        return
+    """What the maps are fitted to, and whether they help in cross-validation there."""
     errors = int((fold.logits.argmax(axis=1) != fold.targets).sum())
-    yield from each("calibrate", "none", {"errors": errors}, len(fold.targets))
-    for calibrator in fitted:
-        yield from each("calibrate", calibrator.name, calibrator.parameters, len(fold.targets))
+    before = {"errors": errors, "nll_cv": cross_validated_nll(_unmapped, fold)}
+    yield from _each("calibrate", "none", before, len(fold.targets))
+    for name, fit in fits.items():
+        cv = cross_validated_nll(fit, fold)
+        judged = {} if np.isnan(cv) else {"nll_cv": cv, "worse": float(cv > before["nll_cv"] + WORSE)}
+        if judged.get("worse"):
+            log.warning("%s: %s makes NLL worse than no map in cross-validation", where, name)
+        yield from _each("calibrate", name, fitted[name].parameters | judged, len(fold.targets))
 
 
 def after_calibration(
@@ -63,13 +86,23 @@ def after_calibration(
 ) -> pd.DataFrame:
     """Measures of :func:`calibench.metrics.core` without and after each calibrator, columns :data:`COLUMNS`.
 
-    Fitted parameters are rows of split ``calibrate`` (``temperature``, the ensemble's weights), and ``errors``, the
-    number of wrong predictions there: with none, a temperature is not determined.
+    Rows of evaluation sets also hold the band of the ECE of a calibrated network with these confidences
+    (:func:`calibench.metrics.debiased.null_band`). Rows of split ``calibrate``: fitted parameters (``temperature``, the
+    ensemble's weights, ``strength`` of vector scaling); ``errors``, the number of wrong predictions there (with none, a
+    temperature is not determined); ``nll_cv``, NLL in five-fold cross-validation. ``worse`` is 1 where a map raises
+    NLL by more than 0.001 nats, on the set or in cross-validation.
 
     Args:
         fold: what calibrators are fitted on; None (config: ``calibrate: 0``) gives the rows ``none`` only.
-        sets: name, logits (N, K) and targets (N,) of each evaluation set, looked at one by one.
+        sets: evaluation sets (:data:`Set`), looked at one by one.
         train_counts: training images per class, where ``prior`` is wanted.
         where: what to call the run in an error.
     """
-    return pd.DataFrame(list(_rows(fold, sets, train_counts, where)), columns=COLUMNS)
+    fits = {} if fold is None else all_fits(train_counts)
+    fitted = {name: fit(fold) for name, fit in fits.items()}
+    rows = [row for one in sets for row in _on_set(one, fitted, where)]
+    if fold is None:
+        log.warning("%s: calibrate is 0, so nothing can be fitted after training", where)
+    else:
+        rows += _on_calibrate(fold, fits, fitted, where)
+    return pd.DataFrame(rows, columns=COLUMNS)

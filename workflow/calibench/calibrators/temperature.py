@@ -42,4 +42,24 @@ def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
 def temperature(fold: CalibrateFold) -> Calibrator:
     """softmax(z / T) (Guo et al. 2017, eq. 9); the order of the classes, hence every error, stays."""
     t = best_temperature(fold.logits, fold.targets)
-    return Calibrator("temperature", lambda z: softmax(np.asarray(z, np.float64) / t), {"temperature": t})
+    error = _error_of_scale(1 / t, fold)
+
+    def doubt(logits: np.ndarray) -> np.ndarray:
+        """dp/d(1/T) = p·(z - mean z) of the largest z, times the standard error of 1/T."""
+        p = softmax(logits / t)
+        top = np.asarray(logits, np.float64).max(axis=1)
+        return error * p.max(axis=1) * (top - (p * logits).sum(axis=1))
+
+    return Calibrator(
+        "temperature", lambda z: softmax(np.asarray(z, np.float64) / t), {"temperature": t}, doubt
+    )
+
+
+def _error_of_scale(scale: float, fold: CalibrateFold) -> float:
+    """Standard error of 1/T: the sandwich of an M-estimator, clustered by group; 0 where nothing bends the NLL."""
+    p = softmax(scale * fold.logits)
+    mean = (p * fold.logits).sum(axis=1)
+    slope = mean - fold.logits[np.arange(len(mean)), fold.targets]
+    bend = (p * (fold.logits - mean[:, None]) ** 2).sum()
+    sums = np.bincount(np.unique(fold.groups, return_inverse=True)[1], weights=slope)
+    return float(np.sqrt((sums**2).sum()) / bend) if bend > 1e-9 else 0.0

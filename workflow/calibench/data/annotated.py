@@ -1,4 +1,4 @@
-"""Trees whose labels stand in a file: Hugging Face's ``imagefolder`` (metadata.csv) and Tiny-ImageNet.
+"""Trees whose labels are in a file: Hugging Face's ``imagefolder`` (metadata.csv) and Tiny-ImageNet.
 
 Sources: https://huggingface.co/docs/datasets/image_dataset#imagefolder; Tiny-ImageNet-200 (Stanford CS231N 2015):
 ``train/<class>/images/``, ``val/images/`` with ``val/val_annotations.txt``, ``test/images/`` without labels.
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from calibench.data.csvfile import first_line, read_table, read_utf8
+from calibench.data.csvfile import first_record, read_table, read_utf8
 from calibench.data.splitnames import split_of
-from calibench.data.tree import some
+from calibench.data.tree import first_names
 from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -22,49 +22,36 @@ OTHER_METADATA = ("metadata.jsonl", "metadata.parquet")
 ANNOTATIONS = "val/val_annotations.txt"
 
 
-def _check_there(name: str, images: Collection[str], where: str) -> None:
-    if name not in images:
-        raise UserError(
-            f"{where}: '{name}' is not there, or no image by its ending; correct or remove the row"
-        )
+def _missing(name: str, where: str) -> UserError:
+    return UserError(f"{where}: '{name}' does not exist or is not an image; correct or remove the row")
 
 
-def _tell_left_out(images: list[str], listed: Collection[str], why: str) -> None:
-    left = [name for name in images if name not in listed]
-    if left:
-        log.warning("%d images are left out, for %s: %s", len(left), why, UserError(some(left)))
-
-
-def _metadata_files(root: Path, images: list[str]) -> list[str]:
-    """Folders (``""`` or ``train/``) whose metadata.csv names files; one without file_name is another program's."""
+def _metadata_folders(root: Path, images: list[str]) -> list[str]:
+    """Folders (``""`` or ``train/``) whose metadata.csv has the column file_name; others belong to other programs."""
     folders = ["", *sorted({name.split("/")[0] + "/" for name in images if "/" in name})]
-    for folder in folders:
-        for other in OTHER_METADATA:
-            if (root / folder / other).is_file():
-                raise UserError(
-                    f"{root / folder / other} is not read; write it as {METADATA} with the columns file_name,label"
-                )
-    found = [folder for folder in folders if (root / folder / METADATA).is_file()]
-    return [folder for folder in found if "file_name" in first_line(root / folder / METADATA)]
+    for path in (root / folder / name for folder in folders for name in OTHER_METADATA):
+        if path.is_file():
+            raise UserError(f"{path} is not read; write it as {METADATA} with the columns file_name,label")
+    paths = {folder: root / folder / METADATA for folder in folders}
+    return [f for f, path in paths.items() if path.is_file() and "file_name" in first_record(path)]
 
 
 def _read_metadata(root: Path, folder: str, images: Collection[str]) -> pd.DataFrame:
-    """Rows of one metadata.csv; the split is its column's, else its folder's, else that of the file's first folder."""
+    """Rows of one metadata.csv; the split is in its column or else is the first folder of the image."""
     table = read_table(root / folder / METADATA)
     frame = table.frame
     frame["filename"] = folder + frame["filename"]
     for row, name in enumerate(frame["filename"]):
         if name not in images:
-            _check_there(name, images, f"{table.path}, line {table.line(row)}")
+            raise _missing(name, f"{table.path}, line {table.line(row)}")
     if (frame["split"] == "").all():
         frame["split"] = [split_of(name.split("/")[0]) if "/" in name else "" for name in frame["filename"]]
     return frame
 
 
-def _read_tiny(root: Path, images: list[str]) -> pd.DataFrame:
-    """Tiny-ImageNet: train by its folders; the annotated images are test, as in papers, for test has no labels."""
-    there = set(images)
-    parts = [name.split("/") for name in images]
+def _read_tiny_imagenet(root: Path, images: Collection[str]) -> pd.DataFrame:
+    """Train by its folders. Val, by its annotations, is read as test, as in papers: test has no labels."""
+    parts = [name.split("/") for name in sorted(images)]
     rows = [("/".join(p), p[1], "train") for p in parts if len(p) > 2 and p[0] == "train"]
     lines = read_utf8(root / ANNOTATIONS).decode("utf-8").splitlines()
     for number, fields in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
@@ -72,38 +59,37 @@ def _read_tiny(root: Path, images: list[str]) -> pd.DataFrame:
         if len(fields) < 2:
             raise UserError(f"{where}: a file name and a class with a tab between them are needed")
         name = f"val/images/{fields[0]}"
-        _check_there(name, there, where)
+        if name not in images:
+            raise _missing(name, where)
         rows.append((name, fields[1], "test"))
-    log.info("read as Tiny-ImageNet: val, by its annotations, is test; validation is cut from train")
-    return pd.DataFrame(rows, columns=["filename", "label", "split"], dtype="str").assign(
-        group="", stratum=""
-    )
+    log.info("read as Tiny-ImageNet: its val is used as test; validation is drawn from train")
+    return pd.DataFrame(rows, columns=["filename", "label", "split"]).assign(group="", stratum="")
 
 
 def read(root: Path, images: list[str]) -> pd.DataFrame | None:
-    """List a tree by the labels it brings in a file, if it brings one.
+    """List a tree by the labels in its files.
 
     Args:
         root: the tree.
         images: the paths of all images below it.
 
     Returns:
-        Frame filename, label, split, group, stratum (strings), or None: labels are names of folders.
+        Frame filename, label, split, group, stratum, or None if the tree has no such file.
 
     Raises:
-        UserError: a file that names images that are not there, has no labels, or cannot be parsed.
+        UserError: a file that names images that do not exist, has no labels, or cannot be parsed.
     """
     if (root / ANNOTATIONS).is_file() and any(name.startswith("val/images/") for name in images):
-        frame = _read_tiny(root, images)
-        _tell_left_out(images, set(frame["filename"]), "they have no label")
-        return frame
-    folders = _metadata_files(root, images)
-    if not folders:
+        frame, reason = _read_tiny_imagenet(root, set(images)), "they have no label"
+    elif folders := _metadata_folders(root, images):
+        known = set(images)
+        frame = pd.concat([_read_metadata(root, folder, known) for folder in folders], ignore_index=True)
+        files = first_names([folder + METADATA for folder in folders])
+        log.info("labels are read from %s, not from the folders", files)
+        reason = f"no {METADATA} names them"
+    else:
         return None
-    there = set(images)
-    frame = pd.concat([_read_metadata(root, folder, there) for folder in folders], ignore_index=True)
-    log.info(
-        "read by %s: labels are its column 'label', not the folders", some([f + METADATA for f in folders])
-    )
-    _tell_left_out(images, set(frame["filename"]), f"no {METADATA} names them")
+    listed = set(frame["filename"])
+    if left := [name for name in images if name not in listed]:
+        log.warning("%d images are left out, because %s: %s", len(left), reason, UserError(first_names(left)))
     return frame

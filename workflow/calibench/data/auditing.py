@@ -1,4 +1,4 @@
-"""The audit of a list: every image is read once, and what its policy says is done."""
+"""The audit of a list: every image is read once, and dropped or grouped as ``datasets.<name>.audit`` says."""
 
 import time
 from typing import Any
@@ -13,14 +13,12 @@ from calibench.data.storing import report_unreadable
 from calibench.errors import UserError
 
 
-def check_left(before: pd.DataFrame, after: pd.DataFrame, name: str) -> None:
-    """Raise if the policy leaves a class without training images, or a split empty."""
-    train = after["split"] == "train"
-    gone = before.loc[before["split"] == "train", "label"]
-    gone = gone[~gone.isin(after.loc[train, "label"].unique())]
-    if len(gone):
+def _check_left(before: pd.DataFrame, after: pd.DataFrame, name: str) -> None:
+    """Check that every class keeps training images, and every split images."""
+    labels = (f.loc[f["split"] == "train", "label"].unique() for f in (before, after))
+    if lost := sorted(set.difference(*map(set, labels))):
         raise UserError(
-            f"the audit leaves class '{gone.iloc[0]}' without training images; "
+            f"the audit leaves class '{lost[0]}' without training images; "
             f"see the audit's table and relax datasets.{name}.audit"
         )
     for split in ("val", "test"):
@@ -34,33 +32,31 @@ def audit(
     """Audit a list.
 
     Returns:
-        Table (one row per image), audited list (the list's columns, without what the policy drops; splits that the
-        seed drew are drawn anew so that like images stay together), report.
+        Table (one row per image); audited list (the list's columns, without dropped images; drawn splits are drawn
+        again so that similar images stay together); report.
 
     Raises:
-        UserError: unreadable images where the policy says stop, or a class that loses all training images.
+        UserError: no readable image, unreadable images with ``audit.unreadable`` stop, or a class that loses all
+            its training images.
     """
-    policy, window, name = settings["audit"], settings["store"]["window"], settings["name"]
+    policy, name, names = settings["audit"], settings["name"], frame["filename"].tolist()
     begun = time.monotonic()
-    names = frame["filename"].tolist()
-    prints = take_prints(reader, names, window, threads)
+    prints = take_prints(reader, names, settings["store"]["window"], threads)
     seconds = time.monotonic() - begun
-    told = [(names[row], why) for row, why in sorted(prints.why.items())]
-    report_unreadable(told, policy["unreadable"], f"datasets.{name}.audit.unreadable")
-    if len(told) == len(names):
+    unreadable = {names[row]: reason for row, reason in sorted(prints.unreadable.items())}
+    if unreadable and len(unreadable) == len(names):
+        first, reason = next(iter(unreadable.items()))
         raise UserError(
-            f"none of the {len(names)} images of datasets.{name} can be read; the first is {told[0][0]}: {told[0][1]}"
+            f"none of the {len(names)} images of datasets.{name} can be read; the first is {first}: {reason}"
         )
+    report_unreadable(unreadable, len(names), settings, "audit")
     found = findings.find(prints, policy)
-    prints.form, prints.detail = (
-        prints.form[:0].copy(),
-        prints.detail[:0].copy(),
-    )  # most of the memory; used up
+    prints.form, prints.detail = prints.form[:0].copy(), prints.detail[:0].copy()  # frees most of the memory
     listed = frame
     if policy["group_by"] != "none":
         frame = listed.assign(group=findings.groups(found, listed, policy["group_by"]))
         frame["split"] = findings.draw_again(frame, settings["split"], settings["split"]["seed"])
-    reason = findings.dropped(found, frame, prints.why, policy)
+    reason = findings.dropped(found, frame, prints.unreadable, policy)
     table = auditreport.table(frame, found, prints, reason)
     report = auditreport.summary(listed, frame, found, prints, reason, policy)
     report |= {
@@ -69,5 +65,5 @@ def audit(
         "seconds_searching": round(time.monotonic() - begun - seconds, 3),
     }
     audited = frame[reason == ""].reset_index(drop=True)
-    check_left(frame, audited, name)
+    _check_left(frame, audited, name)
     return table, audited[LIST_COLUMNS], report

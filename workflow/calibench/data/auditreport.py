@@ -1,4 +1,4 @@
-"""The audit in numbers, in a table, and in a few pairs to look at."""
+"""The audit as a table, as counts, and as a few pairs of images to look at."""
 
 from pathlib import Path
 from typing import Any
@@ -8,157 +8,157 @@ import numpy as np
 import pandas as pd
 
 from calibench.data import findings
-from calibench.data.decode import resize, to_colour, to_uint8
-from calibench.data.findings import LEVELS, SPLITS, Findings
+from calibench.data.decode import Window, resize, to_colour, to_uint8
+from calibench.data.findings import LEVELS, Findings
 from calibench.data.prints import Prints
 from calibench.data.readers import Reader
+from calibench.data.splitnames import SPLITS
 from calibench.files import atomic_path
 
 EXAMPLES = 3  # pairs of each kind
 SIDE = 128  # of a thumbnail in the report, pixels
+KINDS = ["exact", "copy", "flipped copy", "series", "flipped series"]
+PLACES = ["across splits", "across classes", "within class"]
+PAIRS_OF_SPLITS = (("train", "val"), ("train", "test"), ("val", "test"))
+
+
+def _sizes(clusters: np.ndarray, minlength: int = 1) -> np.ndarray:
+    """Number of images in each cluster."""
+    return np.bincount(clusters[clusters >= 0], minlength=minlength)
 
 
 def table(frame: pd.DataFrame, found: Findings, prints: Prints, reason: np.ndarray) -> pd.DataFrame:
     """One row per image: filename, label, split, problem, contrast, blank, exact, copies, series, conflict, dropped.
 
-    ``exact``, ``copies`` and ``series`` are numbers of clusters with more than one image, ``''`` otherwise.
+    ``exact``, ``copies`` and ``series`` are the numbers of clusters with more than one image, else ``''``.
     """
 
-    def several(clusters: np.ndarray) -> np.ndarray:
-        sizes = np.bincount(clusters[clusters >= 0], minlength=1)
-        many = (clusters >= 0) & (sizes[clusters] > 1)
-        numbers = np.full(len(clusters), "", dtype=object)
-        numbers[many] = clusters[many].astype(str)
-        return numbers
+    def numbers(clusters: np.ndarray) -> np.ndarray:
+        several = (clusters >= 0) & (_sizes(clusters)[clusters] > 1)
+        return np.where(several, clusters.astype(str).astype(object), "")
 
     problem = np.full(len(frame), "", dtype=object)
-    problem[list(prints.why)] = list(prints.why.values())
+    problem[list(prints.unreadable)] = list(prints.unreadable.values())
     return frame[["filename", "label", "split"]].assign(
         problem=problem,
         contrast=prints.contrast.round(2),
         blank=found.blank.astype(int),
-        exact=several(found.exact),
-        copies=several(found.copies),
-        series=several(found.series),
+        exact=numbers(found.exact),
+        copies=numbers(found.copies),
+        series=numbers(found.series),
         conflict=findings.conflicts(found, frame["target"].to_numpy()).astype(int),
         dropped=reason,
     )
 
 
-def _exact_counts(frame: pd.DataFrame, found: Findings) -> dict[str, int]:
-    count = len(found.representative)
-    size = np.bincount(found.exact[found.exact >= 0], minlength=count)
-    labels = findings.distinct(found.exact, frame["target"].to_numpy(), count)
+def _pairs(frame: pd.DataFrame, found: Findings) -> pd.DataFrame:
+    """Pairs of rows to count and show: similar images, and each exact copy with the first image of its cluster."""
+    rows = np.flatnonzero(found.exact >= 0)
+    originals = found.representative[found.exact[rows]]
+    copies = rows != originals
+    first = np.concatenate([originals[copies], found.representative[found.pairs.first]])
+    second = np.concatenate([rows[copies], found.representative[found.pairs.second]])
+    kind = np.where(found.copy, 1, 3) + (found.pairs.flip > 0)
+    split, target = frame["split"].to_numpy(), frame["target"].to_numpy()
+    conflict = target[first] != target[second]
+    place = np.where(split[first] != split[second], 0, np.where(conflict, 1, 2))
+    return pd.DataFrame(
+        {
+            "a": first,
+            "b": second,
+            "kind": pd.Categorical.from_codes(np.concatenate([np.zeros(copies.sum(), int), kind]), KINDS),
+            "where": pd.Categorical.from_codes(place, PLACES),
+            "conflict": conflict,
+            "likeness": np.concatenate([np.ones(copies.sum(), np.float32), found.pairs.likeness]),
+        }
+    )
+
+
+def _count_exact(frame: pd.DataFrame, found: Findings) -> dict[str, int]:
+    sizes = _sizes(found.exact, len(found.representative))
+    labels = findings.count_labels(found, frame["target"].to_numpy())
     return {
-        "clusters": int((size > 1).sum()),
-        "images": int(size[size > 1].sum()),
+        "clusters": int((sizes > 1).sum()),
+        "images": int(sizes[sizes > 1].sum()),
         "clusters_across_classes": int((labels > 1).sum()),
     }
 
 
-def _pairs(frame: pd.DataFrame, found: Findings) -> pd.DataFrame:
-    """Pairs of rows to count and show: pairs of like images, and each exact copy with the first of its cluster."""
-    rows = np.flatnonzero(found.exact >= 0)
-    heads = found.representative[found.exact[rows]]
-    copies = rows != heads
-    kinds = ["exact", "copy", "flipped copy", "series", "flipped series"]
-    kind = np.where(found.copy, 1, 3) + (found.pairs.flip > 0)
-    first = np.concatenate([heads[copies], found.representative[found.pairs.first]])
-    second = np.concatenate([rows[copies], found.representative[found.pairs.second]])
-    kind = pd.Categorical.from_codes(np.concatenate([np.zeros(copies.sum(), int), kind]), kinds)
-    split, target = (frame[name].to_numpy() for name in ("split", "target"))
-    across_splits, conflict = split[first] != split[second], target[first] != target[second]
-    places = ["across splits", "across classes", "within class"]
-    where = pd.Categorical.from_codes(np.where(across_splits, 0, np.where(conflict, 1, 2)), places)
-    likeness = np.concatenate([np.ones(copies.sum(), np.float32), found.pairs.likeness])
-    return pd.DataFrame(
-        {"a": first, "b": second, "kind": kind, "where": where, "conflict": conflict, "likeness": likeness}
-    )
-
-
-def _like_counts(pairs: pd.DataFrame, clusters: np.ndarray, level: str) -> dict[str, int]:
+def _count_similar(pairs: pd.DataFrame, clusters: np.ndarray, level: str) -> dict[str, int]:
     those = pairs[pairs["kind"].isin([level, f"flipped {level}"])]
-    size = np.bincount(clusters[clusters >= 0], minlength=1)
+    sizes = _sizes(clusters)
     return {
         "pairs": len(those),
         "flipped_pairs": int((those["kind"] == f"flipped {level}").sum()),
         "pairs_across_classes": int(those["conflict"].sum()),
-        "clusters": int((size > 1).sum()),
-        "largest_cluster": int(size.max()),
-        "images": int(size[size > 1].sum()),
+        "clusters": int((sizes > 1).sum()),
+        "largest_cluster": int(sizes.max()),
+        "images": int(sizes[sizes > 1].sum()),
     }
 
 
 def leaks(found: Findings, split: np.ndarray, kept: np.ndarray) -> dict[str, dict[str, int]]:
-    """Images of the first split that are like one of the second, each counted at its highest level.
+    """Images of the first split that are similar to one of the second, each counted at its highest level.
 
     Args:
-        split: (N,) name of the split, ``''`` = none.
+        split: (N,) name of the split.
         kept: (N,) bool, images to look at.
 
     Returns:
         ``{"train-val": {"exact": n, "copy": n, "series": n}, …}`` for each pair of splits that have images.
     """
     result = {}
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        mine, those = (kept & (split == name) for name in (first, second))
-        if mine.any() and those.any():
-            upto = [int((mine & findings.like(found, those, level)).sum()) for level in LEVELS]
-            result[f"{first}-{second}"] = dict(zip(LEVELS, np.diff(upto, prepend=0).tolist(), strict=True))
+    for first, second in PAIRS_OF_SPLITS:
+        own, others = (kept & (split == name) for name in (first, second))
+        if own.any() and others.any():
+            counts = [int((own & findings.similar(found, others, level)).sum()) for level in LEVELS]
+            result[f"{first}-{second}"] = dict(zip(LEVELS, np.diff(counts, prepend=0).tolist(), strict=True))
     return result
 
 
-def listed_splits(frame: pd.DataFrame) -> np.ndarray:
-    """(N,) splits as the list has them: rows that the seed has cut from train are train; ``''`` if it has none."""
-    drawn = (frame["drawn"] == "1").to_numpy()
-    return np.where(drawn, "" if drawn.all() else "train", frame["split"].to_numpy(dtype=object))
-
-
-def _between_listed(found: Findings, split: np.ndarray) -> dict[str, dict[str, int]]:
-    """For each pair of listed splits: clusters of equal images that have members in both."""
-    has = {name: np.zeros(len(found.representative), bool) for name in SPLITS}
-    for name in SPLITS:
-        has[name][found.exact[(split == name) & (found.exact >= 0)]] = True
-    pairs = (("train", "val"), ("train", "test"), ("val", "test"))
-    return {f"{a}-{b}": int((has[a] & has[b]).sum()) for a, b in pairs if has[a].any() and has[b].any()}
+def _exact_between_listed(found: Findings, listed: pd.DataFrame) -> dict[str, int]:
+    """For each pair of listed splits: clusters of equal images in both. A split drawn from train counts as train."""
+    drawn = (listed["drawn"] == "1").to_numpy()
+    split = np.where(drawn, "" if drawn.all() else "train", listed["split"].to_numpy(dtype=object))
+    clusters = {name: np.unique(found.exact[(split == name) & (found.exact >= 0)]) for name in SPLITS}
+    used = [(a, b) for a, b in PAIRS_OF_SPLITS if len(clusters[a]) and len(clusters[b])]
+    return {f"{a}-{b}": len(np.intersect1d(clusters[a], clusters[b])) for a, b in used}
 
 
 def within_test(found: Findings, frame: pd.DataFrame, test: np.ndarray) -> dict[str, float]:
-    """Images of test that have a like image in test, and what that does to intervals.
+    """Images of test that are similar to another one of test, and what that does to confidence intervals.
 
-    ``effective`` is Kish's N²/Σm² over groups of m images: so many independent images tell as much, if the images
-    of a group are right or wrong together. Intervals that draw images one by one are then too narrow by
+    ``effective`` is Kish's N²/Σm² for groups of m images: the number of independent images with as much information,
+    if the images of a group are right or wrong together. Intervals that draw single images are then too narrow by
     ``widening`` = √(N / effective); ours draw whole groups.
     """
+    group = frame["group"].to_numpy(dtype=object)[test]
+    single = int((group == "").sum())
+    sizes = pd.Series(group[group != ""]).value_counts().to_numpy()
+    squares = float((sizes**2).sum()) + single
     counts = {}
     for level, clusters in zip(LEVELS, (found.exact, found.copies, found.series), strict=True):
-        size = np.bincount(clusters[test & (clusters >= 0)], minlength=1)
-        counts[level] = int(size[size > 1].sum())
-    group = frame["group"].to_numpy(dtype=object)[test]
-    sizes = pd.Series(group[group != ""]).value_counts().to_numpy()
-    alone = int((group == "").sum())
-    spread = float((sizes**2).sum()) + alone
+        images = _sizes(clusters[test])
+        counts[level] = int(images[images > 1].sum())
     return {
         "images": len(group),
         **counts,
-        "groups": len(sizes) + alone,
-        "effective": round(len(group) ** 2 / max(spread, 1.0), 1),
-        "widening": round(float(np.sqrt(spread / max(len(group), 1))), 3),
+        "groups": len(sizes) + single,
+        "effective": round(len(group) ** 2 / max(squares, 1.0), 1),
+        "widening": round(float(np.sqrt(squares / max(len(group), 1))), 3),
     }
 
 
 def examples(pairs: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The first few pairs of each kind, by file name."""
-    names, labels, splits = (frame[c].to_numpy(dtype=object) for c in ("filename", "label", "split"))
+    names = frame["filename"].to_numpy(dtype=object)
     chosen = []
-    for (kind, where), group in pairs.groupby(["kind", "where"], sort=True, observed=True):
+    for (kind, place), group in pairs.groupby(["kind", "where"], sort=True, observed=True):
         order = np.argsort(names[group["a"]].astype(str), kind="stable")[:EXAMPLES]
-        for a, b, likeness in group[["a", "b", "likeness"]].iloc[order].itertuples(index=False):
-            sides = {
-                key: {"filename": names[i], "label": labels[i], "split": splits[i]}
-                for key, i in (("a", a), ("b", b))
-            }
-            chosen.append({"kind": kind, "where": where, "likeness": round(float(likeness), 3), **sides})
+        for pair in group.iloc[order].itertuples():
+            a, b = (frame.loc[row, ["filename", "label", "split"]].to_dict() for row in (pair.a, pair.b))
+            likeness = round(float(pair.likeness), 3)
+            chosen.append({"kind": kind, "where": place, "likeness": likeness, "a": a, "b": b})
     return chosen
 
 
@@ -170,30 +170,33 @@ def summary(
     reason: np.ndarray,
     policy: dict[str, Any],
 ) -> dict[str, Any]:
-    """Counts, the error floor that label conflicts imply, example pairs, and what was dropped from where.
+    """Counts, the lowest possible error under label conflicts, example pairs, and what was dropped from which split.
 
     Args:
-        listed: the list as it came, with the splits that the seed drew without knowing what is alike.
+        listed: the list, with splits drawn before anything was known of similar images.
         frame: the same rows with their final splits.
     """
-    target, test = frame["target"].to_numpy(), (frame["split"] == "test").to_numpy()
+    target, split = frame["target"].to_numpy(), frame["split"].to_numpy()
+    test, kept = split == "test", reason == ""
     pairs = _pairs(frame, found)
-    causes = sorted(set(reason) - {""})
-    problems = [{"filename": frame["filename"].iloc[i], "why": why} for i, why in sorted(prints.why.items())]
-    kept = reason == ""
+    unreadable = sorted(prints.unreadable.items())
+
+    def by_split(mask: np.ndarray) -> dict[str, int]:
+        return {name: int((mask & (split == name)).sum()) for name in SPLITS}
+
     return {
         "images": len(frame),
         "policy": policy,
-        "unreadable": problems,
-        "truncated": sum("truncated" in p["why"] for p in problems),
-        "blank": {s: int((found.blank & (frame["split"] == s).to_numpy()).sum()) for s in SPLITS},
-        "exact": _exact_counts(frame, found),
-        "copy": _like_counts(pairs, found.copies, "copy"),
-        "series": _like_counts(pairs, found.series, "series"),
-        "exact_between_listed_splits": _between_listed(found, listed_splits(listed)),
+        "unreadable": [{"filename": frame["filename"].iloc[i], "why": why} for i, why in unreadable],
+        "truncated": sum("truncated" in why for _, why in unreadable),
+        "blank": by_split(found.blank),
+        "exact": _count_exact(frame, found),
+        "copy": _count_similar(pairs, found.copies, "copy"),
+        "series": _count_similar(pairs, found.series, "series"),
+        "exact_between_listed_splits": _exact_between_listed(found, listed),
         "leaks": {
             "before": leaks(found, listed["split"].to_numpy(), np.ones(len(frame), bool)),
-            "after": leaks(found, frame["split"].to_numpy(), kept),
+            "after": leaks(found, split, kept),
         },
         "within_test": within_test(found, frame, test & kept),
         "conflicting_images": int(findings.conflicts(found, target).sum()),
@@ -201,16 +204,12 @@ def summary(
             "all": findings.error_floor(found.exact, target),
             "test": findings.error_floor(found.exact[test], target[test]),
         },
-        "dropped": {
-            c: {s: int(((reason == c) & (frame["split"] == s)).sum()) for s in SPLITS} for c in causes
-        },
+        "dropped": {cause: by_split(reason == cause) for cause in sorted(set(reason) - {""})},
         "examples": examples(pairs, frame),
     }
 
 
-def write_thumbnails(
-    chosen: list[dict[str, Any]], reader: Reader, window: list[float] | None, folder: Path
-) -> None:
+def write_thumbnails(chosen: list[dict[str, Any]], reader: Reader, window: Window, folder: Path) -> None:
     """Write each example pair side by side as PNG, and its file name into the example as ``thumbnail``."""
     for number, example in enumerate(chosen, 1):
         images = [reader.read(example[side]["filename"]) for side in ("a", "b")]

@@ -1,4 +1,4 @@
-"""Input augmentations that combine with any regime: cutout, mixup, CutMix and RandAugment on whole batches.
+"""Input augmentations that combine with any regime: cutout, mixup and CutMix on whole batches; also :mod:`.randaugment`.
 
 Batches are (B, C, H, W), uint8 in 0 to 255 or float scaled to [-1, 1], on any device. All randomness comes
 from the NumPy generator that is handed in, so an augmented batch is a pure function of its seed, the same on
@@ -7,16 +7,16 @@ one λ per batch, since a regime's loss is a mean over the batch: the trainer co
 (1-λ)·loss(y[partner]).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as ops
 
+from calibench.data.transfer import upload
 from calibench.errors import UserError
+
+GREY = 127  # middle grey of uint8
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Mixed:
 
 
 def _middle_grey(images: Tensor) -> int:
-    return 0 if images.is_floating_point() else 127
+    return 0 if images.is_floating_point() else GREY
 
 
 def cutout(images: Tensor, draw: np.random.Generator, size: float = 0.5) -> Tensor:
@@ -60,16 +60,15 @@ def cutout(images: Tensor, draw: np.random.Generator, size: float = 0.5) -> Tens
     side = max(round(size * min(height, width)), 1)
     top = draw.integers(0, height, batch) - side // 2
     left = draw.integers(0, width, batch) - side // 2
-    rows = _within(top, side, height, images.device)
-    columns = _within(left, side, width, images.device)
+    covered = np.concatenate([_within(top, side, height), _within(left, side, width)], axis=1)
+    rows, columns = upload(covered, images.device).split([height, width], dim=1)
     hole = rows[:, None, :, None] & columns[:, None, None, :]
     return images.masked_fill(hole, _middle_grey(images))
 
 
-def _within(start: np.ndarray, length: int, size: int, device: torch.device) -> Tensor:
-    first = torch.as_tensor(start, device=device)[:, None]
-    position = torch.arange(size, device=device)
-    return (position >= first) & (position < first + length)
+def _within(start: np.ndarray, length: int, size: int) -> np.ndarray:
+    position = np.arange(size)
+    return (position >= start[:, None]) & (position < start[:, None] + length)
 
 
 def mixup(images: Tensor, draw: np.random.Generator, alpha: float = 1.0) -> Mixed:
@@ -123,90 +122,4 @@ def _draw_mix(
     if not alpha > 0:
         raise UserError(f"augment: {name} alpha is {alpha}; it must be above 0")
     lam = float(draw.beta(alpha, alpha))
-    return lam, torch.as_tensor(draw.permutation(batch), device=device)
-
-
-def randaugment(images: Tensor, draw: np.random.Generator, num_ops: int = 2, magnitude: int = 9) -> Tensor:
-    """Apply ``num_ops`` random operations to each image, all of one magnitude, the sign random.
-
-    Operations, ranges and the 31 steps of magnitude are those of torchvision's ``RandAugment``; grey areas of
-    moved images are filled with middle grey. Images that drew the same operation are changed together.
-
-    Args:
-        images: (B, C, H, W) with C 1 or 3; float images pass through uint8.
-        draw: where randomness comes from.
-        num_ops: operations per image; 2, torchvision's default and usual in the source.
-        magnitude: 0 to 30; 9, torchvision's default and the source's choice for ImageNet.
-
-    Raises:
-        UserError: if ``num_ops`` or ``magnitude`` is out of range.
-
-    Source: Cubuk et al. 2020, RandAugment: practical automated data augmentation with a reduced search space.
-    """
-    if num_ops < 0 or not 0 <= magnitude <= 30:
-        raise UserError(
-            f"augment: randaugment has num_ops {num_ops} and magnitude {magnitude}; "
-            "num_ops must be at least 0 and magnitude 0 to 30"
-        )
-    pixels = to_bytes(images) if images.is_floating_point() else images.clone()
-    operations = _operations(magnitude / 30, *images.shape[2:])
-    for _ in range(num_ops):
-        choice = draw.integers(0, len(operations), len(images))
-        sign = draw.integers(0, 2, len(images)) * 2 - 1
-        for number, operation in enumerate(operations):
-            for s in (-1, 1):
-                rows = np.flatnonzero((choice == number) & (sign == s))
-                if len(rows):
-                    index = torch.as_tensor(rows, device=pixels.device)
-                    pixels[index] = operation(pixels[index], int(s))
-    return from_bytes(pixels).to(images.dtype) if images.is_floating_point() else pixels
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """[-1, 1] to uint8."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def from_bytes(pixels: Tensor) -> Tensor:
-    """Uint8 to float32 in [-1, 1]."""
-    return pixels.float().mul_(2 / 255).sub_(1)
-
-
-def _operations(strength: float, height: int, width: int) -> list[Callable[[Tensor, int], Tensor]]:
-    """The 14 operations on uint8 (n, C, H, W) and a sign, at ``strength`` 0 to 1 of each one's range."""
-    slope = float(np.degrees(np.arctan(0.3 * strength)))
-    return [
-        lambda x, s: x,
-        lambda x, s: _moved(x, shear=(s * slope, 0.0), center=(0, 0)),
-        lambda x, s: _moved(x, shear=(0.0, s * slope), center=(0, 0)),
-        lambda x, s: _moved(x, translate=(int(s * strength * 150 / 331 * width), 0)),
-        lambda x, s: _moved(x, translate=(0, int(s * strength * 150 / 331 * height))),
-        lambda x, s: ops.rotate(x, s * 30.0 * strength, InterpolationMode.NEAREST, fill=[127.0]),
-        lambda x, s: ops.adjust_brightness(x, 1 + s * 0.9 * strength),
-        lambda x, s: ops.adjust_saturation(x, 1 + s * 0.9 * strength),
-        lambda x, s: ops.adjust_contrast(x, 1 + s * 0.9 * strength),
-        lambda x, s: ops.adjust_sharpness(x, 1 + s * 0.9 * strength),
-        lambda x, s: ops.posterize(x, 8 - round(4 * strength)),
-        lambda x, s: ops.solarize(x, 255 * (1 - strength)),
-        lambda x, s: ops.autocontrast(x),
-        lambda x, s: ops.equalize(x),
-    ]
-
-
-def _moved(
-    images: Tensor,
-    translate: tuple[int, int] = (0, 0),
-    shear: tuple[float, float] = (0.0, 0.0),
-    center: tuple[int, int] | None = None,
-) -> Tensor:
-    """Shifted or sheared (n, C, H, W), nearest neighbour; what comes from outside is middle grey."""
-    return ops.affine(
-        images,
-        angle=0.0,
-        translate=list(translate),
-        scale=1.0,
-        shear=list(shear),
-        interpolation=InterpolationMode.NEAREST,
-        fill=[127.0],
-        center=None if center is None else list(center),
-    )
+    return lam, upload(draw.permutation(batch), device)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibench.data.resized import Box, cut_boxes, random_boxes
+from calibench.data.transfer import load_rows, upload
 from calibench.errors import UserError
 
 RESIDENT_SHARE = 0.5  # of the free memory of the device that resident images may take
@@ -27,8 +29,10 @@ class Window:
 
 def random_window(
     draw: np.random.Generator, batch: int, stored: int, size: int, augment: dict[str, Any]
-) -> Window:
-    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample."""
+) -> Window | Box:
+    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample; or parts of any size."""
+    if augment.get("scale") is not None:
+        return random_boxes(draw, batch, stored, augment)
     pad = padding(augment, size) if augment["crop"] else 0
     low, high = -pad, stored - size + pad
     if not augment["crop"]:
@@ -48,13 +52,24 @@ def padding(augment: dict[str, Any], size: int) -> int:
     return size // 8 if augment["pad"] is None else augment["pad"]
 
 
-def _reflect(index: Tensor, length: int) -> Tensor:
-    index = index.abs()
-    return torch.where(index >= length, 2 * (length - 1) - index, index)
+def _reflect(index: np.ndarray, length: int) -> np.ndarray:
+    index = np.abs(index)
+    return np.where(index >= length, 2 * (length - 1) - index, index)
 
 
-def cut(images: Tensor, rows: Tensor, window: Window, size: int, pad_mode: str = "reflect") -> Tensor:
+def _pixels_of(window: Window, size: int) -> np.ndarray:
+    """Rows and columns of the pixels each window shows, (2, B, size) int64; outside the image where it reaches out."""
+    steps = np.arange(size)
+    across = np.where(window.flip[:, None], size - 1 - steps, steps)
+    return np.stack([window.top[:, None] + steps, window.left[:, None] + across])
+
+
+def cut(
+    images: Tensor, rows: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
+) -> Tensor:
     """Cut windows out of stored images and scale them to [-1, 1].
+
+    Which pixels are wanted is reckoned on the host, and goes to the device in one piece.
 
     Args:
         images: uint8 (N, H, H) grey or (N, H, H, 3).
@@ -66,22 +81,32 @@ def cut(images: Tensor, rows: Tensor, window: Window, size: int, pad_mode: str =
     Returns:
         float32 (B, 3, S, S) in channels_last memory order, on the device of ``images``.
     """
-    device, stored = images.device, images.shape[1]
-    steps = torch.arange(size, device=device)
-    top = torch.as_tensor(window.top, device=device)[:, None] + steps
-    flipped = torch.as_tensor(window.flip, device=device)[:, None]
-    left = torch.as_tensor(window.left, device=device)[:, None] + torch.where(
-        flipped, size - 1 - steps, steps
-    )
-    y, x = _reflect(top, stored), _reflect(left, stored)
-    pixels = images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+    if isinstance(window, Box):
+        return cut_boxes(images, rows, window, size)
+    stored, batch = images.shape[1], len(rows)
+    wanted = _pixels_of(window, size)
+    sent = [rows, _reflect(wanted, stored)]
     if pad_mode == "zero":
-        outside = ((top < 0) | (top >= stored))[:, :, None] | ((left < 0) | (left >= stored))[:, None, :]
+        sent.append((wanted < 0) | (wanted >= stored))
+    on_device = upload(np.concatenate([part.ravel() for part in sent]), images.device)
+    places = on_device[batch:].view(-1, batch, size)
+    pixels = _gather(images, on_device[:batch], places[0], places[1])
+    if pad_mode == "zero":
+        outside = (places[2][:, :, None] | places[3][:, None, :]).bool()
         pixels = pixels.masked_fill(outside[..., None] if pixels.ndim == 4 else outside, 0)
     scaled = pixels.float().mul_(2 / 255).sub_(1)
     if scaled.ndim == 3:
         scaled = scaled.unsqueeze(-1).expand(-1, -1, -1, 3)
     return scaled.permute(0, 3, 1, 2)
+
+
+def _gather(images: Tensor, rows: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Pixels (B, S, S[, 3]) at rows ``y`` and columns ``x`` (B, S): whole rows first, which is one copy each."""
+    height, width, *colour = images.shape[1:]
+    lines = images.view(-1, width, *colour).index_select(0, (rows[:, None] * height + y).flatten())
+    lines = lines.view(*y.shape, width, *colour)
+    columns = x[:, None, :] if not colour else x[:, None, :, None]
+    return lines.gather(2, columns.expand(*y.shape, x.shape[1], *colour))
 
 
 class Images:
@@ -92,37 +117,49 @@ class Images:
         rows: which rows of the store this split has, in order (n,).
         device: where batches are wanted.
         resident: auto | always | never.
+        sharers: how many runs share the device's memory.
     """
 
     def __init__(
-        self, store: np.ndarray, rows: np.ndarray, device: torch.device, resident: str = "auto"
+        self,
+        store: np.ndarray,
+        rows: np.ndarray,
+        device: torch.device,
+        resident: str = "auto",
+        sharers: int = 1,
     ) -> None:
         self.store, self.rows, self.device = store, rows, device
         self.stored_size = store.shape[1]
-        self.resident = resident == "always" or (resident == "auto" and self._fits())
-        self._pixels = self._load() if self.resident else None
+        keep = resident == "always" or (resident == "auto" and self._fits(sharers))
+        self._pixels = load_rows(store, rows, device) if keep else None
 
-    def _fits(self) -> bool:
+    def _fits(self, sharers: int) -> bool:
         need = len(self.rows) * int(np.prod(self.store.shape[1:]))
         if self.device.type == "cuda":
-            return need < RESIDENT_SHARE * torch.cuda.mem_get_info(self.device)[0]
+            free, total = torch.cuda.mem_get_info(self.device)
+            return need < RESIDENT_SHARE * min(free, total / sharers)  # the others may not have started yet
         return need < 2**30  # the memory map is in the page cache and shared; copies above 1 GB buy nothing
 
-    def _load(self) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.store[self.rows])).to(self.device)
+    @property
+    def resident(self) -> bool:
+        """Whether the images are held on the device."""
+        return self._pixels is not None
+
+    def release(self) -> None:
+        """Free the images on the device; from now on they are read from the memory map."""
+        self._pixels = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, positions: np.ndarray, window: Window, size: int, pad_mode: str = "reflect") -> Tensor:
+    def batch(
+        self, positions: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
+    ) -> Tensor:
         """Images at ``positions`` (B,) of this split, cut and scaled: float32 (B, 3, size, size)."""
         if self._pixels is not None:
-            rows = torch.as_tensor(positions, device=self.device)
-            return cut(self._pixels, rows, window, size, pad_mode)
-        pixels = torch.from_numpy(self.store[self.rows[positions]])
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-        return cut(pixels, torch.arange(len(positions), device=self.device), window, size, pad_mode)
+            return cut(self._pixels, positions, window, size, pad_mode)
+        pixels = upload(self.store[self.rows[positions]], self.device)
+        return cut(pixels, np.arange(len(positions)), window, size, pad_mode)
 
 
 def check_sizes(stored: int, size: int, augment: dict[str, Any]) -> None:
@@ -135,7 +172,7 @@ def check_sizes(stored: int, size: int, augment: dict[str, Any]) -> None:
         raise UserError(
             f"train: input_size {size} is larger than the stored size {stored}; raise store: size"
         )
-    if padding(augment, size) >= stored:
+    if augment.get("scale") is None and padding(augment, size) >= stored:
         raise UserError(
             f"augment: pad {padding(augment, size)} must be smaller than the stored size {stored}"
         )

@@ -1,4 +1,4 @@
-"""Reading a user's CSV strictly and fast, and telling the line of every mistake."""
+"""Reading a user's CSV strictly and fast, with the line of every mistake; reading and writing our own tables."""
 
 import codecs
 import csv
@@ -11,100 +11,71 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from calibench.data.listfiles import (
+    COLUMNS,
+    HEAD,
+    REQUIRED,
+    delimiter_of,
+    first_records,
+    header,
+    is_headless,
+)
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
-csv.field_size_limit(1 << 30)  # Python's limit would hide the line of an overlong field; listing has its own
-HEAD = 1 << 20  # bytes in which the first line must end
-COLUMNS = ("filename", "label", "split", "group", "stratum")
-RENAMED = {"file_name": "filename"}  # Hugging Face's name of the column
+csv.field_size_limit(1 << 30)  # Python's limit would hide the line of a long field; listing has its own limit
+INTEGERS = dict.fromkeys(("target", "row"), "int64")  # columns of our own tables; all others are strings
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one CSV file; ``frame`` holds strings only, an absent optional column is ``''``."""
+    """Rows of one CSV file; ``frame`` has the columns COLUMNS as strings, ``''`` where the file has no such column."""
 
     path: Path
     frame: pd.DataFrame
-    has_header: bool = True
-    delimiter: str = ","
+    has_header: bool
+    delimiter: str
 
     def line(self, row: int) -> int:
-        """Line (1-based) of a 0-based row, found by reading again: blank lines and quoted newlines count."""
+        """Line (from 1) of a row (from 0), found by reading again: blank lines and quoted line breaks count."""
         with open(self.path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=self.delimiter)
-            wanted = row + int(self.has_header)
-            for record in reader:
-                if record:
-                    if wanted == 0:
-                        return reader.line_num
-                    wanted -= 1
-        return 0
+            lines = (reader.line_num for record in reader if record)
+            return next(line for i, line in enumerate(lines) if i == row + self.has_header)
 
 
 def read_utf8(path: Path) -> bytes:
-    """Bytes of a UTF-8 file without its byte-order mark.
+    """Content of a UTF-8 file without its byte-order mark.
 
     Raises:
-        UserError: missing file, NUL bytes, or another encoding; names the line and the byte.
+        UserError: missing, NUL bytes, or another encoding; names the line and the byte.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; check the dataset's root and files in the config") from error
+        raise UserError(f"{path} is missing; check the data set's root and files in the config") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    nul = data.find(b"\0")
-    try:
-        if nul < 0:
-            data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise UserError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-        ) from error
-    if nul >= 0:
+    if (nul := data.find(b"\0")) >= 0:
         line = data.count(b"\n", 0, nul) + 1
         raise UserError(f"{path}, line {line}: a NUL byte; save the file as plain UTF-8 text (not UTF-16)")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise UserError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8") from error
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def _head(data: bytes, delimiter: str, count: int = 2) -> list[list[str]]:
-    """The first records, from at most the first megabyte (a header is never longer)."""
-    text = io.StringIO(data[:HEAD].decode("utf-8", errors="ignore"), newline="")
-    records = (record for record in csv.reader(text, delimiter=delimiter) if record)
-    return [record for record, _ in zip(records, range(count), strict=False)]
-
-
-def first_line(path: Path) -> list[str]:
-    """The fields of a file's first record, stripped; empty for an empty file.
+def first_record(path: Path) -> list[str]:
+    """The fields of a file's first record; none for an empty file.
 
     Raises:
         UserError: see :func:`read_utf8`.
     """
     data = read_utf8(path)
-    head = _head(data, _delimiter(data), 1)
+    head = first_records(data, delimiter_of(data), 1)
     return [name.strip() for name in head[0]] if head else []
-
-
-def _delimiter(data: bytes) -> str:
-    first = data.split(b"\n", 1)[0]
-    return max(",;\t", key=lambda d: first.count(d.encode()))
-
-
-def _header(path: Path, head: list[list[str]], required: Sequence[str]) -> list[str]:
-    names = [RENAMED.get(name.strip(), name.strip()) for name in head[0]]
-    for name in names:
-        if name in COLUMNS and names.count(name) > 1:
-            raise UserError(f"{path}: column '{name}' appears twice; keep one of them")
-    missing = [name for name in required if name not in names]
-    if missing:
-        raise UserError(
-            f"{path}: column '{missing[0]}' is missing (the header has: {', '.join(names)}); "
-            f"name the columns {', '.join(required)}"
-        )
-    return names
 
 
 def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
@@ -114,83 +85,63 @@ def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
         for record in reader:
             if record and len(record) != width:
                 raise UserError(
-                    f"{path}, line {reader.line_num}: {len(record)} fields where the first line has {width}"
+                    f"{path}, line {reader.line_num}: {len(record)} fields; the first line has {width}"
                 )
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def read_table(
-    path: Path, required: Sequence[str] = ("filename", "label"), *, headless: bool = False
-) -> Table:
+def read_table(path: Path, *, headless: bool = False) -> Table:
     """Read a list of images.
 
     Args:
-        path: a UTF-8 file, comma-separated (``;`` and tabs are recognised); BOM, CRLF and quotes are fine.
-        required: columns that must be there.
-        headless: allow ``path;label`` lines without a header, recognised by the semicolon.
+        path: a UTF-8 file, separated by commas, semicolons or tabs; byte-order mark, CRLF and quotes are fine.
+        headless: allow lines ``path;label`` without a header, recognised by the semicolon.
 
     Raises:
-        UserError: naming file and line: encoding, columns, ragged rows, no rows.
+        UserError: naming file and line: encoding, columns, lines with too many or too few fields, no rows.
     """
     data = read_utf8(path)
-    delimiter = _delimiter(data)
-    head = _head(data, delimiter)
+    delimiter = delimiter_of(data)
+    head = first_records(data, delimiter)
     if not head:
-        raise UserError(f"{path} is empty; it needs a header ({','.join(required)}) and one row per image")
+        raise UserError(f"{path} is empty; it needs a header ({','.join(REQUIRED)}) and one row per image")
     if len(head) == 1 and len(data) > HEAD:
-        raise UserError(
-            f"{path}, line 1: no end within {HEAD} bytes; is a quote left open, or the file no list?"
-        )
-    bare = headless and delimiter == ";" and "filename" not in head[0] and len(head[0]) == 2
-    names = ["filename", "label"] if bare else _header(path, head, required)
+        raise UserError(f"{path}, line 1: no end within {HEAD} bytes; is a quote left open?")
+    bare = headless and is_headless(head, delimiter)
+    names = [*REQUIRED] if bare else header(path, head)
     if len(head) + bare < 2:
         raise UserError(f"{path} has a header only; it needs one row per image")
+    options = {"sep": delimiter, "names": range(len(names)), "header": None, "dtype": str}
+    options |= {"na_filter": False, "index_col": False, "on_bad_lines": "error", "encoding": "utf-8"}
     try:
-        frame = pd.read_csv(
-            io.BytesIO(data),
-            sep=delimiter,
-            names=range(len(names)),
-            header=None,
-            skiprows=0,
-            dtype=str,
-            na_filter=False,
-            index_col=False,
-            on_bad_lines="error",
-            encoding="utf-8",
-        )
-    except (pd.errors.ParserError, ValueError) as error:
+        frame = pd.read_csv(io.BytesIO(data), **options)
+    except ValueError as error:  # pandas' ParserError is one of them
         _check_widths(path, data, delimiter, len(names))
         if "EOF inside string" in str(error):
             raise UserError(f"{path}: a quote is opened and never closed; close or remove it") from error
         raise UserError(f"{path} cannot be parsed: {error}") from error
-    frame = frame.iloc[0 if bare else 1 :].reset_index(drop=True)
-    if len(head[1 - bare]) != len(names) or (frame[len(names) - 1] == "").any():
-        _check_widths(path, data, delimiter, len(names))
+    frame = frame.iloc[int(not bare) :].reset_index(drop=True)
+    if len(head[int(not bare)]) != len(names) or (frame[len(names) - 1] == "").any():
+        _check_widths(path, data, delimiter, len(names))  # pandas accepts lines with too few fields
     frame.columns = names
-    kept = {
-        name: frame[name] if name in names else pd.Series("", index=frame.index, dtype="str")
-        for name in COLUMNS
-    }
-    return Table(path, pd.DataFrame(kept), has_header=not bare, delimiter=delimiter)
+    absent = pd.Series("", index=frame.index, dtype="str")
+    frame = pd.DataFrame({name: frame[name] if name in names else absent for name in COLUMNS})
+    return Table(path, frame, not bare, delimiter)
 
 
 def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV that a stage before wrote: strings, ``target`` and ``row`` as integers.
+    """Read a CSV that another stage wrote: strings, and ``target`` and ``row`` as integers.
 
     Raises:
         UserError: if the file or one of ``columns`` is missing.
     """
-    numbers = dict.fromkeys(("target", "row"), "int64")
     try:
         header = pd.read_csv(path, nrows=0).columns
-        missing = [name for name in columns if name not in header]
-        if missing:
-            raise UserError(
-                f"{path} lacks the column '{missing[0]}'; delete it and run the stage that writes it again"
-            )
-        types = {name: numbers.get(name, "str") for name in header}
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
+        if missing := [name for name in columns if name not in header]:
+            raise UserError(f"{path} lacks the column '{missing[0]}'; delete it and run again")
+        types = {name: INTEGERS.get(name, "str") for name in header}
+        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=dict.fromkeys(INTEGERS, ""))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; run the stage that writes it first") from error
     except ValueError as error:
@@ -200,7 +151,7 @@ def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
 def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a long table as CSV (UTF-8, LF), atomically; ten times as fast as pandas.
 
-    Strings are quoted in a file where one of them needs it, and in no other.
+    Strings are quoted in files where one of them needs it, and in no other file.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     for style in ("none", "needed"):

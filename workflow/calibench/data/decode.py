@@ -1,48 +1,50 @@
-"""From the bytes of an image file to the uint8 pixels of the store, each step explicit."""
+"""From the bytes of an image file to the uint8 pixels of the store, step by step."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from calibench.data.limits import MAX_PIXELS, VARIABLE, excess
+from calibench.data.unreadable import MAX_PIXELS, VARIABLE, Unreadable, check_pixels, inspect
 
 os.environ.setdefault(VARIABLE, str(MAX_PIXELS))  # OpenCV reads it once, on import
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # unreadable files get our line, not OpenCV's
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # we write one line per unreadable file ourselves
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from calibench.data import headers  # noqa: E402
 from calibench.data.dicom import OWN, decode_dicom, is_dicom  # noqa: E402
-from calibench.data.unreadable import Unreadable  # noqa: E402
 
 Window = Sequence[float] | str | None  # [lowest, highest], "dicom", or none
 INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+CONVERSIONS = {  # from three and from four channels
+    "grey": (cv2.COLOR_BGR2GRAY, cv2.COLOR_BGRA2GRAY),
+    "rgb": (cv2.COLOR_BGR2RGB, cv2.COLOR_BGRA2RGB),
+    "bgr": (None, cv2.COLOR_BGRA2BGR),
+}
 
 
 def decode(data: bytes, window: Window = None) -> np.ndarray:
-    """Decode an image file as it is stored.
+    """Decode an image file.
 
-    The orientation tag of EXIF is not applied and of an animation the first frame is taken. CMYK, YCbCr and
-    palettes become BGR in OpenCV.
+    The EXIF orientation is not applied. Of an animation the first frame is taken. CMYK, YCbCr and palettes become BGR.
 
     Args:
-        data: the whole file (PNG, JPEG, TIFF, BMP, WebP, PGM, …; DICOM with the extra).
-        window: ``store.window``; only ``dicom`` matters here, for a DICOM file's own window is in its tags.
+        data: the content of the file: PNG, JPEG, TIFF, BMP, WebP, PGM, GIF or, with the extra, DICOM.
+        window: ``store.window``; only ``dicom`` matters here, because that window is in the file's tags.
 
     Returns:
         (H, W), (H, W, 3) BGR or (H, W, 4) BGRA in the file's own depth.
 
     Raises:
-        Unreadable: empty, truncated, too large, or no image that OpenCV knows.
-        UserError: if the environment's limit of pixels is no number.
+        Unreadable: empty, truncated, too large, or not an image that OpenCV can decode.
+        UserError: if the limit of pixels in the environment is not a number.
     """
     if not data:
         raise Unreadable("empty file")
     if is_dicom(data):
         return decode_dicom(data, window)
-    pixels, wrong = headers.inspect(data)
-    if problem := excess(pixels) or wrong:
+    pixels, problem = inspect(data)
+    if problem := check_pixels(pixels) or problem:
         raise Unreadable(problem)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -54,18 +56,18 @@ def decode(data: bytes, window: Window = None) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray, window: Window = None) -> np.ndarray:
-    """Map pixels to 0..255: 8-bit as they are, anything else through ``window`` = [lowest, highest].
+    """Map pixels to 0..255: 8-bit images stay as they are, all others need a window [lowest, highest].
 
-    With such a window, 8-bit images are windowed too. Values outside are clipped; rounding is to nearest.
-    ``dicom`` (each file's own window) was applied by :func:`decode`.
+    A window that is given is applied to 8-bit images too. Values outside it are clipped; others are rounded to the
+    nearest. The window ``dicom`` has been applied by :func:`decode`.
 
     Raises:
-        Unreadable: more than 8 bits and no window (guessing one would make 12-bit data near-black), or NaN.
+        Unreadable: more than 8 bits and no window (a guess would make 12-bit data almost black), or NaN.
     """
     if window is None or window == OWN:
         if image.dtype != np.uint8:
             raise Unreadable(
-                f"{image.dtype} pixels need an explicit window; set store.window: [lowest, highest]"
+                f"{image.dtype} pixels need a window; set datasets.<name>.store.window to [lowest, highest]"
             )
         return image
     if image.dtype.kind == "f" and not np.isfinite(image).all():
@@ -76,30 +78,27 @@ def to_uint8(image: np.ndarray, window: Window = None) -> np.ndarray:
 
 
 def to_colour(image: np.ndarray, colour: str) -> np.ndarray:
-    """Grey (H, W) or three channels (H, W, 3) in the order of ``colour`` (grey, rgb, bgr); alpha is dropped.
+    """uint8 grey (H, W), or (H, W, 3) with the channels in the order of ``colour`` (grey, rgb, bgr).
 
-    Grey is OpenCV's 0.299 R + 0.587 G + 0.114 B. Dropping alpha is what OpenCV's own colour reading does.
+    An alpha channel is dropped. Grey is OpenCV's 0.299 R + 0.587 G + 0.114 B.
 
     Raises:
-        Unreadable: two channels or more than four.
+        Unreadable: two channels, or more than four.
     """
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         grey = image.reshape(image.shape[:2])
         return grey if colour == "grey" else np.repeat(grey[:, :, None], 3, axis=2)
     if channels not in (3, 4):
-        raise Unreadable(f"{channels} channels; 1, 3 and 4 are understood")
-    if colour == "grey":
-        return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if channels == 3 else cv2.COLOR_BGRA2GRAY)
-    if colour == "rgb":
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGB)
-    return image if channels == 3 else np.ascontiguousarray(image[:, :, :3])
+        raise Unreadable(f"{channels} channels; only 1, 3 and 4 can be used")
+    conversion = CONVERSIONS[colour][channels - 3]
+    return image if conversion is None else cv2.cvtColor(image, conversion)
 
 
 def resize(image: np.ndarray, size: int, interpolation: str = "auto") -> np.ndarray:
-    """Resize to ``size`` x ``size`` without keeping the aspect (as the target paper does).
+    """Resize to ``size`` x ``size`` without keeping the aspect ratio (as the target paper does).
 
-    ``auto`` averages over areas where the image gets fewer pixels, else it interpolates linearly.
+    ``auto`` averages over areas if the image gets fewer pixels, and interpolates linearly otherwise.
     """
     height, width = image.shape[:2]
     if (height, width) == (size, size):
@@ -110,13 +109,10 @@ def resize(image: np.ndarray, size: int, interpolation: str = "auto") -> np.ndar
 
 
 def to_stored(image: np.ndarray, store: dict[str, Any]) -> np.ndarray:
-    """Pixels as the store keeps them: window, colour, size.
-
-    Returns:
-        uint8 (size, size), or (size, size, 3).
+    """Pixels as the store keeps them: uint8 (size, size), or (size, size, 3).
 
     Raises:
         Unreadable: see :func:`to_uint8` and :func:`to_colour`.
     """
-    image = to_colour(to_uint8(image, store.get("window")), store["colour"])
+    image = to_colour(to_uint8(image, store["window"]), store["colour"])
     return resize(image, store["size"], store["interpolation"])

@@ -6,57 +6,56 @@ from typing import Any
 
 import numpy as np
 
-from calibench.data.limits import excess
-from calibench.data.unreadable import Unreadable
+from calibench.data.unreadable import Unreadable, check_pixels
 from calibench.errors import UserError
 
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # unreadable files get our line, not its traceback
-OWN = "dicom"  # value of store.window: each file's own window
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # we write one line per unreadable file ourselves
+OWN = "dicom"  # value of store.window: use each file's own window
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether the preamble of DICOM part 10 is there."""
+    """Whether a file begins as DICOM part 10 says."""
     return data[128:132] == b"DICM"
 
 
 def _check_decoder(dataset: Any, decoder: Any) -> None:
-    """Refuse a compression that nothing here decodes, and name the package that would."""
+    """Refuse a compression that no installed package decodes, and name a package that does."""
     from calibench.data.dicomjpeg import DECODER_DEPENDENCIES, PACKAGE
 
-    able = set(decoder.available_plugins)
+    packages = set(decoder.available_plugins)
     if decoder.UID.name.startswith("JPEG Extended") and dataset.BitsStored > 8:
-        able -= {"pillow"}  # it knows this compression with 8 bits only
-    if decoder.is_encapsulated and not able:
-        package = f"pip install {PACKAGE}"
+        packages -= {"pillow"}  # it decodes this compression with 8 bits only
+    if decoder.is_encapsulated and not packages:
+        advice = f"pip install {PACKAGE}"
         if decoder.UID not in DECODER_DEPENDENCIES:
-            package = f"install one of these: {'; '.join(decoder.missing_dependencies)}"
-        raise Unreadable(f"DICOM compressed as {decoder.UID.name} needs a decoder: {package}")
-    if PACKAGE in able:
+            advice = f"install one of these: {'; '.join(decoder.missing_dependencies)}"
+        raise Unreadable(f"DICOM compressed as {decoder.UID.name} needs a decoder: {advice}")
+    if PACKAGE in packages:
         dataset.pixel_array_options(decoding_plugin=PACKAGE)
 
 
 def _check(dataset: Any) -> None:
-    """Refuse by what the tags say, before anything is decoded: no image, several frames, too many pixels, no decoder."""
+    """Check the tags before anything is decoded: no image, several frames, too many pixels, no decoder."""
     from pydicom.pixels import get_decoder
 
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("DICOM without an image (no Rows and Columns)")
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames > 1:
-        raise Unreadable(f"DICOM with {frames} frames; list single frames")
-    if problem := excess(int(dataset.Rows) * int(dataset.Columns)):
+        raise Unreadable(f"DICOM with {frames} frames; list single-frame files")
+    if problem := check_pixels(int(dataset.Rows) * int(dataset.Columns)):
         raise Unreadable(problem)
     _check_decoder(dataset, get_decoder(dataset.file_meta.TransferSyntaxUID))
 
 
 def _to_bgr(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Colour (H, W, 3) of ``bits`` bits as uint8: the eight highest bits, in the order of all readers."""
+    """Colour (H, W, 3) of ``bits`` bits as uint8 BGR: the eight highest bits."""
     eight = (pixels >> max(0, bits - 8)).astype(np.uint8)
     return np.ascontiguousarray(eight[:, :, 2::-1])
 
 
 def _palette(pixels: np.ndarray, dataset: Any) -> np.ndarray:
-    """Palette indices (H, W) as uint8 BGR; a table of 16-bit entries is used with its eight highest bits."""
+    """Palette indices (H, W) as uint8 BGR; of 16-bit tables the eight highest bits are used."""
     from pydicom.pixels import apply_color_lut
 
     coloured = apply_color_lut(pixels, dataset)
@@ -64,7 +63,7 @@ def _palette(pixels: np.ndarray, dataset: Any) -> np.ndarray:
 
 
 def _own_window(values: np.ndarray, dataset: Any) -> np.ndarray:
-    """Grey values in modality units through the file's VOI table or, without one, its first window, as uint8.
+    """Grey values in modality units as uint8, through the file's VOI table or, without one, its first window.
 
     Raises:
         Unreadable: if the file has neither and more than 8 bits.
@@ -78,10 +77,12 @@ def _own_window(values: np.ndarray, dataset: Any) -> np.ndarray:
     if dataset.get("WindowWidth") is None or dataset.get("WindowCenter") is None:
         if values.min() >= 0 and values.max() <= 255 and dataset.BitsStored <= 8:
             return np.rint(values).astype(np.uint8)
-        raise Unreadable("DICOM without a window of its own; set store.window: [lowest, highest]")
+        raise Unreadable(
+            "DICOM without a window of its own; set datasets.<name>.store.window to [lowest, highest]"
+        )
     if not np.isfinite(values).all():
         raise Unreadable("pixels that are not finite numbers (NaN or infinity)")
-    screen = Dataset()  # pydicom's formulas give the range of these tags: 0 to 255
+    screen = Dataset()  # pydicom maps to the range that these tags give: 0 to 255
     screen.PhotometricInterpretation, screen.BitsStored, screen.PixelRepresentation = "MONOCHROME2", 8, 0
     for tag in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
         if tag in dataset:
@@ -117,19 +118,19 @@ def _pixels(dataset: Any, window: Any) -> np.ndarray:
 def decode_dicom(data: bytes, window: Any = None) -> np.ndarray:
     """Pixels of a single-frame DICOM file.
 
-    Grey values are given after their rescale (for CT: Hounsfield units); MONOCHROME1 (low values bright) is
-    inverted within its stored range before, so that bright is always high.
+    Grey values are rescaled as the file says (for CT: to Hounsfield units). MONOCHROME1 (low values are bright) is
+    inverted within its stored range first, so that high values are always bright.
 
     Args:
-        data: the whole file.
-        window: ``store.window``; with ``dicom`` grey values go through the file's own VOI table or window.
+        data: the content of the file.
+        window: ``store.window``; with ``dicom`` the file's own VOI table or window is applied to grey values.
 
     Returns:
         (H, W) float32 in modality units, uint8 with ``dicom``; (H, W, 3) uint8 BGR for colour and palettes.
 
     Raises:
-        Unreadable: no pydicom, no image, several frames, too large, no window of its own where that is asked
-            for, damaged, or a compression that no installed package decodes.
+        Unreadable: no pydicom, no image, several frames, too large, damaged, without the window that is asked for,
+            or with a compression that no installed package decodes.
     """
     try:
         import pydicom

@@ -1,8 +1,8 @@
 """scikit-learn's handwritten digits as PNG files and lists, the data of the demo.
 
 1,797 real scans, 8x8 pixels with 17 grey levels (Alpaydin and Kaynak 1998, UCI Optical Recognition of
-Handwritten Digits, CC BY 4.0), shipped with scikit-learn: no download. Written as files so that the demo is
-read the same way as RadImageNet. Writers are not recorded, so the split cannot keep them apart.
+Handwritten Digits, CC BY 4.0). They come with scikit-learn, so nothing is downloaded. They are written as files so
+that the demo is read in the same way as RadImageNet. The writers are not recorded, so one writer can be in two splits.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ SHARES = {"test": 597 / 1797, "val": 400 / 1797}  # leaves 800 for train
 
 
 def encode(image: np.ndarray, size: int) -> bytes:
-    """PNG of one digit (8, 8) with values 0..16, grey levels spread to 0..255."""
+    """PNG of one digit (8, 8) with values 0..16, mapped to 0..255."""
     grey = np.rint(image * (255 / 16)).astype(np.uint8)
     if size != grey.shape[0]:
         grey = cv2.resize(grey, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -27,7 +27,7 @@ def encode(image: np.ndarray, size: int) -> bytes:
 
 
 def write(root: Path, size: int = 8, seed: int = 0) -> pd.DataFrame:
-    """Write ``root/digits/*.png`` and ``root/{train,val,test}.csv``; equal arguments give equal bytes.
+    """Write ``root/digits/*.png`` and ``root/{train,val,test}.csv``; the same arguments give the same bytes.
 
     Returns:
         Frame filename, label, split.

@@ -16,11 +16,11 @@ from calibench.files import atomic_path
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds without a byte
-SLOWEST = 10_000  # bytes per second; a server that trickles is given up on as well
+SLOWEST = 10_000  # bytes per second; a slower server is given up
 DIGITS = {"sha256": 64, "md5": 32}
 
 
-def _digest(checksum: str) -> tuple[str, str]:
+def _split_checksum(checksum: str) -> tuple[str, str]:
     kind, _, value = checksum.lower().rpartition(":")
     kind = kind or "sha256"
     if len(value) != DIGITS.get(kind) or not set(value) <= set("0123456789abcdef"):
@@ -29,16 +29,16 @@ def _digest(checksum: str) -> tuple[str, str]:
 
 
 def matches(path: Path, checksum: str) -> bool:
-    """Whether a file is there and has the checksum."""
-    kind, value = _digest(checksum)
+    """Whether a file exists and has the checksum."""
+    kind, value = _split_checksum(checksum)
     if not path.is_file():
         return False
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, kind).hexdigest() == value
 
 
-def _received(url: str, timeout: float) -> Iterator[bytes]:
-    """The blocks of an address; all errors it raises are the network's, never the disk's."""
+def _read_blocks(url: str, timeout: float) -> Iterator[bytes]:
+    """The content of an address in blocks; every error is the network's, never the disk's."""
     begun, size = time.monotonic(), 0
     request = urllib.request.Request(url, headers={"User-Agent": "calibench"})
     with urllib.request.urlopen(request, timeout=timeout) as source:
@@ -53,8 +53,8 @@ def _received(url: str, timeout: float) -> Iterator[bytes]:
             raise ConnectionError(f"the connection broke after {size} of {expected} bytes")
 
 
-def _clear(url: str, blocks: Iterator[bytes], by_hand: str) -> Iterator[bytes]:
-    """The same blocks; a refusal, reset, timeout, TLS error or broken HTTP is told in one sentence."""
+def _network_errors(url: str, blocks: Iterator[bytes], by_hand: str) -> Iterator[bytes]:
+    """The same blocks; whatever fails in the network becomes one sentence."""
     try:
         yield from blocks
     except urllib.error.HTTPError as error:
@@ -65,14 +65,14 @@ def _clear(url: str, blocks: Iterator[bytes], by_hand: str) -> Iterator[bytes]:
 
 
 def download(url: str, part: Path, kind: str, timeout: float, by_hand: str) -> str:
-    """Copy an address to a file.
+    """Copy an address to the file ``part``, which the caller removes if this fails.
 
     Args:
         url: http or https.
-        part: file to write; the caller removes it if this fails.
+        part: file to write.
         kind: name of the hash.
         timeout: seconds without a byte.
-        by_hand: what to do without a network, the end of the error's sentence.
+        by_hand: what to do without a network; the end of the error's sentence.
 
     Returns:
         The hash of what was written, hexadecimal.
@@ -82,30 +82,30 @@ def download(url: str, part: Path, kind: str, timeout: float, by_hand: str) -> s
         OSError: if the disk does.
     """
     digest = hashlib.new(kind, usedforsecurity=False)
-    with open(part, "wb") as sink:
-        for block in _clear(url, _received(url, timeout), by_hand):
-            sink.write(block)
+    with open(part, "wb") as target:
+        for block in _network_errors(url, _read_blocks(url, timeout), by_hand):
+            target.write(block)
             digest.update(block)
     return digest.hexdigest()
 
 
 def fetch(url: str, path: Path, checksum: str, timeout: float = TIMEOUT) -> None:
-    """Download ``url`` to ``path`` unless it is there; it appears only when its checksum is right.
+    """Download ``url`` to ``path`` unless it exists; it appears there only if its checksum is right.
 
     Raises:
         UserError: no network, no answer within ``timeout`` seconds, wrong checksum; says what to do by hand.
     """
-    kind, value = _digest(checksum)
+    kind, value = _split_checksum(checksum)
     if urllib.parse.urlparse(url).scheme not in ("http", "https"):
-        raise UserError(f"'{url}' is no http or https address")
+        raise UserError(f"'{url}' is not an http or https address")
     if matches(path, checksum):
-        log.info("%s is there", path)
+        log.info("%s exists already", path)
         return
     by_hand = f"without a network, download it elsewhere and put it at {path}"
     with atomic_path(path) as part:
         found = download(url, part, kind, timeout, by_hand)
         if found != value:
             raise UserError(
-                f"{url}: {kind} is {found}, expected {value}; the file changed or was damaged, not kept"
+                f"{url}: {kind} is {found}, expected {value}; the file has changed or was damaged, and is not kept"
             )
-    log.info("%s fetched", path)
+    log.info("%s downloaded", path)

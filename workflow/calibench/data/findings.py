@@ -1,4 +1,4 @@
-"""From prints of images to findings: copies, series, label conflicts, leaks, and what the policy drops."""
+"""From prints of images to findings: copies, series, label conflicts, leaks, and what is dropped."""
 
 import logging
 from dataclasses import dataclass
@@ -11,105 +11,81 @@ from scipy.sparse.csgraph import connected_components
 
 from calibench.data import near, splitting
 from calibench.data.prints import Prints
+from calibench.data.splitnames import SPLITS
 
 log = logging.getLogger(__name__)
 
-BLANK = 2.0  # grey levels: standard deviation below which an image shows nothing
-SPLITS = ("train", "val", "test")
+BLANK = 2.0  # grey levels: an image with a smaller standard deviation shows nothing
 LEVELS = ("exact", "copy", "series")  # from equal pixels to neighbouring slices
 SERIES = (10, 500, 0.05)  # a series has at most a twentieth of the images, but 10 at least and 500 at most
 
 
 @dataclass
 class Findings:
-    """What is known of N images.
+    """What is known of N images. A cluster is a number; unreadable images have -1."""
 
-    exact (N,) cluster of equal pixels 0..C-1, -1 = unreadable; representative (C,) the first row of each;
-    pairs: of clusters that are like each other; copy (P,) bool: which of these are copies, the others are of one
-    series; copies, series (N,) clusters of images joined by copies, and by either; -1 = unreadable or blank;
-    blank (N,) bool.
-    """
-
-    exact: np.ndarray
-    representative: np.ndarray
-    pairs: near.Pairs
-    copy: np.ndarray
-    copies: np.ndarray
-    series: np.ndarray
-    blank: np.ndarray
+    exact: np.ndarray  # (N,) cluster 0..C-1 of equal pixels
+    representative: np.ndarray  # (C,) the first row of each of these clusters
+    pairs: near.Pairs  # of clusters of equal pixels that are similar
+    copy: np.ndarray  # (P,) bool: which of the pairs are copies; the others are of one series
+    copies: np.ndarray  # (N,) cluster of images that are joined by copies; blank ones have none
+    series: np.ndarray  # (N,) cluster of images that are joined by any pair; blank ones have none
+    blank: np.ndarray  # (N,) bool
 
 
 def find(prints: Prints, policy: dict[str, Any]) -> Findings:
-    """Cluster the images; blank ones are left out of the search for like images (they are all alike)."""
+    """Cluster the images. Blank ones are left out of the search for similar images: all of them are similar."""
     n = len(prints.content)
     readable = np.ones(n, bool)
-    readable[list(prints.why)] = False
+    readable[list(prints.unreadable)] = False
     blank = readable & (prints.contrast < BLANK)
     exact = np.full(n, -1)
     exact[readable] = pd.factorize(prints.content[readable])[0]
     representative = np.flatnonzero(readable)[np.unique(exact[readable], return_index=True)[1]]
-    seen = np.flatnonzero(~blank[representative])
-    rows = representative[seen]
-    like = near.pairs(prints.form, prints.detail, rows, policy["series_correlation"])
-    like.first, like.second = seen[like.first], seen[like.second]
-    copy = like.likeness >= policy["copy_correlation"]
-    searched = readable & ~blank
-    clusters = [
-        _clusters(like.first[link], like.second[link], len(representative), exact, searched)
-        for link in (copy, slice(None))
-    ]
-    return Findings(exact, representative, like, copy, *clusters, blank)
+    searched = np.flatnonzero(~blank[representative])
+    pairs = near.pairs(prints.form, prints.detail, representative[searched], policy["series_correlation"])
+    pairs.first, pairs.second = searched[pairs.first], searched[pairs.second]
+    copy = pairs.likeness >= policy["copy_correlation"]
+
+    def joined(links: np.ndarray) -> np.ndarray:
+        """(N,) clusters of images that are joined, directly or through others."""
+        shape = (len(representative),) * 2
+        graph = coo_matrix((np.ones(links.sum(), bool), (pairs.first[links], pairs.second[links])), shape)
+        component = connected_components(graph, directed=False)[1] if len(representative) else exact
+        return np.where(readable & ~blank, component[exact], -1)
+
+    return Findings(exact, representative, pairs, copy, joined(copy), joined(np.ones_like(copy)), blank)
 
 
-def _clusters(
-    first: np.ndarray, second: np.ndarray, count: int, exact: np.ndarray, searched: np.ndarray
-) -> np.ndarray:
-    """(N,) number of the images that are joined, directly or through others."""
-    graph = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    component = connected_components(graph, directed=False)[1] if count else np.empty(0, int)
-    result = np.full(len(exact), -1)
-    result[searched] = component[exact[searched]]
-    return result
+def similar(found: Findings, those: np.ndarray, level: str) -> np.ndarray:
+    """(N,) images that equal one of ``those`` (N,) bool; with level copy or series also images of that likeness.
 
-
-def _flags(clusters: np.ndarray, flag: np.ndarray, count: int) -> np.ndarray:
-    """(count,) whether a cluster has a member with the flag."""
-    result = np.zeros(count, bool)
-    result[clusters[flag & (clusters >= 0)]] = True
-    return result
-
-
-def distinct(clusters: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """(count,) number of different values in each cluster; values are small non-negative integers."""
-    rows = clusters >= 0
-    pairs = np.unique(clusters[rows].astype(np.int64) * (values.max(initial=0) + 1) + values[rows])
-    return np.bincount(pairs // (values.max(initial=0) + 1), minlength=count)
-
-
-def like(found: Findings, those: np.ndarray, level: str) -> np.ndarray:
-    """(N,) images that are like one of ``those`` (N,) bool: equal, a copy too, or of one series too.
-
-    Directly, not through a chain of others.
+    Only pairs count, not chains of them.
     """
-    count = len(found.representative)
-    has = _flags(found.exact, those, count)
-    touched = has.copy()
+    has = np.zeros(len(found.representative), bool)
+    has[found.exact[those & (found.exact >= 0)]] = True
+    result = has.copy()
     if level != "exact":
-        link = found.copy if level == "copy" else np.ones(len(found.copy), bool)
-        first, second = found.pairs.first[link], found.pairs.second[link]
-        touched[first[has[second]]] = True
-        touched[second[has[first]]] = True
-    return (found.exact >= 0) & touched[found.exact]
+        links = found.copy if level == "copy" else np.ones_like(found.copy)
+        first, second = found.pairs.first[links], found.pairs.second[links]
+        result[first[has[second]]] = True
+        result[second[has[first]]] = True
+    return (found.exact >= 0) & result[found.exact]
+
+
+def count_labels(found: Findings, target: np.ndarray) -> np.ndarray:
+    """(C,) number of different labels in each cluster of equal pixels."""
+    pairs = pd.DataFrame({"exact": found.exact, "target": target})[found.exact >= 0].drop_duplicates()
+    return np.bincount(pairs["exact"], minlength=len(found.representative))
 
 
 def conflicts(found: Findings, target: np.ndarray) -> np.ndarray:
     """(N,) images whose exact copies have more than one label."""
-    labels = distinct(found.exact, target, len(found.representative))
-    return (found.exact >= 0) & (labels[found.exact] > 1)
+    return (found.exact >= 0) & (count_labels(found, target) > 1)[found.exact]
 
 
 def error_floor(exact: np.ndarray, target: np.ndarray) -> float:
-    """Least error any classifier can have: equal images get one answer, at best their commonest label.
+    """Lowest error that any classifier can have: equal images get one answer, at best their most frequent label.
 
     Args:
         exact: (N,) cluster, -1 = leave out.
@@ -118,81 +94,76 @@ def error_floor(exact: np.ndarray, target: np.ndarray) -> float:
     Returns:
         Share of the images that are wrong even then; 0 for no images.
     """
-    rows = exact >= 0
-    if not rows.any():
+    frame = pd.DataFrame({"exact": exact, "target": target})[exact >= 0]
+    if frame.empty:
         return 0.0
-    counts = pd.DataFrame({"exact": exact[rows], "target": target[rows]}).value_counts(sort=False)
-    commonest = counts.groupby(level="exact").max().sum()
-    return 1.0 - float(commonest) / int(rows.sum())
+    most_frequent = frame.value_counts(sort=False).groupby(level="exact").max().sum()
+    return 1.0 - float(most_frequent) / len(frame)
 
 
-def dropped(found: Findings, frame: pd.DataFrame, why: dict[int, str], policy: dict[str, Any]) -> np.ndarray:
-    """Reason for which each image is dropped, ``''`` = kept; the first that holds.
+def dropped(found: Findings, frame: pd.DataFrame, unreadable: dict[int, str], policy: dict[str, Any]):
+    """(N,) reason for which each image is dropped, ``''`` = kept; the first reason that applies.
 
-    Test loses only what cannot be read; all else is taken from train and validation. Copies of validation come
-    last: an image that validation itself has lost takes nothing from train.
+    Test loses only what cannot be read; everything else is dropped from train and validation. Copies of validation
+    come last: an image that validation itself has lost takes nothing from train.
     """
     reason = np.full(len(frame), "", dtype=object)
     train, val, test = ((frame["split"] == name).to_numpy() for name in SPLITS)
-    reason[list(why)] = "unreadable"
+    reason[list(unreadable)] = "unreadable"
 
     def drop(name: str, mask: np.ndarray) -> None:
         reason[mask & ~test & (reason == "")] = name
 
     if policy["test_copies"] == "drop":
-        drop("copy of test", like(found, test, "copy"))
+        drop("copy of test", similar(found, test, "copy"))
     if policy["conflicts"] == "drop":
         drop("label conflict", conflicts(found, frame["target"].to_numpy()))
     if policy["blank"] == "drop":
         drop("blank", found.blank)
     if policy["val_copies"] == "drop":
-        drop("copy of validation", train & like(found, val & (reason == ""), "copy"))
+        drop("copy of validation", train & similar(found, val & (reason == ""), "copy"))
     return reason
 
 
 def groups(found: Findings, frame: pd.DataFrame, level: str) -> pd.Series:
-    """Groups of the list, completed: an image without one joins those it is like, by ``copies`` or ``series``.
+    """Groups of the list, and for images without one their cluster of ``copies`` or ``series``.
 
-    A longer chain than a series can be (SERIES) says that all images are alike, not that one patient made them;
-    its images are grouped by copies only. The name of a group comes from the alphabetically first member, so
-    that it does not hang on the order of rows.
+    A cluster that is larger than a series can be (SERIES) says that all images are similar, not that they are of
+    one patient: its images are grouped by copies only. A group gets the alphabetically first of its file names, so
+    that its name does not depend on the order of rows.
     """
     cluster = found.copies.astype(np.int64)
     if level == "series":
         sizes = np.bincount(found.series[found.series >= 0], minlength=1)
         least, most, share = SERIES
-        chain = (found.series >= 0) & (sizes[found.series] > min(most, max(least, share * len(frame))))
-        if chain.any():
+        too_large = (found.series >= 0) & (sizes[found.series] > min(most, max(least, share * len(frame))))
+        if too_large.any():
             log.warning(
-                "%d images are all alike by a chain of likenesses; they are grouped by copies only",
-                chain.sum(),
+                "%d images are in series that are too large for one patient; they are grouped by copies only",
+                too_large.sum(),
             )
-        cluster = np.where(chain, cluster + len(frame), found.series)
+        cluster = np.where(too_large, cluster + len(frame), found.series)
     cluster = pd.Series(cluster, index=frame.index)
     size = cluster.map(cluster.value_counts())
-    open_rows = (frame["group"] == "") & (found.series >= 0) & (size > 1)
-    if not open_rows.any():
-        return frame["group"]
-    members = frame.loc[open_rows, "filename"]
-    names = "like:" + members.groupby(cluster[open_rows]).transform("min")
+    rows = (frame["group"] == "") & (found.series >= 0) & (size > 1)
     result = frame["group"].copy()
-    result[open_rows] = names
+    if rows.any():
+        result[rows] = "like:" + frame.loc[rows, "filename"].groupby(cluster[rows]).transform("min")
     return result
 
 
 def draw_again(frame: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
-    """Splits of the list, those that were drawn drawn anew, with the groups that the audit has completed.
+    """Splits of the list; those that were drawn by the seed are drawn again with the groups of the audit.
 
     Args:
-        frame: the list with column ``drawn`` (1 = the seed chose the row's split).
+        frame: the list with column ``drawn`` (1 = the row's split was drawn).
         shares: of validation and test, as in the config.
+        seed: of the choice, as in the config.
     """
     rows = frame[frame["drawn"] == "1"]
-    names = [name for name in ("test", "val") if (rows["split"] == name).any()]
-    if not names:
-        return frame["split"]
-    wanted = {name: shares[name] for name in names}
-    labels = pd.factorize(rows["label"])[0]
+    wanted = {name: shares[name] for name in ("test", "val") if (rows["split"] == name).any()}
     result = frame["split"].copy()
-    result[rows.index] = splitting.split(labels, rows["group"], rows["filename"], wanted, seed)
+    if wanted:
+        labels = pd.factorize(rows["label"])[0]
+        result[rows.index] = splitting.split(labels, rows["group"], rows["filename"], wanted, seed)
     return result

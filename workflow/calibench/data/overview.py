@@ -1,6 +1,6 @@
-"""A first look at a data set, cheap at any size: ten thumbnails of each class, sizes and modes of a sample.
+"""A first look at a data set, fast for any size: ten thumbnails of each class, sizes and modes of a sample.
 
-Most mistakes in a list (wrong folder, wrong window, two classes exchanged) are seen there at a glance.
+Most mistakes in a list (wrong folder, wrong window, two classes exchanged) can be seen there at once.
 """
 
 import textwrap
@@ -24,12 +24,12 @@ from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
-EACH = 10  # thumbnails of a class
+EACH = 10  # thumbnails per class
 SAMPLE = 200  # images of the whole set whose size and mode are looked at, besides those shown
-TILE = 72  # pixels of a thumbnail's side
-ROWS = 30  # classes in one picture; the next ones go to a second
+TILE = 72  # pixels per side of a thumbnail
+ROWS = 30  # classes in one picture; the next ones go into a second picture
 GAP = 4  # pixels between two rows
-HEAD = 40  # pixels above the first
+HEAD = 40  # pixels above the first row
 GREY = 238  # beside images that are not square
 LABEL = 300  # pixels of width for the names of the classes
 DPI = 100
@@ -37,12 +37,12 @@ DPI = 100
 
 @dataclass
 class Look:
-    """What was seen of some images: thumbnails by row of the list, and counts."""
+    """What was found in some images: thumbnails (TILE, TILE, 3) RGB by row of the list, and counts."""
 
-    tiles: dict[int, np.ndarray] = field(default_factory=dict)  # (TILE, TILE, 3) RGB
+    tiles: dict[int, np.ndarray] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height)
     modes: Counter[str] = field(default_factory=Counter)
-    failed: list[tuple[int, str]] = field(default_factory=list)
+    unreadable: dict[int, str] = field(default_factory=dict)
 
 
 def mode_of(image: np.ndarray) -> str:
@@ -55,7 +55,7 @@ def mode_of(image: np.ndarray) -> str:
 
 
 def tile_of(image: np.ndarray, window: Window) -> np.ndarray:
-    """A thumbnail (TILE, TILE, 3) RGB that keeps the aspect; deep images without a window go from least to most."""
+    """A thumbnail (TILE, TILE, 3) RGB with the aspect ratio kept. Without a window, deep images use their full range."""
     try:
         eight = to_uint8(image, window)
     except Unreadable:
@@ -71,7 +71,7 @@ def tile_of(image: np.ndarray, window: Window) -> np.ndarray:
     return tile
 
 
-def _crossed() -> np.ndarray:
+def _cross() -> np.ndarray:
     """The thumbnail of an image that cannot be read."""
     tile = np.full((TILE, TILE, 3), GREY, np.uint8)
     for ends in (((0, 0), (TILE, TILE)), ((0, TILE), (TILE, 0))):
@@ -79,83 +79,80 @@ def _crossed() -> np.ndarray:
     return tile
 
 
-def look(frame: pd.DataFrame, reader: Reader, window: Window, threads: int, seed: int = 0) -> Look:
-    """Read the images that are shown and a sample, chosen by a seeded hash of their names.
+def look(frame: pd.DataFrame, reader: Reader, window: Window, threads: int) -> Look:
+    """Read the images that are shown and a sample, chosen by a hash of their names.
 
     Args:
         frame: the list (filename, target).
         reader: gives the images.
         window: ``store.window``.
         threads: reading threads.
-        seed: of the choice.
     """
     names = frame["filename"].tolist()
-    shown = splitting.cap(frame["target"], names, EACH, seed)
+    shown = splitting.cap(frame["target"], names, EACH, seed=0)
     sampled = np.zeros(len(names), dtype=bool)
-    sampled[np.argsort(splitting.keys(names, seed, "overview"))[:SAMPLE]] = True
-    rows = np.flatnonzero(shown | sampled)
+    sampled[np.argsort(splitting.keys(names, 0, "overview"))[:SAMPLE]] = True
+    rows = np.flatnonzero(shown | sampled).tolist()
 
     def work(start: int, stop: int) -> Look:
-        seen = Look()
-        for row in rows[start:stop].tolist():
+        part = Look()
+        for row in rows[start:stop]:
             try:
                 image = reader.read(names[row])
                 if shown[row]:
-                    seen.tiles[row] = tile_of(image, window)
-                seen.sizes[image.shape[1], image.shape[0]] += 1
-                seen.modes[mode_of(image)] += 1
-            except Unreadable as why:
-                seen.failed.append((row, str(why)))
+                    part.tiles[row] = tile_of(image, window)
+                part.sizes[image.shape[1], image.shape[0]] += 1
+                part.modes[mode_of(image)] += 1
+            except Unreadable as error:
+                part.unreadable[row] = str(error)
                 if shown[row]:
-                    seen.tiles[row] = _crossed()
-        return seen
+                    part.tiles[row] = _cross()
+        return part
 
-    total = Look()
-    for seen in over_chunks(work, len(rows), threads, "show"):
-        total.tiles |= seen.tiles
-        total.sizes += seen.sizes
-        total.modes += seen.modes
-        total.failed += seen.failed
-    return total
+    found = Look()
+    for part in over_chunks(work, len(rows), threads, "show"):
+        found.tiles |= part.tiles
+        found.sizes += part.sizes
+        found.modes += part.modes
+        found.unreadable |= part.unreadable
+    return found
 
 
-def in_words(name: str, frame: pd.DataFrame, classes: pd.DataFrame, seen: Look, window: Window) -> str:
+def describe(name: str, frame: pd.DataFrame, classes: pd.DataFrame, found: Look, window: Window) -> str:
     """Classes, images per split and class, sizes and modes, as lines for the terminal."""
     total = classes[list(SPLITS)].sum()
     table = pd.concat([classes[["label", *SPLITS]], pd.DataFrame([{"label": "all", **total}])])
-    sizes = [f"{w}x{h} ({n})" for (w, h), n in seen.sizes.most_common(6)]
-    more = len(seen.sizes) - len(sizes)
-    modes = [f"{mode} ({n})" for mode, n in seen.modes.most_common()]
+    sizes = [f"{w}x{h} ({n})" for (w, h), n in found.sizes.most_common(6)]
+    more = len(found.sizes) - len(sizes)
+    modes = [f"{mode} ({n})" for mode, n in found.modes.most_common()]
     lines = [
-        f"{name}: {len(frame)} images of {len(classes)} classes",
-        table.to_string(index=False),
-        f"looked at {sum(seen.sizes.values())} images, chosen by a seed",
+        f"looked at {sum(found.sizes.values())} images, chosen by a seed",
         f"sizes, width x height: {', '.join(sizes) or 'none'}" + (f" and {more} more" if more > 0 else ""),
         f"modes: {', '.join(modes) or 'none'}",
     ]
-    if window is None and any(not mode.startswith("8-bit") for mode in seen.modes):
-        lines.append(
-            "images of more than 8 bits need store.window; here each goes from its least to its greatest value"
-        )
-    if seen.failed:
-        row, why = seen.failed[0]
-        lines.append(f"unreadable: {len(seen.failed)}, the first is {frame['filename'][row]}: {why}")
-    return "\n".join(str(UserError(line)) if i != 1 else line for i, line in enumerate(lines))
+    if window is None and any(not mode.startswith("8-bit") for mode in found.modes):
+        key = f"datasets.{name}.store.window"
+        lines.append(f"images of more than 8 bits need {key}; here each is shown with its full range")
+    if found.unreadable:
+        row, reason = next(iter(found.unreadable.items()))
+        lines.append(f"unreadable: {len(found.unreadable)}, the first is {frame['filename'][row]}: {reason}")
+    first = f"{name}: {len(frame)} images of {len(classes)} classes"
+    return "\n".join([first, table.to_string(index=False), *(str(UserError(line)) for line in lines)])
 
 
-def _mosaic(frame: pd.DataFrame, targets: list[int], seen: Look) -> np.ndarray:
+def _mosaic(frame: pd.DataFrame, targets: list[int], found: Look) -> np.ndarray:
     """Thumbnails of some classes, one row each: (rows x (TILE + GAP), EACH x TILE, 3)."""
     image = np.full((len(targets) * (TILE + GAP), EACH * TILE, 3), 255, np.uint8)
     of_row = frame["target"].to_numpy()
     for i, target in enumerate(targets):
-        rows = [row for row in sorted(seen.tiles) if of_row[row] == target]
+        rows = [row for row in sorted(found.tiles) if of_row[row] == target]
         for j, row in enumerate(rows):
-            image[i * (TILE + GAP) : i * (TILE + GAP) + TILE, j * TILE : (j + 1) * TILE] = seen.tiles[row]
+            image[i * (TILE + GAP) : i * (TILE + GAP) + TILE, j * TILE : (j + 1) * TILE] = found.tiles[row]
     return image
 
 
 def _write_page(path: Path, title: str, labels: list[str], mosaic: np.ndarray) -> None:
-    """One picture, a pixel of the mosaic per pixel, names of the classes left of their rows."""
+    """One picture: the mosaic pixel by pixel, and the names of the classes left of their rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -175,23 +172,21 @@ def _write_page(path: Path, title: str, labels: list[str], mosaic: np.ndarray) -
         part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
-def draw(name: str, frame: pd.DataFrame, classes: pd.DataFrame, seen: Look, path: Path) -> list[Path]:
-    """Write the thumbnails as one picture, or as several where there are more than :data:`ROWS` classes.
+def draw(name: str, frame: pd.DataFrame, classes: pd.DataFrame, found: Look, path: Path) -> list[Path]:
+    """Write the thumbnails as one picture, or as several if there are more than :data:`ROWS` classes.
 
     Returns:
         The files: ``path``, then the same name with -2, -3, …
     """
     pages = [classes.iloc[start : start + ROWS] for start in range(0, len(classes), ROWS)]
     paths = [path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in range(1, len(pages) + 1)]
-    for number, (page, where) in enumerate(zip(pages, paths, strict=True), start=1):
-        labels = [
-            "\n".join([*textwrap.wrap(row.label, 40)[:2], f"{row.train} / {row.val} / {row.test}"])
-            for row in page.itertuples()
-        ]
-        title = f"{name}: images in train / val / test" + (
-            f", page {number} of {len(pages)}" if pages[1:] else ""
-        )
-        _write_page(where, title, labels, _mosaic(frame, page["target"].tolist(), seen))
+    for number, (page, file) in enumerate(zip(pages, paths, strict=True), start=1):
+        names = ["\n".join(textwrap.wrap(label, 40)[:2]) for label in page["label"]]
+        counts = page[list(SPLITS)].astype(str).agg(" / ".join, axis=1)
+        labels = [f"{label}\n{count}" for label, count in zip(names, counts, strict=True)]
+        title = f"{name}: images in train / val / test"
+        title += f", page {number} of {len(pages)}" if len(pages) > 1 else ""
+        _write_page(file, title, labels, _mosaic(frame, page["target"].tolist(), found))
     return paths
 
 
@@ -199,7 +194,7 @@ def show(
     settings: dict[str, Any], frame: pd.DataFrame, classes: pd.DataFrame, path: Path, threads: int
 ) -> Iterator[str]:
     """Look at a data set and draw it to ``path``; gives the lines for the terminal."""
-    window = settings["store"]["window"]
-    seen = look(frame, open_reader(settings), window, threads)
-    yield in_words(settings["name"], frame, classes, seen, window)
-    yield "drawn: " + ", ".join(map(str, draw(settings["name"], frame, classes, seen, path)))
+    name, window = settings["name"], settings["store"]["window"]
+    found = look(frame, open_reader(settings), window, threads)
+    yield describe(name, frame, classes, found, window)
+    yield "drawn: " + ", ".join(map(str, draw(name, frame, classes, found, path)))

@@ -1,4 +1,4 @@
-"""A pool of threads over many images, with progress in the log; threads, for OpenCV lets go of the GIL."""
+"""Work on many images by a pool of threads, with progress in the log. OpenCV releases the GIL, so threads do."""
 
 import logging
 import time
@@ -13,35 +13,27 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 CHUNK = 64
-EVERY = 10.0  # seconds between two lines of progress
+PENDING = 3  # chunks per thread that wait or are in work, so that results do not pile up
+INTERVAL = 10.0  # seconds between two lines of progress
 
 
-def over_chunks(work: Callable[[int, int], Result], total: int, threads: int, what: str) -> Iterator[Result]:
-    """Call ``work(start, stop)`` for all chunks of ``range(total)``, giving results in order.
-
-    Only a few chunks per thread are under way at once, so results do not pile up.
-    """
-    cv2.setNumThreads(1)  # one image per thread beats one image by many threads
-    chunks = [(start, min(start + CHUNK, total)) for start in range(0, total, CHUNK)]
-    begun = said = time.monotonic()
-    with ThreadPoolExecutor(max(1, threads)) as pool:
+def over_chunks(work: Callable[[int, int], Result], total: int, threads: int, name: str) -> Iterator[Result]:
+    """Call ``work(start, stop)`` for all chunks of ``range(total)`` and give the results in order."""
+    cv2.setNumThreads(1)  # one image per thread is faster than one image by many threads
+    threads = max(1, threads)
+    begun = logged = time.monotonic()
+    with ThreadPoolExecutor(threads) as pool:
         pending: deque = deque()
         try:
-            for start, stop in chunks:
+            for start in range(0, total, CHUNK):
+                stop = min(start + CHUNK, total)
                 pending.append((stop, pool.submit(work, start, stop)))
-                while len(pending) >= 4 * max(1, threads) or (pending and stop == total):
+                while len(pending) >= PENDING * threads or (pending and stop == total):
                     done, future = pending.popleft()
                     yield future.result()
-                    if time.monotonic() - said > EVERY:
-                        said = time.monotonic()
-                        rate = done / (said - begun)
-                        log.info(
-                            "%s: %d of %d images, %.0f/s, %.0f s left",
-                            what,
-                            done,
-                            total,
-                            rate,
-                            (total - done) / rate,
-                        )
+                    if (now := time.monotonic()) - logged > INTERVAL:
+                        logged, rate = now, done / (now - begun)
+                        left = (total - done) / rate
+                        log.info("%s: %d of %d images, %.0f/s, %.0f s left", name, done, total, rate, left)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

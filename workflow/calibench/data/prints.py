@@ -1,4 +1,4 @@
-"""Fingerprints of an image: exact content, coarse form, fine detail, contrast."""
+"""Prints of images, to find copies: exact content, coarse form, fine detail, contrast."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,18 +6,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from calibench.data.decode import to_colour, to_uint8
+from calibench.data.decode import Window, to_colour, to_uint8
 from calibench.data.pool import over_chunks
 from calibench.data.readers import Reader
 from calibench.data.unreadable import Unreadable
 
-SIDE = 32  # side of the reduced image that all but the content hash look at
-FORM = 8  # frequencies per direction that are the coarse form
-BLUR = 1.2  # sigma in pixels of the reduced image: what is finer is detail
-LEAST = (
-    16  # pixels per side below which an image has no detail to compare: two 1s of 8x8 pixels are no series
-)
-STEPS = 2.8  # steps of the stored detail per standard deviation; it is cut at 7 steps = 2.5 deviations
+SIDE = 32  # pixels per side of the reduced image that all but the content hash are made from
+FORM = 8  # frequencies per direction that make the coarse form
+BLUR = 1.2  # sigma in pixels of the reduced image: what the blur removes is the fine detail
+SMALLEST = 16  # pixels per side below which an image has no detail: two 1s of 8x8 pixels are not a series
+STEPS = 2.8  # steps of the stored detail per standard deviation; it is clipped at 7 steps = 2.5 deviations
 
 
 def _dct_rows(count: int, side: int) -> np.ndarray:
@@ -33,35 +31,25 @@ _DCT = _dct_rows(FORM, SIDE)
 
 @dataclass
 class Prints:
-    """Fingerprints of N images, 650 bytes each; rows of unreadable images are zero.
+    """Prints of N images, 650 bytes each; rows of unreadable images are zero."""
 
-    content (N,) uint64: hash of the decoded pixels; form (N, 63) float16: see :func:`forms`; detail (N, 512)
-    uint8: see :func:`details`; contrast (N,) float32: standard deviation of the grey levels; why: row → reason,
-    unreadable images only.
-    """
-
-    content: np.ndarray
-    form: np.ndarray
-    detail: np.ndarray
-    contrast: np.ndarray
-    why: dict[int, str]
+    content: np.ndarray  # (N,) uint64: hash of the decoded pixels
+    form: np.ndarray  # (N, 63) float16, see forms()
+    detail: np.ndarray  # (N, 512) uint8, see details()
+    contrast: np.ndarray  # (N,) float32: standard deviation of the grey levels
+    unreadable: dict[int, str]  # row → reason
 
     @classmethod
-    def empty(cls, n: int) -> "Prints":
-        """Room for n images."""
-        return cls(
-            np.zeros(n, np.uint64),
-            np.zeros((n, FORM * FORM - 1), np.float16),
-            np.zeros((n, SIDE * SIDE // 2), np.uint8),
-            np.zeros(n, np.float32),
-            {},
-        )
+    def zeros(cls, n: int) -> "Prints":
+        """Space for n images."""
+        form, detail = np.zeros((n, FORM * FORM - 1), np.float16), np.zeros((n, SIDE * SIDE // 2), np.uint8)
+        return cls(np.zeros(n, np.uint64), form, detail, np.zeros(n, np.float32), {})
 
 
 def content_hash(image: np.ndarray) -> int:
-    """64 bits of BLAKE2b over depth, shape and pixels, without alpha; grey stored as colour counts as grey.
+    """64 bits of BLAKE2b over depth, shape and pixels, without alpha. Grey stored as colour counts as grey.
 
-    Among 1.35 million images two different ones share a hash with probability 5e-8.
+    The probability that two different images out of 1.35 million have the same hash is 5e-8.
     """
     if image.ndim == 3 and image.shape[2] == 4:
         image = image[:, :, :3]
@@ -75,29 +63,23 @@ def content_hash(image: np.ndarray) -> int:
 
 
 def forms(reduced: np.ndarray) -> np.ndarray:
-    """Low DCT frequencies without the constant one, at unit length: a dot product is the correlation of two blurs.
-
-    Args:
-        reduced: (N, 32, 32) float32.
+    """Low DCT frequencies without the constant one, at unit length: dot products are correlations of blurred images.
 
     Returns:
-        (N, 63) float16; zero where the image is constant.
+        (N, 63) float16 from (N, 32, 32) float32; zero where the image is constant.
     """
     low = (_DCT @ reduced @ _DCT.T).reshape(len(reduced), -1)[:, 1:]
     return (low / np.maximum(np.linalg.norm(low, axis=1, keepdims=True), 1e-6)).astype(np.float16)
 
 
 def details(reduced: np.ndarray) -> np.ndarray:
-    """What a blur takes away, as signed square roots in 15 steps, two pixels per byte.
+    """What a blur removes, as signed square roots in 15 steps, two pixels per byte.
 
-    The root lets faint texture count beside strong edges: it differs between neighbouring slices, and survives
-    a change of brightness, contrast or sharpness.
-
-    Args:
-        reduced: (N, 32, 32) float32.
+    With the square root, faint texture counts beside strong edges. Texture differs between neighbouring slices, and
+    stays the same when brightness, contrast or sharpness change.
 
     Returns:
-        (N, 512) uint8.
+        (N, 512) uint8 from (N, 32, 32) float32.
     """
     fine = np.stack([image - cv2.GaussianBlur(image, (0, 0), BLUR) for image in reduced])
     fine = (np.sign(fine) * np.sqrt(np.abs(fine))).reshape(len(reduced), -1)
@@ -107,41 +89,42 @@ def details(reduced: np.ndarray) -> np.ndarray:
 
 
 def unpack(detail: np.ndarray) -> np.ndarray:
-    """(N, 1024) float32 of zero mean and unit length from (N, 512) packed; constant rows are zero."""
+    """(N, 1024) float32 of zero mean and unit length, from (N, 512) of :func:`details`; constant rows are zero."""
     steps = np.stack([detail >> 4, detail & 15], axis=-1).reshape(len(detail), -1).astype(np.float32)
     steps -= steps.mean(axis=1, keepdims=True)
     return steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-6)
 
 
-def _chunk(reader: Reader, names: list[str], window: list[float] | None) -> Prints:
-    prints = Prints.empty(len(names))
+def _prints_of(reader: Reader, names: list[str], window: Window) -> Prints:
+    prints = Prints.zeros(len(names))
     reduced = np.zeros((len(names), SIDE, SIDE), np.float32)
     small = np.zeros(len(names), bool)
     for row, name in enumerate(names):
         try:
             image = reader.read(name)
             grey = to_colour(to_uint8(image, window), "grey")
-        except Unreadable as why:
-            prints.why[row] = str(why)
+        except Unreadable as error:
+            prints.unreadable[row] = str(error)
             continue
         prints.content[row] = content_hash(image)
         prints.contrast[row] = cv2.meanStdDev(grey)[1][0, 0]
-        small[row] = min(grey.shape) < LEAST
+        small[row] = min(grey.shape) < SMALLEST
         reduced[row] = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     prints.form, prints.detail = forms(reduced), details(reduced)
     prints.detail[small] = 0
     return prints
 
 
-def take_prints(reader: Reader, names: list[str], window: list[float] | None, threads: int) -> Prints:
-    """Read every image once and take its print."""
-    prints = Prints.empty(len(names))
+def take_prints(reader: Reader, names: list[str], window: Window, threads: int) -> Prints:
+    """Read every image once and make its prints."""
+    prints = Prints.zeros(len(names))
 
-    def work(start: int, stop: int) -> tuple[int, int, Prints]:
-        return start, stop, _chunk(reader, names[start:stop], window)
+    def work(start: int, stop: int) -> tuple[int, Prints]:
+        return start, _prints_of(reader, names[start:stop], window)
 
-    for start, stop, part in over_chunks(work, len(names), threads, "audit"):
-        for field in ("content", "form", "detail", "contrast"):
-            getattr(prints, field)[start:stop] = getattr(part, field)
-        prints.why.update({start + row: why for row, why in part.why.items()})
+    for start, part in over_chunks(work, len(names), threads, "audit"):
+        rows = slice(start, start + len(part.content))
+        prints.content[rows], prints.contrast[rows] = part.content, part.contrast
+        prints.form[rows], prints.detail[rows] = part.form, part.detail
+        prints.unreadable |= {start + row: reason for row, reason in part.unreadable.items()}
     return prints

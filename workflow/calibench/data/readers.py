@@ -1,6 +1,6 @@
-"""Readers: from the name of an image to its pixels, whatever it is kept in."""
+"""Readers: from the name of an image to its pixels, for files in folders, arrays and tar files."""
 
-import errno
+import functools
 import os
 import stat
 from pathlib import Path
@@ -10,61 +10,47 @@ import numpy as np
 
 from calibench.data import arrays, shards
 from calibench.data.decode import Window, decode
-from calibench.data.limits import MAX_BYTES
 from calibench.data.sources import root_of
-from calibench.data.unreadable import Unreadable
+from calibench.data.unreadable import Unreadable, check_bytes
 
 
 class Reader(Protocol):
-    """Gives the pixels of an image; safe to use from several threads."""
+    """Gives the pixels of an image; can be used by several threads."""
 
     def read(self, filename: str) -> np.ndarray:
         """(H, W), (H, W, 3) BGR or (H, W, 4) BGRA; raises Unreadable."""
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would stop the stage for ever
+
+
 class FolderReader:
-    """Images as files below a folder; nothing outside the folder is ever opened, symbolic links included."""
+    """Images as files below a folder; nothing outside it is opened, also not by a symbolic link."""
 
     def __init__(self, root: str | os.PathLike, window: Window = None) -> None:
         self.window = window
         self.root = os.path.realpath(root)
-        self._folders: dict[str, str] = {}  # a dataset has many images and few folders
-
-    def _inside(self, real: str) -> str:
-        if real != self.root and not real.startswith(self.root.rstrip(os.sep) + os.sep):
-            raise Unreadable("a symbolic link leads out of the dataset's root")
-        return real
-
-    def _path(self, filename: str) -> str:
-        folder, _, name = filename.rpartition("/")
-        if name in ("", ".", "..") or os.path.isabs(filename):
-            raise Unreadable("not a path inside the dataset's root")
-        if folder not in self._folders:
-            self._folders[folder] = self._inside(os.path.realpath(os.path.join(self.root, folder)))
-        return f"{self._folders[folder]}/{name}"
+        self._real_folder = functools.cache(os.path.realpath)  # a data set has many images and few folders
 
     def load(self, filename: str) -> bytes:
-        """Bytes of a regular file.
+        """Content of a regular file.
 
         Raises:
             Unreadable: missing, forbidden, not a regular file, too large, or outside the root.
         """
-        path = self._path(filename)
-        # Non-blocking: a named pipe cannot hang the stage. Not following links: each is looked at.
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+        folder, name = os.path.split(os.path.join(self.root, filename))
+        path = os.path.join(self._real_folder(folder), name)
+        if os.path.islink(path):
+            path = os.path.realpath(path)
+        if not path.startswith(os.path.join(self.root, "")):
+            raise Unreadable("the path or a symbolic link leads out of the data set's root")
         try:
-            try:
-                handle = os.open(path, flags)
-            except OSError as error:
-                if error.errno != errno.ELOOP:
-                    raise
-                handle = os.open(self._inside(os.path.realpath(path)), flags)
-            with open(handle, "rb", buffering=0) as stream:
-                status = os.fstat(handle)
+            with open(path, "rb", buffering=0, opener=_open_without_waiting) as stream:
+                status = os.fstat(stream.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise Unreadable("not a regular file")
-                if status.st_size > MAX_BYTES:
-                    raise Unreadable(f"{status.st_size} bytes, more than the limit of {MAX_BYTES}")
+                check_bytes(status.st_size)
                 return stream.readall()
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from error
@@ -75,28 +61,26 @@ class FolderReader:
 
 
 class TarReader:
-    """Images out of tar files, by the names that :func:`calibench.data.shards.read_list` gives."""
+    """Images in tar files, by the names that :func:`calibench.data.shards.read_list` gives."""
 
     def __init__(self, root: Path, window: Window = None) -> None:
         self.window = window
-        self.places = shards.places(root)
+        self.images = shards.find_images(root)
 
     def read(self, filename: str) -> np.ndarray:
         """Pixels of one image; see :func:`calibench.data.decode.decode`."""
-        if filename not in self.places:
-            raise Unreadable("not in the tar files any more")
-        return decode(self.places[filename].read(), self.window)
+        if filename not in self.images:
+            raise Unreadable("no longer in the tar files")
+        return decode(self.images[filename].read(), self.window)
 
 
 def open_reader(settings: dict[str, Any]) -> Reader:
-    """The reader for a dataset's format.
+    """The reader for the format of a data set.
 
     Raises:
-        UserError: if the dataset's root is missing.
+        UserError: if the data set's root is missing.
     """
-    root: Path = root_of(settings)
+    root, window = root_of(settings), settings["store"]["window"]
     if settings["format"] in arrays.FORMATS:
         return arrays.ArrayReader(arrays.load(settings, root))
-    if settings["format"] == shards.FORMAT:
-        return TarReader(root, settings["store"]["window"])
-    return FolderReader(root, settings["store"]["window"])
+    return (TarReader if settings["format"] == shards.FORMAT else FolderReader)(root, window)

@@ -1,12 +1,11 @@
-"""Tar files in WebDataset style: each image beside its label, read where they lie, never unpacked.
+"""Tar files in WebDataset style: each image beside its label, read where they are, never unpacked.
 
-A sample is all members with one name up to the first dot: ``000012.jpg`` with ``000012.cls`` (the class, a number or
-a name) or ``000012.json`` (``{"label": …}``, with ``group`` and ``stratum`` if there are any).
+A sample is all files with the same name up to the first dot: ``000012.jpg`` with ``000012.cls`` (the class, a number
+or a name) or ``000012.json`` (``{"label": …}``, and ``group`` and ``stratum`` if there are any).
 Source: https://github.com/webdataset/webdataset.
 """
 
 import json
-import logging
 import posixpath
 import re
 import tarfile
@@ -18,33 +17,29 @@ from typing import Any
 
 import pandas as pd
 
-from calibench.data.limits import MAX_BYTES
 from calibench.data.splitnames import split_of
-from calibench.data.tree import EXTENSIONS
-from calibench.data.unreadable import Unreadable
+from calibench.data.tree import EXTENSIONS, log_skipped
+from calibench.data.unreadable import Unreadable, check_bytes
 from calibench.errors import UserError
 
-log = logging.getLogger(__name__)
 FORMAT = "webdataset"
-LABELS = (".cls", ".json")
 
 
 @dataclass(frozen=True)
 class Member:
-    """Where a member's bytes lie: file, first byte, number of bytes."""
+    """Where a file inside a tar file is: tar file, first byte, number of bytes."""
 
     shard: Path
     start: int
     size: int
 
     def read(self) -> bytes:
-        """The bytes.
+        """Its content.
 
         Raises:
-            Unreadable: too large, or the file is shorter by now.
+            Unreadable: too large, or the tar file has become shorter.
         """
-        if self.size > MAX_BYTES:
-            raise Unreadable(f"{self.size} bytes, more than the limit of {MAX_BYTES}")
+        check_bytes(self.size)
         try:
             with open(self.shard, "rb") as stream:
                 stream.seek(self.start)
@@ -60,40 +55,35 @@ def find_shards(root: Path) -> list[Path]:
     """The tar files below a folder, sorted.
 
     Raises:
-        UserError: none, or one that a link puts there from elsewhere.
+        UserError: none, or one that is a symbolic link to another place.
     """
     found = sorted(p for p in root.rglob("*.tar") if p.is_file() and not p.name.startswith("."))
     if not found:
         packed = next(root.rglob("*.tar.*"), None)
-        hint = (
-            f"; {packed.name} is compressed, which forbids reading in it: gunzip or unxz it" if packed else ""
-        )
+        hint = f"; {packed.name} is compressed and cannot be read: gunzip or unxz it" if packed else ""
         raise UserError(f"{root} has no .tar file{hint}")
     for path in found:
         if not path.resolve().is_relative_to(root.resolve()):
-            raise UserError(f"{path}: a symbolic link leads out of the dataset's root; copy the file there")
+            raise UserError(f"{path}: a symbolic link leads out of the data set's root; copy the file there")
     return found
 
 
 def members(root: Path, shard: Path) -> Iterator[tuple[str, Member]]:
-    """(``shard.tar/name``, place) of all regular members; only the headers are read.
+    """(``shard.tar/name``, place) of all regular files in a tar file; only headers are read.
 
     Raises:
-        UserError: no tar file, or a truncated one.
+        UserError: not a tar file, or a truncated one.
     """
     inside = shard.relative_to(root).as_posix()
     try:
         with tarfile.open(shard, "r:") as archive:
             for item in archive:
-                archive.members.clear()  # tarfile would keep all headers of a file with a million
-                if not item.isreg() or item.issparse():
-                    continue
-                yield (
-                    f"{inside}/{posixpath.normpath(item.name)}",
-                    Member(shard, item.offset_data, item.size),
-                )
+                archive.members.clear()  # tarfile would keep the headers of a million files in memory
+                if item.isreg() and not item.issparse():
+                    name = f"{inside}/{posixpath.normpath(item.name)}"
+                    yield name, Member(shard, item.offset_data, item.size)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(f"{shard} is no tar file, or damaged ({error}); copy or download it again") from error
+        raise UserError(f"{shard} is not a tar file, or damaged ({error}); download it again") from error
 
 
 def split_of_shard(name: str) -> str:
@@ -108,18 +98,16 @@ def split_of_shard(name: str) -> str:
     return found.pop() if found else ""
 
 
-def _label(name: str, place: Member, names: list[str] | None) -> tuple[str, str, str]:
-    """Label, group and stratum that a .cls or .json member holds; ``names`` are those of the numbers."""
+def _label(name: str, member: Member, names: list[str] | None) -> tuple[str, str, str]:
+    """Label, group and stratum from a .cls or .json file; ``names`` are the class names by number."""
     try:
-        text = place.read().decode("utf-8")
+        text = member.read().decode("utf-8")
         value = json.loads(text) if name.endswith(".json") else {"label": text.strip()}
         label = value["label"]
     except (Unreadable, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{name}: no label ({error!r}); {{"label": …}} as UTF-8 is needed') from error
     if isinstance(label, bool) or not isinstance(label, str | int):
-        raise UserError(
-            f"{name}: the label {str(label)[:80]} is neither a name nor a number; one class is needed"
-        )
+        raise UserError(f"{name}: the label {str(label)[:80]} is not one class (a name or a number)")
     if names is not None:
         if not str(label).isdecimal() or int(label) >= len(names):
             raise UserError(f"{name}: label '{str(label)[:80]}' but {len(names)} names under 'labels'")
@@ -127,26 +115,27 @@ def _label(name: str, place: Member, names: list[str] | None) -> tuple[str, str,
     return str(label), str(value.get("group", "")), str(value.get("stratum", ""))
 
 
-def _samples(root: Path, shard: Path) -> tuple[dict[str, str], dict[str, tuple[str, Member]], Counter[str]]:
-    """By sample: name of its image; name and place of its label. And how many other members there are."""
-    images: dict[str, str] = {}
-    labels: dict[str, tuple[str, Member]] = {}
-    others: Counter[str] = Counter()
-    for name, place in members(root, shard):
+Samples = tuple[dict[str, str], dict[str, tuple[str, Member]]]
+
+
+def _samples(root: Path, shard: Path, skipped: Counter[str]) -> Samples:
+    """Name of the image, and name and place of the label, by sample; other files are counted in ``skipped``."""
+    images, labels = {}, {}
+    for name, member in members(root, shard):
         folder, _, base = name.rpartition("/")
-        key, dot, extension = base.partition(".")
-        sample, extension = f"{folder}/{key}", (dot + extension).lower()
+        stem, dot, extension = base.partition(".")
+        sample, extension = f"{folder}/{stem}", (dot + extension).lower()
         if extension in EXTENSIONS and sample not in images:
             images[sample] = name
-        elif extension in LABELS and (extension == ".cls" or sample not in labels):
-            labels[sample] = (name, place)
+        elif extension == ".cls" or (extension == ".json" and sample not in labels):
+            labels[sample] = (name, member)
         else:
-            others[extension or "without ending"] += 1
-    return images, labels, others
+            skipped[f"{extension or 'other'} files"] += 1
+    return images, labels
 
 
 def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
-    """List the images of all tar files below a folder; the split is what the tar file's name says.
+    """List the images of all tar files below a folder; the split is in the tar file's name.
 
     Returns:
         Frame filename (``shard.tar/000012.jpg``), label, split, group, stratum (strings).
@@ -154,27 +143,22 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
     Raises:
         UserError: no or damaged tar files, no images, an image without a label.
     """
-    rows, passed = [], Counter()
-    names = None if settings["labels"] is None else [str(name) for name in settings["labels"]]
+    rows, skipped = [], Counter()
     for shard in find_shards(root):
         split = split_of_shard(shard.relative_to(root).as_posix())
-        images, labels, others = _samples(root, shard)
-        passed += others
+        images, labels = _samples(root, shard, skipped)
         for sample, image in images.items():
             if sample not in labels:
-                raise UserError(
-                    f"{image} has no label; {posixpath.basename(sample)}.cls or .json is needed beside it"
-                )
-            label, group, stratum = _label(*labels[sample], names)
+                raise UserError(f"{image} has no label; add {posixpath.basename(sample)}.cls or .json")
+            label, group, stratum = _label(*labels[sample], settings["labels"])
             rows.append((image, label, split, group, stratum))
     if not rows:
         raise UserError(f"{root}: no images in its tar files")
-    if passed:
-        log.info("passed over in tar files: %s", UserError(str(dict(passed.most_common(6)))))
+    log_skipped("tar files", skipped)
     return pd.DataFrame(rows, columns=["filename", "label", "split", "group", "stratum"], dtype="str")
 
 
-def places(root: Path) -> dict[str, Member]:
-    """Where each image lies, by the names that :func:`read_list` gives."""
+def find_images(root: Path) -> dict[str, Member]:
+    """Where each image is, by the names that :func:`read_list` gives."""
     found = (item for shard in find_shards(root) for item in members(root, shard))
-    return {name: place for name, place in found if posixpath.splitext(name)[1].lower() in EXTENSIONS}
+    return {name: member for name, member in found if posixpath.splitext(name)[1].lower() in EXTENSIONS}

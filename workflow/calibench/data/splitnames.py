@@ -6,7 +6,7 @@ SPELLINGS = {
     "test": ("test", "testing", "ts"),
 }
 SPLITS = tuple(SPELLINGS)
-_SPLIT_OF = {spelling: split for split, spellings in SPELLINGS.items() for spelling in spellings}
+SPLIT_OF = {spelling: split for split, spellings in SPELLINGS.items() for spelling in spellings}
 
 
 def split_of(name: str) -> str:
@@ -15,12 +15,4 @@ def split_of(name: str) -> str:
     >>> split_of("Training"), split_of("dev"), split_of("glioma")
     ('train', 'val', '')
     """
-    return _SPLIT_OF.get(name.strip().casefold(), "")
-
-
-def told() -> str:
-    """All spellings, for a message."""
-    others = [
-        spelling for spellings in SPELLINGS.values() for spelling in spellings if spelling not in SPLITS
-    ]
-    return f"{', '.join(SPLITS)} (nor {', '.join(others)})"
+    return SPLIT_OF.get(name.strip().casefold(), "")

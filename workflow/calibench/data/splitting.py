@@ -1,4 +1,4 @@
-"""Seeded choices over images: who is sampled, who is held out. They hang on names, never on row order."""
+"""Seeded choices over images: which are sampled, which are held out. They depend on names, never on the order of rows."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 def keys(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
     """One uniform uint64 per name, a pure function of (name, seed, purpose).
 
-    Hashes instead of a generator: adding an image or sorting a list changes nobody else's number, and the
-    numbers stay the same in every version of every library.
+    Hashes instead of a random generator: a new image or another order of the list changes no other image's number,
+    and the numbers are the same in every version of every library.
     """
     salt = f"{purpose}:{seed}:".encode()
     digest = (hashlib.blake2b(salt + name.encode(), digest_size=8).digest() for name in names)
@@ -31,61 +31,66 @@ def cap(labels: ArrayLike, names: Iterable[str], per_class: int, seed: int) -> n
     """
     labels = np.asarray(labels, dtype=np.int64)
     order = np.lexsort((keys(names, seed, "sample"), labels))
-    counts = np.bincount(labels)
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     rank = np.empty(len(labels), dtype=np.int64)
-    rank[order] = np.arange(len(labels)) - starts[labels[order]]
+    rank[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
     return rank < per_class
 
 
 def _cut_groups(
-    labels: np.ndarray, codes: np.ndarray, share: float, key: np.ndarray
+    labels: np.ndarray, groups: np.ndarray, share: float, key: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose whole groups so that every class is cut near ``share``; greedy, the largest groups first.
+    """Choose whole groups so that ``share`` of every class is nearly reached; greedy, the largest groups first.
 
     Args:
         labels: (M,) class of each image that is in a group.
-        codes: (M,) group number 0..G-1.
-        key: (G,) uint64 order among groups of one size.
+        groups: (M,) group number 0..G-1.
+        key: (G,) uint64, the order of groups of the same size.
 
     Returns:
         (G,) bool chosen groups; (K,) number of images chosen per class.
     """
-    pairs = (
-        pd.DataFrame({"code": codes, "label": labels})
-        .value_counts(sort=False)
-        .reset_index()
-        .sort_values("code")
-    )
-    group, label, count = (pairs[name].to_numpy() for name in ("code", "label", "count"))
+    counts = pd.DataFrame({"group": groups, "label": labels}).value_counts(sort=False).reset_index()
+    group, label, count = counts.sort_values("group").to_numpy().T
     starts = np.searchsorted(group, np.arange(len(key) + 1))
     totals = np.bincount(labels)
-    seen, have = np.zeros(len(totals)), np.zeros(len(totals))
+    visited, held = np.zeros(len(totals)), np.zeros(len(totals))
     chosen = np.zeros(len(key), dtype=bool)
-    for g in np.lexsort((key, -np.bincount(codes))):
+    for g in np.lexsort((key, -np.bincount(groups))):
         rows = slice(starts[g], starts[g + 1])
         classes, n = label[rows], count[rows]
-        seen[classes] += n
-        lack = share * seen[classes] - have[classes]
-        # Squared distance from the wanted count, relative to the class size, with the group minus without it.
+        visited[classes] += n
+        lack = share * visited[classes] - held[classes]
+        # How much the group reduces the squared distance to the wanted counts, relative to the size of the classes.
         gain = float((n * (2 * lack - n) / totals[classes]).sum())
         if gain > 0 or (gain == 0 and key[g] % 2):
             chosen[g] = True
-            have[classes] += n
-    return chosen, have
+            held[classes] += n
+    return chosen, held
+
+
+def _cut_single(
+    labels: np.ndarray, key: np.ndarray, rates: np.ndarray, seed: int, purpose: str
+) -> np.ndarray:
+    """Systematic sampling through the classes: per class and in total within one image of the wanted count."""
+    order = np.lexsort((key, labels))
+    offset = keys([""], seed, purpose + ":offset")[0] / 2.0**64
+    steps = np.floor(np.cumsum(rates[labels[order]]) + offset)
+    held = np.empty(len(labels), dtype=bool)
+    held[order] = np.diff(steps, prepend=np.floor(offset)) > 0
+    return held
 
 
 def cut(
     labels: ArrayLike, groups: ArrayLike, names: ArrayLike, share: float, seed: int, purpose: str
 ) -> np.ndarray:
-    """Hold out about ``share`` of every class without ever parting a group.
+    """Hold out about ``share`` of every class and keep every group together.
 
-    Groups of several images are placed greedily, largest first; the single images then fill what is missing
-    in each class, so without groups every class is cut to within one image.
+    Groups of several images are placed first. Single images then fill what is missing in each class, so without
+    groups every class is cut to within one image.
 
     Args:
         labels: (N,) class indices.
-        groups: (N,) group names, ``''`` = the image is its own group.
+        groups: (N,) group names, ``''`` = the image is a group of its own.
         names: (N,) file names.
         share: 0 to 1.
 
@@ -94,50 +99,39 @@ def cut(
     """
     labels = np.asarray(labels, dtype=np.int64)
     names, groups = np.asarray(names, dtype=object), np.asarray(groups, dtype=object)
-    taken = np.zeros(len(labels), dtype=bool)
-    have = np.zeros(labels.max(initial=-1) + 1)
+    held = np.zeros(len(labels), dtype=bool)
+    counts = np.zeros(labels.max(initial=-1) + 1)  # held out so far, per class
     single = groups == ""
     if not single.all():
-        codes, unique = pd.factorize(groups[~single])
-        chosen, held = _cut_groups(labels[~single], codes, share, keys(unique, seed, purpose + ":group"))
-        taken[~single] = chosen[codes]
-        have[: len(held)] += held
+        numbers, unique = pd.factorize(groups[~single])
+        chosen, count = _cut_groups(labels[~single], numbers, share, keys(unique, seed, purpose + ":group"))
+        held[~single] = chosen[numbers]
+        counts[: len(count)] += count
     if single.any():
-        wanted = share * np.bincount(labels) - have
-        counts = np.bincount(labels[single], minlength=len(have))
-        rates = np.clip(wanted, 0, counts) / np.maximum(counts, 1)
-        taken[single] = _systematic(labels[single], keys(names[single], seed, purpose), rates, seed, purpose)
-    return taken
-
-
-def _systematic(
-    labels: np.ndarray, key: np.ndarray, rates: np.ndarray, seed: int, purpose: str
-) -> np.ndarray:
-    """Systematic sampling through the classes: per class and in all within one image of the wanted count."""
-    order = np.lexsort((key, labels))
-    offset = keys([""], seed, purpose + ":offset")[0] / 2.0**64
-    steps = np.floor(np.cumsum(rates[labels[order]]) + offset)
-    taken = np.empty(len(labels), dtype=bool)
-    taken[order] = np.diff(steps, prepend=np.floor(offset)) > 0
-    return taken
+        wanted = share * np.bincount(labels) - counts
+        available = np.bincount(labels[single], minlength=len(counts))
+        rates = np.clip(wanted, 0, available) / np.maximum(available, 1)
+        held[single] = _cut_single(labels[single], keys(names[single], seed, purpose), rates, seed, purpose)
+    return held
 
 
 def split(
     labels: ArrayLike, groups: ArrayLike, names: ArrayLike, shares: dict[str, float], seed: int
 ) -> np.ndarray:
-    """Part images into train and the held-out splits.
+    """Divide images into train and held-out splits.
 
     Args:
-        shares: e.g. ``{"test": 0.2, "val": 0.1}``, shares of the whole.
+        labels: (N,) class indices.
+        groups: (N,) group names, ``''`` = the image is a group of its own.
+        names: (N,) file names.
+        shares: for example ``{"test": 0.2, "val": 0.1}``, shares of the whole.
+        seed: of the choice.
 
     Returns:
         (N,) object array of split names. Every class keeps at least one group in train.
     """
-    labels, groups, names = (
-        np.asarray(labels),
-        np.asarray(groups, dtype=object),
-        np.asarray(names, dtype=object),
-    )
+    labels = np.asarray(labels)
+    groups, names = np.asarray(groups, dtype=object), np.asarray(names, dtype=object)
     parts = np.full(len(labels), "train", dtype=object)
     left = 1.0
     for name, share in shares.items():

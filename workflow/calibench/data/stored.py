@@ -13,30 +13,34 @@ from calibench.errors import UserError
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Tell a file of the store that is missing, empty or cut off in one sentence."""
+def _store_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a missing, empty or truncated file into one sentence."""
     try:
         yield
-    except (FileNotFoundError, EOFError, ValueError) as error:  # what NumPy and pandas make of bad bytes
-        what = "is missing" if isinstance(error, FileNotFoundError) else "is damaged"
-        raise UserError(f"{path} {what}; delete the folder {path.parent} and run again") from error
+    except (
+        FileNotFoundError,
+        EOFError,
+        ValueError,
+    ) as error:  # what NumPy and pandas raise for damaged files
+        problem = "is missing" if isinstance(error, FileNotFoundError) else "is damaged"
+        raise UserError(f"{path} {problem}; delete the folder {path.parent} and run again") from error
 
 
 def _read_table(path: Path, **options: Any) -> pd.DataFrame:
-    with _whole(path):
+    with _store_errors(path):
         if not path.read_bytes().endswith(b"\n"):
-            raise ValueError("empty, or the last line is cut off")
+            raise ValueError("empty, or the last line is incomplete")
         return pd.read_csv(path, keep_default_na=False, **options)
 
 
 def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFrame, int]:
-    """Memory map of the images (of a copy on the node, with ``stage``), their index, and the number of classes.
+    """Memory map of the images (with ``stage`` of a copy on the node), their index, and the number of classes.
 
     Raises:
         UserError: if a file is missing or damaged, or index and images do not match.
     """
     images = folder / "images.npy"
-    with _whole(images):
+    with _store_errors(images):
         store = np.load(staging.stage(images) if stage else images, mmap_mode="r")
     index = _read_table(folder / "index.csv", dtype={"group": str, "stratum": str, "label": str})
     classes = _read_table(folder / "classes.csv")
@@ -51,9 +55,7 @@ def read_classes(path: Path) -> pd.Series:
     """Class names by target from ``classes.csv``.
 
     Raises:
-        UserError: if it is missing.
+        UserError: if it is missing or damaged.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing; list the data set first")
-    frame = pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
+    frame = _read_table(path, dtype={"label": str})
     return frame.set_index("target")["label"].sort_index()

@@ -1,7 +1,6 @@
-"""The store: a sample decoded once, at the stored size, into one uint8 ``.npy`` that every job can map."""
+"""The store: the images of a sample, decoded once to the stored size, in one uint8 ``.npy`` file that all jobs map."""
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,103 +18,88 @@ from calibench.errors import UserError
 from calibench.files import atomic_path
 
 log = logging.getLogger(__name__)
-SHOWN = 20  # unreadable files told one by one; the rest is counted
+SHOWN = 20  # unreadable files that get a line of their own in the log
 
 
-def _write_header(stream, shape: tuple[int, ...]) -> int:
-    """Write the header; its length does not depend on the number of rows (numpy leaves room to grow)."""
-    stream.seek(0)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(stream, header)
-    stream.flush()
-    return stream.tell()
-
-
-def _write_all(handle: int, block: np.ndarray, offset: int) -> None:
-    data = memoryview(block).cast("B")
-    while data:
-        written = os.pwrite(handle, data, offset)
-        data, offset = data[written:], offset + written
-
-
-def shape_of(n: int, store: dict[str, Any]) -> tuple[int, ...]:
-    """Shape of images.npy: (N, size, size), or (N, size, size, 3) in colour."""
-    size = store["size"]
-    return (n, size, size) if store["colour"] == "grey" else (n, size, size, 3)
-
-
-def decode_into(
+def write_images(
     path: Path, filenames: Sequence[str], reader: Reader, store: dict[str, Any], threads: int
-) -> list[tuple[int, str]]:
-    """Decode all files into ``path``, a ``.npy`` whose row i is file i; rows that failed are left as zeros.
+) -> dict[int, str]:
+    """Decode files into ``path``, a ``.npy`` (N, size, size) or, in colour, (N, size, size, 3) of the readable ones.
 
-    Written with ``pwrite`` rather than through a memory map: a full disk is then an error, not a bus error.
+    Written as a stream, not through a memory map: there a full disk would kill the process without a message.
 
     Returns:
-        (row, why) of each unreadable file, in order.
+        Place in ``filenames`` → reason, for the unreadable files.
     """
-    shape = shape_of(len(filenames), store)
-    row_bytes = int(np.prod(shape[1:]))
+    shape = (store["size"],) * 2 + (() if store["colour"] == "grey" else (3,))
+
+    def work(start: int, stop: int) -> tuple[np.ndarray, dict[int, str]]:
+        images, failed = np.empty((stop - start, *shape), np.uint8), {}
+        for row in range(start, stop):
+            try:
+                images[row - start - len(failed)] = to_stored(reader.read(filenames[row]), store)
+            except Unreadable as error:
+                failed[row] = str(error)
+        return images[: stop - start - len(failed)], failed
+
+    unreadable: dict[int, str] = {}
     with open(path, "wb") as stream:
-        start = _write_header(stream, shape)
-        handle = stream.fileno()
 
-        def work(first: int, last: int) -> list[tuple[int, str]]:
-            block = np.zeros((last - first, *shape[1:]), dtype=np.uint8)
-            failed = []
-            for row in range(first, last):
-                try:
-                    block[row - first] = to_stored(reader.read(filenames[row]), store)
-                except Unreadable as why:
-                    failed.append((row, str(why)))
-            _write_all(handle, block, start + first * row_bytes)
-            return failed
+        def write_header(count: int) -> None:
+            stream.seek(0)
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+            npy.write_array_header_1_0(stream, header)  # padded by numpy: as long for every count
 
-        return [item for failed in over_chunks(work, len(filenames), threads, "store") for item in failed]
+        write_header(len(filenames))
+        for images, failed in over_chunks(work, len(filenames), threads, "store"):
+            stream.write(images)
+            unreadable |= failed
+        if unreadable:
+            write_header(len(filenames) - len(unreadable))
+    return unreadable
 
 
-def compact(path: Path, keep: np.ndarray, store: dict[str, Any]) -> None:
-    """Close the gaps in place: keep the rows where ``keep`` (N,) is True, in order, and cut the file."""
-    kept = np.flatnonzero(keep)
-    images = np.load(path, mmap_mode="r+")
-    offset, row_bytes = images.offset, int(np.prod(images.shape[1:]))
-    for start in range(0, len(kept), 1024):
-        rows = kept[start : start + 1024]
-        images[start : start + len(rows)] = images[rows]
-    images.flush()
-    del images
-    with open(path, "r+b") as stream:
-        if _write_header(stream, shape_of(len(kept), store)) != offset:
-            raise RuntimeError("the header of the .npy changed its length")
-        stream.truncate(offset + len(kept) * row_bytes)
+def report_unreadable(unreadable: dict[str, str], total: int, settings: dict[str, Any], stage: str) -> None:
+    """Log the first unreadable files, one line each.
 
-
-def report_unreadable(failed: list[tuple[str, str]], action: str, key: str) -> None:
-    """Log one line per unreadable file (the first 20) and stop if ``action`` is ``stop``.
+    Args:
+        unreadable: name → reason.
+        total: number of files that were to be read.
+        settings: those of the data set.
+        stage: ``audit`` or ``store``; its ``unreadable`` says what is done.
 
     Raises:
-        UserError: in stop, if any file failed.
+        UserError: with ``stop``, if there is any; with ``drop``, if there are more than ``unreadable_share``.
     """
-    for filename, why in failed[:SHOWN]:
-        log.warning("%s", UserError(f"{filename}: {why}"))  # as text: control characters shown, not sent
-    if len(failed) > SHOWN:
-        log.warning("… and %d more unreadable images", len(failed) - SHOWN)
-    if failed and action == "stop":
+    key = f"datasets.{settings['name']}"
+    for filename, reason in list(unreadable.items())[:SHOWN]:
+        log.warning("%s", UserError(f"{filename}: {reason}"))  # UserError escapes control characters
+    if len(unreadable) > SHOWN:
+        log.warning("… and %d more unreadable images", len(unreadable) - SHOWN)
+    if not unreadable:
+        return
+    filename, reason = next(iter(unreadable.items()))
+    if settings[stage]["unreadable"] == "stop":
         raise UserError(
-            f"{len(failed)} image(s) cannot be read, the first is {failed[0][0]}: {failed[0][1]}; "
-            f"mend or remove them, or set {key} to drop"
+            f"{len(unreadable)} image(s) cannot be read, the first is {filename}: {reason}; "
+            f"repair or remove them, or set {key}.{stage}.unreadable to drop"
+        )
+    if len(unreadable) > settings["unreadable_share"] * total:
+        raise UserError(
+            f"{len(unreadable)} of {total} images of {key} cannot be read, the first is {filename}: {reason}; repair "
+            f"them, take them off the list, or raise {key}.unreadable_share ({settings['unreadable_share']:g})"
         )
 
 
-def _check_parts(index: pd.DataFrame, classes: pd.DataFrame, key: str) -> None:
-    """After dropping: every part keeps images, every class keeps training images."""
-    if not (index["part"] == "train").any():
-        raise UserError(f"no training image is left after dropping unreadable ones; check {key}.root")
+def _check_train(index: pd.DataFrame, classes: pd.DataFrame, key: str) -> None:
+    """Check that every class has training images left after unreadable ones were dropped."""
     present = set(index["target"][index["part"] == "train"])
+    if not present:
+        raise UserError(f"no training image is left after dropping unreadable ones; check {key}.root")
     for target, label in zip(classes["target"], classes["label"], strict=True):
         if target not in present:
             raise UserError(
-                f"class '{label}' has no readable training image left; mend its files or unlist the class"
+                f"class '{label}' has no readable training image left; repair its files or remove the class from the list"
             )
 
 
@@ -128,29 +112,25 @@ def build(
         Index (``row`` and the sample's columns) and report (n, size, colour, unreadable, seconds, rate).
 
     Raises:
-        UserError: unreadable files when they are to stop the run, or a class without images when dropped.
+        UserError: unreadable files with ``store.unreadable`` stop, or with drop a class without training images.
     """
-    store, key = settings["store"], f"datasets.{settings['name']}"
-    names = sample["filename"].tolist()
+    store, key, names = settings["store"], f"datasets.{settings['name']}", sample["filename"].tolist()
     reader = open_reader(settings)
     begun = time.monotonic()
     with atomic_path(out) as part:
-        failed = decode_into(part, names, reader, store, threads)
+        failed = write_images(part, names, reader, store, threads)
         seconds = time.monotonic() - begun
-        told = [(names[row], why) for row, why in failed]
-        report_unreadable(told, store["unreadable"], f"{key}.store.unreadable")
-        keep = np.ones(len(names), dtype=bool)
-        keep[[row for row, _ in failed]] = False
-        index = sample[keep].reset_index(drop=True)
+        unreadable = {names[row]: reason for row, reason in failed.items()}
+        report_unreadable(unreadable, len(names), settings, "store")
+        index = sample.drop(index=sample.index[list(failed)]).reset_index(drop=True)
         if failed:
-            _check_parts(index, classes, key)
-            compact(part, keep, store)
+            _check_train(index, classes, key)
     index.insert(0, "row", np.arange(len(index)))
     report = {
         "n": len(index),
         "size": store["size"],
         "colour": store["colour"],
-        "unreadable": [{"filename": name, "why": why} for name, why in told],
+        "unreadable": [{"filename": name, "why": reason} for name, reason in unreadable.items()],
         "seconds": round(seconds, 3),
         "images_per_second": round(len(names) / max(seconds, 1e-9), 1),
     }

@@ -1,90 +1,79 @@
-"""The files of a folder tree: the images, and what is passed over, counted so that it can be told."""
+"""The files of a folder tree: its images, and a count of everything else."""
 
 import logging
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
 from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif", ".dcm")
-LINKED = (
-    2  # links to folders are followed so deep (split, class), no deeper: they could lead round in circles
-)
+LINKED = 2  # links to folders are followed at two levels (split, class); deeper ones could form a circle
 SHOWN = 6  # names in a message
 
 
-@dataclass
-class Tree:
-    """Paths below a root, with ``/``: images sorted, and how many of what else there is."""
-
-    images: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    passed: Counter[str] = field(default_factory=Counter)
-
-
-def some(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
     """The first names of a list, for a message."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more
 
 
-def _stop(error: OSError, folder: str) -> NoReturn:
-    """A folder that cannot be looked into: its images must not be missing in silence."""
-    raise UserError(
-        f"{error.filename or folder}: {error.strerror}; make this folder readable or take it out of the dataset, "
-        "then start again"
-    ) from error
+def log_skipped(place: str, skipped: Counter[str]) -> None:
+    """Log how many files of which kind are not read, if any."""
+    if skipped:
+        counts = ", ".join(f"{n} {kind}" for kind, n in skipped.most_common(SHOWN))
+        log.info("not read in %s: %s", place, UserError(counts))  # UserError escapes control characters
 
 
-def _look(root: Path, inside: str, tree: Tree) -> list[str]:
-    """Sort the entries of one folder into ``tree``; returns the folders to look into."""
-    below, depth = [], inside.count("/")
-    with os.scandir(root / inside) as entries:
-        for entry in entries:
-            path, extension = inside + entry.name, os.path.splitext(entry.name)[1].lower()
-            if entry.name.startswith("."):
-                tree.passed["hidden folders" if entry.is_dir() else "hidden files"] += 1
-            elif entry.is_dir(follow_symlinks=depth < LINKED):
-                below.append(path + "/")
-            elif entry.is_dir():
-                tree.passed["links to folders"] += 1
-            elif extension in EXTENSIONS:
-                tree.images.append(path)
-            else:
-                tree.passed[f"{extension or 'other'} files"] += 1
+def _sort_entries(
+    entries: Iterable[os.DirEntry], folder: str, images: list[str], skipped: Counter[str]
+) -> list[str]:
+    """Add one folder's entries to images and skipped; returns the folders below it."""
+    below, follow = [], folder.count("/") < LINKED
+    for entry in entries:
+        extension = os.path.splitext(entry.name)[1].lower()
+        if entry.name.startswith("."):
+            skipped["hidden folders" if entry.is_dir() else "hidden files"] += 1
+        elif entry.is_dir(follow_symlinks=follow):
+            below.append(f"{folder}{entry.name}/")
+        elif entry.is_dir():
+            skipped["links to folders"] += 1
+        elif extension in EXTENSIONS:
+            images.append(folder + entry.name)
+        else:
+            skipped[f"{extension or 'other'} files"] += 1
     return below
 
 
-def walk(root: Path) -> Tree:
-    """Look through a tree.
+def find_images(root: Path) -> list[str]:
+    """Paths of all images below a folder, with ``/``, sorted.
 
     Raises:
-        UserError: a folder that cannot be read, or an image whose name is not UTF-8.
+        UserError: a folder that cannot be read (its images must not be missing without notice), or an image whose
+            name is not UTF-8.
     """
-    tree, todo = Tree(), [""]
-    while todo:
-        inside = todo.pop()
-        before = len(tree.images)
+    images: list[str] = []
+    skipped: Counter[str] = Counter()
+    empty, waiting = [], [""]
+    while waiting:
+        folder, before = waiting.pop(), len(images)
         try:
-            below = _look(root, inside, tree)
+            with os.scandir(root / folder) as entries:
+                below = _sort_entries(entries, folder, images, skipped)
         except OSError as error:
-            _stop(error, str(root / inside))
-        if not below and len(tree.images) == before:
-            tree.empty.append(inside)
-        todo += below
-    tree.images.sort()
-    for name in tree.images:
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UserError(f"{root}: the name {name!r} is not UTF-8; rename it") from error
-    if tree.passed:
-        told = ", ".join(f"{n} {what}" for what, n in tree.passed.most_common(SHOWN))
-        log.info("passed over: %s", UserError(told))  # as text: control characters shown, not sent
-    if tree.empty:
-        log.info("%d folder(s) without images: %s", len(tree.empty), UserError(some(sorted(tree.empty))))
-    return tree
+            raise UserError(
+                f"{error.filename or root / folder}: {error.strerror}; make this folder readable or take it out of "
+                "the data set, then start again"
+            ) from error
+        if not below and len(images) == before:
+            empty.append(folder)
+        waiting += below
+    for name in images:
+        if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+            raise UserError(f"{root}: the name {name!r} is not UTF-8; rename it")
+    log_skipped("the tree", skipped)
+    if empty:
+        log.info("%d folder(s) without images: %s", len(empty), UserError(first_names(sorted(empty))))
+    return sorted(images)

@@ -13,6 +13,15 @@ NEEDS = {
     "classmeans": None,
     "distances": "features",
     "shift": "sets",
+    "sweep": "sweep",
+    "noise": "noise",
 }
-ALL_SEEDS = ("curves", "entropy", "shift")  # the other kinds show the first seed
+ALL_SEEDS = (
+    "curves",
+    "entropy",
+    "retention",
+    "shift",
+    "sweep",
+    "noise",
+)  # the other kinds show the first seed
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from calibench.errors import UserError
 from calibench.figures import style
-from calibench.figures.panels import Panels, add_classes, class_names
+from calibench.figures.panels import Panels, add_runs_and_classes, class_names
 from calibench.finished.read import read_part
 from calibench.finished.regime import load_regime
 
@@ -15,61 +15,48 @@ LABEL_LIMIT = 20
 FLOOR = 1e-5  # bars start here: a log axis has no zero
 
 
-def draw(rows: dict[str, np.ndarray], labels: list[str], target: int, title: str) -> Figure:
-    """A panel per regime: probability of each class in the training target, log scale; the own class in colour.
-
-    Args:
-        rows: panel title → soft label (K,).
-        labels: K class names; written out for K ≤ 20, else the classes are indices.
-        target: index of the class whose label it is.
-        title: what data and model these are.
-    """
-    k, few = len(labels), len(labels) <= LABEL_LIMIT
-    width = min(max(3.0, 0.28 * k), 4.2) if few else 4.2
-    names = 0.07 * min(max(map(len, labels)), 18) if few else 0.3
-    figure, axes = style.panels(len(rows), width, 2.6 + names, columns=3 if few else 2)
-    colours = [style.PALETTE[1] if i == target else style.PALETTE[0] for i in range(k)]
-    for axis, (head, row) in zip(axes, rows.items(), strict=True):
-        axis.bar(range(k), np.maximum(row, FLOOR), color=colours, width=0.8 if few else 1.0)
-        axis.set(yscale="log", ylim=(FLOOR, 1.5), xlim=(-0.6, k - 0.4))
-        style.log_ticks(axis.yaxis)
-        others = np.delete(row, target)
-        numbers = f"own class {row[target]:.3f}\nothers {others.min():.2g} to {others.max():.2g}"
-        axis.set_title(f"{style.short(head, 28)}\n{numbers}", fontsize=9)
-        axis.set_ylabel("probability in label")
-        if few:
-            axis.set_xticks(range(k), [style.short(name, 18) for name in labels], rotation=90)
-        else:
-            axis.set_xlabel("class (index)")
-    style.headline(figure, f"{title}: label of '{style.short(labels[target], 40)}'")
-    return figure
-
-
 def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
-    add_classes(command)
+    add_runs_and_classes(command)
     command.add_argument("--class", dest="class_name", help="name of the class (default: the most confused)")
-    command.add_argument("--checkpoint", default="top1")
 
 
 def figure(args: argparse.Namespace) -> Figure:
-    """Soft label of one class; runs whose regime has no label of a class are left out.
+    """A panel per regime: probability of each class in the training target, log scale; the own class in colour.
+
+    Runs whose regime has no label of a class are left out.
 
     Raises:
         UserError: if no run has one, or there is no class of that name.
     """
-    panels, labels = Panels(args.records), class_names(args)
-    target = _class_shown(args, panels, labels)
-    rows = {}
-    for title, folder in panels.by_title():
-        soft = load_regime(folder, len(labels)).class_targets()
-        if soft is not None:
-            rows[title] = soft[target].double().numpy()
-    if not rows:
+    panels, labels = Panels(args), class_names(args)
+    target, k = _class_shown(args, panels, labels), len(labels)
+    soft = [load_regime(folder, k).class_targets() for folder in panels.folders]
+    shown = [i for i, label in enumerate(soft) if label is not None]
+    if not shown:
         raise UserError(
             "bars: no run has a soft label of a class (hard, ls, ols and the like); leave it out of figures.extra"
         )
-    return draw(rows, labels, target, panels.titled("training targets after the last epoch"))
+    few, names = k <= LABEL_LIMIT, [style.short(name, 18) for name in labels]
+    longest = max(map(len, names))
+    drawn, axes = style.panels(len(shown), 3.0, 2.3 + 0.06 * longest * few)
+    for axis, i in zip(axes, shown, strict=True):
+        row = soft[i][target].double().numpy()
+        colours = np.where(np.arange(k) == target, panels.looks[panels.labels[i]].colour, "#A8A8A8")
+        axis.bar(range(k), np.maximum(row, FLOOR), color=colours, width=0.8 if few else 1.0)
+        axis.set(yscale="log", ylim=(FLOOR, 1.5), xlim=(-0.6, k - 0.4), ylabel="probability in label")
+        style.log_ticks(axis.yaxis)
+        others = np.delete(row, target)
+        low, high = f"{others.min():.2g}", f"{others.max():.2g}"
+        numbers = f"own {row[target]:.3f}, others {low}" + (f" to {high}" if low != high else " each")
+        style.head(axis, style.short(panels.titles[i], 28), numbers)
+        if few:
+            axis.set_xticks(range(k), names, rotation=90 if longest > 2 else 0)
+        else:
+            axis.set_xlabel("class (number)")
+    title = panels.titled("training targets after the last epoch")
+    style.headline(drawn, f"{title}: label of '{style.short(labels[target], 40)}'")
+    return drawn
 
 
 def _class_shown(args: argparse.Namespace, panels: Panels, labels: list[str]) -> int:

@@ -6,9 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibench.figures import matrix
-from calibench.figures.panels import Panels, add_classes, add_predictions, class_names
-from calibench.finished.read import read_part
-from calibench.metrics.probabilities import softmax
+from calibench.figures.panels import Panels, add_runs_and_classes, class_names
+from calibench.finished.read import read_training
+from calibench.metrics.probabilities import Predictions, softmax
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Options of this kind of figure."""
+    add_runs_and_classes(command)
+    command.add_argument("--of", default="test", choices=["test", "train"], help="which images")
 
 
 def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
@@ -19,18 +25,29 @@ def class_means(logits: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
     return np.divide(sums, counts, out=np.full((k, k), np.nan), where=counts > 0)
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_classes(command)
-    add_predictions(command)
-
-
 def figure(args: argparse.Namespace) -> Figure:
-    """Mean output probabilities of each class, a heat map per run."""
-    panels, labels = Panels(args.records), class_names(args)
-    means = {}
-    for title, folder in panels.by_title():
-        logits, index = read_part(folder, args.checkpoint, args.split)
-        means[title] = class_means(logits, index["target"].to_numpy(), len(labels))
-    what = f"mean output probabilities of each class, {args.split}, checkpoint {args.checkpoint}"
-    return matrix.draw(means, labels, panels.titled(what), what="mean output")
+    """Mean output probabilities of each class, a heat map per run, all on one scale."""
+    panels, labels = Panels(args), class_names(args)
+    training = args.of == "train"
+    seen = _training(panels, args.checkpoint) if training else panels.predictions(args.checkpoint)
+    means = [class_means(one.scores, one.targets, len(labels)) for one in seen]
+    mass = [np.nansum(matrix.off_diagonal(m)) / np.isfinite(m[:, 0]).sum() for m in means]
+    maps = [
+        matrix.Map(title, m, f"off-diagonal mass {value:.3f}")
+        for title, m, value in zip(panels.titles, means, mass, strict=True)
+    ]
+    title = panels.titled(
+        "mean output probabilities of each class",
+        "training images" if training else "test images",
+        f"checkpoint {args.checkpoint}",
+    )
+    return matrix.draw(maps, labels, title, "mean probability", "class of the output", shared=True)
+
+
+def _training(panels: Panels, checkpoint: str) -> list[Predictions]:
+    """Predictions of each run on its training images, against their true classes."""
+    found = []
+    for folder in panels.folders:
+        logits, index = read_training(folder, checkpoint)
+        found.append(Predictions.of(logits, index["target"].to_numpy(), f"{folder} (training)"))
+    return found

@@ -1,98 +1,88 @@
-"""Learning curves: one colour per regime, thin lines for single seeds, a thick one for their mean."""
+"""Learning curves: a line per run, its mean over the seeds, with a band from the lowest seed to the highest."""
 
 import argparse
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 from calibench.figures import style
-from calibench.figures.panels import Panels
-from calibench.files import write_csv
+from calibench.figures.panels import Panels, add_runs
 
-PANELS = {  # column of the history: axis label
-    "loss": "training loss (own of each regime)",
-    "train_top1": "training Top-1 error (%)",
-    "val_top1": "validation Top-1 error (%)",
-    "val_nll": "validation NLL (nats)",
-    "matrix_entropy": "entropy of the label matrix (nats)",
+Names = dict[str, tuple[str, str]]
+PANELS: Names = {  # column of the history: title of the panel, unit
+    "loss": ("training loss (own of each regime)", "loss"),
+    "train_top1": ("training Top-1 error", "%"),
+    "val_top1": ("validation Top-1 error", "%"),
+    "val_nll": ("validation NLL", "nats"),
+    "matrix_entropy": ("entropy of the label matrix", "nats"),
 }
 ACCURACIES = {"train_top1", "val_top1"}
-PEAK = 10  # times the median
+PEAK = 10  # times the median NLL: first epochs (an NLL of 70, say) would flatten all others on a linear axis
+
+add_options = add_runs
 
 
-def draw(history: pd.DataFrame, title: str) -> Figure:
-    """Draw the panels whose column has any value.
+def draw(
+    history: pd.DataFrame,
+    looks: dict[str, style.Look],
+    title: str,
+    names: Names = PANELS,
+    levels: dict | None = None,
+) -> Figure:
+    """Draw the panels whose column has any value other than zero; a dot at the chosen epoch of each seed.
 
     Args:
-        history: columns ``run`` (legend entry, in this order), ``seed``, ``epoch`` (1-based) and those of
-            :data:`PANELS` that exist; accuracies are fractions.
+        history: columns ``run``, ``seed``, ``epoch`` (1-based), ``chosen`` (bool) and those of ``names`` that exist;
+            accuracies are fractions.
+        looks: how each run is drawn, in the order of the legend.
         title: what data and model these are.
+        names: column of the history → title of its panel and unit.
+        levels: name → height of a grey line across the first panel.
     """
-    shown = [c for c in PANELS if c in history and history[c].notna().any()]
-    figure, axes = style.panels(len(shown), 3.1, 2.9, columns=3)
-    runs = list(dict.fromkeys(history["run"]))
+    shown = [c for c in names if c in history and history[c].fillna(0).any()]
+    figure, axes = style.panels(len(shown), 3.0, 2.6)
+    legend = {style.short(run, 32): style.handle(look) for run, look in looks.items()}
     for axis, column in zip(axes, shown, strict=True):
-        means = {
-            style.short(run, 32): _lines(axis, history[history["run"] == run], column, i, run)
-            for i, run in enumerate(runs)
-        }
-        style.focus(axis, {name: mean for name, mean in means.items() if np.isfinite(mean).any()})
-        axis.set(xlabel="epoch", ylabel=PANELS[column])
-        if column == "val_nll" and _has_peaks(history[column].dropna()):
+        data = history.dropna(subset=[column])
+        if column in ACCURACIES:
+            data = data.assign(**{column: 100 * (1 - data[column])})
+        head, unit = names[column]
+        style.lines(axis, data, "epoch", column, looks)
+        for run, dots in data[data["chosen"]].groupby("run"):
+            axis.plot(
+                dots["epoch"],
+                dots[column],
+                "o",
+                color=looks[run].colour,
+                mec="white",
+                mew=0.5,
+                markersize=4.5,
+            )
+        peaks = column == "val_nll" and data[column].max() > PEAK * data[column].median() > 0
+        style.head(axis, f"{head}, log scale" if peaks else head)
+        means = data.groupby(["run", "epoch"], sort=False)[column].mean()
+        style.focus(
+            axis, {style.short(run, 32): one.to_numpy() for run, one in means.groupby("run", sort=False)}
+        )
+        if peaks:
             axis.set_yscale("log")
-            axis.yaxis.set_major_formatter(ScalarFormatter())
-            axis.yaxis.set_minor_formatter(NullFormatter())
-            axis.set_ylabel(f"{PANELS[column]}, log scale")
+            style.log_ticks(axis.yaxis)
+        axis.set(xlabel="epoch", ylabel=unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
-        axis.margins(x=0.02)
-    handles, labels = axes[0].get_legend_handles_labels()
-    style.legend_below(figure, handles, labels)
+    for (name, level), dashes in zip((levels or {}).items(), style.DASHES[1:], strict=False):
+        look = style.Look(style.GREY, dashes)
+        legend[name] = style.handle(look)
+        axes[0].axhline(level, color=look.colour, linewidth=1, linestyle=(0, look.dashes))
+    if history["chosen"].any():
+        legend["chosen epoch of each seed"] = style.dot(style.GREY)
+    style.legend(figure, legend)
     style.headline(figure, title)
     return figure
 
 
-def _has_peaks(values: pd.Series) -> bool:
-    """Whether first epochs (an NLL of 70, say) would flatten all others on a linear axis."""
-    return bool((values > 0).all() and values.max() > PEAK * values.median())
-
-
-def _lines(axis, history: pd.DataFrame, column: str, i: int, run: str) -> np.ndarray:
-    """Draw one run; its mean over the seeds, per epoch."""
-    colour = style.PALETTE[i % len(style.PALETTE)]
-    dashes = style.DASHES[i // len(style.PALETTE) % len(style.DASHES)]
-    table = history.pivot_table(index="epoch", columns="seed", values=column)
-    if column in ACCURACIES:
-        table = 100 * (1 - table)
-    few = len(table) < 3  # one or two epochs draw no visible line
-    if table.shape[1] > 1:
-        axis.plot(table.index, table, color=colour, linewidth=0.5, alpha=0.5, linestyle=dashes)
-    mean = table.mean(axis=1)
-    axis.plot(
-        mean.index,
-        mean,
-        color=colour,
-        linewidth=1.5,
-        linestyle=dashes,
-        marker="o" if few else None,
-        markersize=3,
-        label=style.short(run, 32),
-    )
-    return mean.to_numpy(dtype=float)
-
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    command.add_argument("--out-data", type=Path, help="CSV with the numbers in the figure")
-
-
 def figure(args: argparse.Namespace) -> Figure:
-    """Learning curves; seeds of a regime share a colour."""
-    panels = Panels(args.records)
-    history = panels.history()
-    if args.out_data:
-        write_csv(history, args.out_data)
-    return draw(history, panels.titled("learning curves"))
+    """Learning curves of all runs and seeds."""
+    panels = Panels(args)
+    title = panels.titled("learning curves", f"checkpoint {args.checkpoint}")
+    return draw(panels.history(args.checkpoint), panels.looks, title)

@@ -5,10 +5,11 @@ import argparse
 import numpy as np
 from matplotlib.figure import Figure
 
-from calibench.figures import style
-from calibench.figures.matrix import maps, ticks
-from calibench.figures.panels import Panels, add_classes, add_feature_split, class_names, images_of
+from calibench.figures import matrix
+from calibench.figures.panels import Panels, add_classes, class_names
 from calibench.finished.read import read_features
+
+add_options = add_classes
 
 
 def centre_distances(features: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
@@ -27,47 +28,16 @@ def centre_distances(features: np.ndarray, targets: np.ndarray, k: int) -> np.nd
     return np.divide(distances, totals, out=np.full((k, k), np.nan), where=totals > 0)
 
 
-def draw(matrices: dict[str, np.ndarray], labels: list[str], title: str) -> Figure:
-    """Heat map per run, one linear colour scale, diagonal left out; how uneven a map is stands in its head.
-
-    Args:
-        matrices: panel title → :func:`centre_distances`.
-        labels: K class names.
-        title: what data and model these are.
-    """
-    k = len(labels)
-    off = ~np.eye(k, dtype=bool)
-    values = np.concatenate([m[off] for m in matrices.values()])
-    low, high = np.nanmin(values), np.nanmax(values)
-    figure, axes = maps(len(matrices), labels)
-    colours = style.plt.get_cmap("viridis").with_extremes(bad="#BBBBBB")
-    image = None
-    for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):
-        shown = np.ma.masked_invalid(np.where(off, matrix, np.nan))
-        image = axis.imshow(
-            shown, vmin=low, vmax=high, cmap=colours, interpolation="nearest", rasterized=True
-        )
-        spread = np.nanstd(matrix[off]) / np.nanmean(matrix[off])
-        axis.set_title(f"{style.short(head, 28)}\ndeviation over mean {spread:.3f}", fontsize=9)
-        ticks(axis, labels, "class", "class")
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-    figure.colorbar(image, ax=axes).set_label("cosine distance of centres, rows sum to 1")
-    style.headline(figure, title)
-    return figure
-
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_classes(command)
-    add_feature_split(command)
-
-
 def figure(args: argparse.Namespace) -> Figure:
-    """Distances between class centres of penultimate features, a heat map per run."""
-    panels, labels = Panels(args.records), class_names(args)
-    matrices = {}
+    """Distances between class centres of penultimate features, a heat map per run, all on one scale."""
+    panels, labels = Panels(args), class_names(args)
+    maps = []
     for title, folder in panels.by_title():
-        features, index = read_features(folder, args.split)
-        matrices[title] = centre_distances(features, index["target"].to_numpy(), len(labels))
-    return draw(matrices, labels, panels.titled(f"distances between class centres, {images_of(args.split)}"))
+        features, index = read_features(folder, "train")
+        found = centre_distances(features, index["target"].to_numpy(), len(labels))
+        values = matrix.off_diagonal(found)
+        maps.append(
+            matrix.Map(title, found, f"deviation / mean {np.nanstd(values) / np.nanmean(values):.3f}")
+        )
+    title = panels.titled("distances between class centres, training images")
+    return matrix.draw(maps, labels, title, "cosine distance, rows sum to 1", "class", shared=True, log=False)

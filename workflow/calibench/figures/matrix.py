@@ -1,10 +1,13 @@
-"""The soft labels that OLS ended with: a heat map whose off-diagonal structure can be seen."""
+"""The label matrices that regimes learned: heat maps whose off-diagonal structure can be seen."""
 
 import argparse
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from calibench.errors import UserError
 from calibench.figures import style
@@ -12,97 +15,115 @@ from calibench.figures.panels import Panels, add_classes, class_names
 from calibench.finished.read import read_state
 
 LABEL_LIMIT = 20
-DECADES = 4  # below a ten-thousandth of the largest off-diagonal entry there is nothing to read
+DECADES = 4  # below a ten-thousandth of the largest entry there is nothing to read
+
+add_options = add_classes
+
+
+class Map(NamedTuple):
+    """A panel: its title, (K, K) values with row = true class, a number that says more, rows that are no result."""
+
+    title: str
+    values: np.ndarray
+    note: str
+    empty: Sequence[int] = ()
 
 
 def draw(
-    matrices: dict[str, np.ndarray],
+    maps: list[Map],
     labels: list[str],
     title: str,
-    diagonal: bool = False,
-    what: str = "soft label",
+    what: str,
+    across: str,
+    shared: bool = False,
+    log: bool = True,
 ) -> Figure:
-    """Heat map per entry of ``matrices`` ((K, K), row = true class), colours on a log scale.
+    """Heat map per entry of ``maps``; colours from the smallest to the largest entry beside the diagonal.
 
-    Args:
-        matrices: panel title → matrix.
-        labels: K class names; written out for K ≤ 20, else every so-many class indices.
-        title: what data and model these are.
-        diagonal: show the diagonal too; by default it is masked (grey), as it outshines everything else.
-        what: what a row is, for the axes.
+    The diagonal is grey, as it outshines everything else, and so is NaN; rows that are no result are hatched. Names of
+    classes are written out for K ≤ 20. ``what`` an entry is stands beside the colours, ``across`` is what a column is;
+    ``shared``: one scale for all panels; ``log``: a log scale where entries span a factor of ten.
     """
-    k = len(labels)
-    off = ~np.eye(k, dtype=bool)
-    values = np.concatenate([m[off | diagonal] for m in matrices.values()])
-    values = values[np.isfinite(values)]  # a class without images has no row
-    top = float(values.max()) if values.max() > 0 else 1.0
-    positive = values[values > 0]
-    low = max(float(positive.min()) if positive.size else top / 10, top / 10**DECADES)
-    norm = LogNorm(vmin=min(low, top / 10), vmax=top)
-    figure, axes = maps(len(matrices), labels)
-    image = None
-    for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):
-        shown = np.ma.array(np.maximum(matrix, norm.vmin), mask=~(off | diagonal) | np.isnan(matrix))
-        colours = style.plt.get_cmap("viridis").with_extremes(bad="#BBBBBB")
-        image = axis.imshow(shown, norm=norm, cmap=colours, interpolation="nearest", rasterized=True)
-        mass = float(np.nanmean((matrix * off).sum(axis=1)))
-        axis.set_title(f"{style.short(head, 28)}\noff-diagonal mass {mass:.4f}", fontsize=9)
-        ticks(axis, labels, f"class in the {what}", "true class")
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-    bar = figure.colorbar(image, ax=axes, extend="min")
-    style.log_ticks(bar.ax.yaxis)
-    bar.set_label(f"probability in the {what}")
-    style.headline(figure, title if diagonal else f"{title} (diagonal masked)")
+    k, few, names = len(labels), len(labels) <= LABEL_LIMIT, [style.short(name, 18) for name in labels]
+    longest = max(map(len, names))
+    size = (4.5, 4.3, 2) if few and longest > 10 else (3.0, 3.0, 3)
+    figure, axes = style.panels(len(maps), *size, layout="compressed")
+    shown = [np.where(np.eye(k, dtype=bool), np.nan, one.values) for one in maps]
+    for one, matrix in zip(maps, shown, strict=True):
+        matrix[list(one.empty)] = np.nan
+    for axis, one, matrix in zip(axes, maps, shown, strict=True):
+        norm, extend = scale(np.stack(shown) if shared else matrix, log)
+        style.sns.heatmap(
+            np.maximum(matrix, norm.vmin),
+            norm=norm,
+            vmin=norm.vmin,
+            vmax=norm.vmax,
+            cmap="viridis",
+            square=True,
+            mask=np.isnan(matrix),
+            xticklabels=names if few else max(1, round(k / 25) * 5),
+            yticklabels=names if few else max(1, round(k / 25) * 5),
+            rasterized=True,
+            cbar=False,
+            ax=axis,
+        )
+        axis.set_facecolor("#BBBBBB")
+        for row in one.empty:
+            axis.add_patch(Rectangle((0, row), k, 1, facecolor="w", edgecolor=style.GREY, hatch="////", lw=0))
+        if not shared or axis is axes[-1]:
+            bar = figure.colorbar(axis.collections[0], ax=axes if shared else axis, label=what, extend=extend)
+            if isinstance(norm, LogNorm):
+                style.log_ticks(bar.ax.yaxis)
+        rows = [f"{len(one.empty)} of {k} rows not learnt"] if len(one.empty) else []
+        style.head(axis, style.short(one.title, 28), one.note, *rows)
+        unit = "" if few else " (number)"
+        axis.set(xlabel=across + unit, ylabel=f"true class{unit}")
+        axis.tick_params(axis="x", rotation=90 if longest > 2 and few else 0)
+        axis.tick_params(axis="y", rotation=0)
+    style.headline(figure, f"{title} (diagonal left out)")
     return figure
 
 
-def maps(count: int, labels: list[str]) -> tuple[Figure, list]:
-    """Panels for (K, K) maps that have room for the names of the classes."""
-    k = len(labels)
-    side = min(max(3.2, 0.24 * k), 5.2) if k <= LABEL_LIMIT else 4.4
-    names = 0.07 * min(max(map(len, labels)), 18) if k <= LABEL_LIMIT else 0.3
-    return style.panels(count, side + 0.6 + names, side + 0.9 + names, columns=3, layout="compressed")
+def scale(values: np.ndarray, log: bool) -> tuple[Normalize, str]:
+    """Colours from the smallest to the largest finite value; with ``log`` on a log scale if they span a factor of ten.
+
+    Returns:
+        The scale, and which end of it stands for values beyond as well.
+    """
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if high - low <= 1e-3 * high:  # all alike
+        return Normalize(0, 2 * high or 1), "neither"
+    if not log or low > high / 10:
+        return Normalize(low, high), "neither"
+    cut = high / 10**DECADES
+    return LogNorm(max(low, cut), high), "min" if low < cut else "neither"
 
 
-def ticks(axis, labels: list[str], across: str, down: str) -> None:
-    """Class names on both axes of a (K, K) map, or indices where they are too many; and what the axes are."""
-    k = len(labels)
-    if k <= LABEL_LIMIT:
-        names = [style.short(name, 18) for name in labels]
-        axis.set_xticks(range(k), names, rotation=90)
-        axis.set_yticks(range(k), names)
-        axis.set(xlabel=across, ylabel=down)
-    else:
-        step = max(1, round(k / 8 / 5) * 5)
-        axis.set_xticks(range(0, k, step))
-        axis.set_yticks(range(0, k, step))
-        axis.set(xlabel=f"{across} (index)", ylabel=f"{down} (index)")
-
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Options of this kind of figure."""
-    add_classes(command)
-    command.add_argument("--diagonal", action="store_true", help="show the diagonal instead of masking it")
+def off_diagonal(matrix: np.ndarray) -> np.ndarray:
+    """The entries (K · (K - 1),) beside the diagonal."""
+    return matrix[~np.eye(len(matrix), dtype=bool)]
 
 
 def figure(args: argparse.Namespace) -> Figure:
-    """Heat map of the matrix that each run ended with.
+    """Heat map of the matrix that each run ended with; rows of classes that gave it nothing are hatched.
 
     Raises:
         UserError: if a run has none, or one of another size.
     """
-    panels, labels = Panels(args.records), class_names(args)
-    matrices = {}
+    panels, labels = Panels(args), class_names(args)
+    maps = []
     for title, folder in panels.by_title():
-        values = read_state(folder).get("matrix")
-        if values is None:
+        state, k = read_state(folder), len(labels)
+        if "matrix" not in state:
             raise UserError(
                 f"{folder}: its regime has no matrix; this figure is for regimes that learn one (ols)"
             )
-        if values.shape != (len(labels), len(labels)):
-            raise UserError(
-                f"{folder}: matrix of shape {values.shape} but {args.classes} has {len(labels)} classes"
-            )
-        matrices[title] = values.astype(np.float64)
-    return draw(matrices, labels, panels.titled("soft labels of the last epoch"), args.diagonal)
+        values = state["matrix"].astype(np.float64)
+        if values.shape != (k, k):
+            raise UserError(f"{folder}: matrix of shape {values.shape} but {args.classes} has {k} classes")
+        # right predictions of each class in the last epoch, where rows are made of those
+        empty = np.flatnonzero(state["last_counts"] == 0) if "last_counts" in state else ()
+        maps.append(Map(title, values, f"off-diagonal mass {off_diagonal(values).sum() / k:.3f}", empty))
+    title = panels.titled("label matrices after the last epoch")
+    return draw(maps, labels, title, "probability in the soft label", "class in the soft label")

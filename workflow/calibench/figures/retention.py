@@ -1,56 +1,66 @@
-"""Retention curves with R-AUC (LS+ paper, figure 1)."""
+"""Retention curves (LS+ paper, figure 1), each above the line of its own run kept at random."""
 
 import argparse
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from calibench.figures import style
-from calibench.figures.panels import add_predictions, confidences
+from calibench.figures.panels import Panels, add_runs
 from calibench.metrics.selective import retention, retention_curve
 
-Run = tuple[np.ndarray, np.ndarray]  # confidence (N,), correct (N,) bool
-POINTS = 500
+POINTS = 200
 
-add_options = add_predictions
+add_options = add_runs
 
 
-def draw(runs: dict[str, Run], title: str) -> Figure:
-    """Accuracy against the fraction of predictions kept (most confident first), the rest replaced by truth.
+def excess(confidence: np.ndarray, correct: np.ndarray) -> pd.DataFrame:
+    """How far the retention curve lies above keeping at random, at :data:`POINTS` shares.
 
-    The dotted line is what a confidence that says nothing gives for the first run's error; the legend gives
-    the normalised area: 1 = all errors have the lowest confidences, 0 = confidence says nothing.
+    Returns:
+        Columns ``kept`` (%), ``excess`` (points of accuracy) and ``relative`` (% of e(1 - e), the highest that a
+        perfect order of the errors reaches; NaN without errors or without right predictions).
     """
-    figure, (axis,) = style.panels(1, 5.2, 3.6)
-    handles, labels, curves = [], [], {}
-    for i, (head, (confidence, correct)) in enumerate(runs.items()):
-        curve = retention_curve(confidence, correct)
-        at = np.unique(np.linspace(0, len(confidence), POINTS).astype(int))
-        colour = style.PALETTE[i % len(style.PALETTE)]
-        dashes = style.DASHES[i // len(style.PALETTE) % len(style.DASHES)]
-        (line,) = axis.plot(
-            100 * at / len(confidence), 100 * curve[at], color=colour, linestyle=dashes, linewidth=1.4
-        )
-        curves[style.short(head, 28)] = 100 * curve[at]
-        area = retention(confidence, correct)
-        handles.append(line)
-        labels.append(
-            f"{style.short(head, 28)}: R-AUC {area['r_auc']:.4f}, normalised {area['r_auc_normalised']:.3f}"
-        )
-        if i == 0:
-            (random,) = axis.plot(
-                [0, 100], [100, 100 * curve[-1]], color="#888888", linestyle=":", linewidth=1
-            )
-            handles.append(random)
-            labels.append(f"{style.short(head, 28)}, kept at random")
-    axis.set(xlabel="predictions kept, most confident first (%)", ylabel="accuracy (%)", xlim=(0, 100))
-    style.focus(axis, curves)
-    axis.grid(axis="y", color="#DDDDDD", linewidth=0.5)
-    style.legend_below(figure, handles, labels)
-    style.headline(figure, title)
-    return figure
+    curve = retention_curve(confidence, correct)
+    kept = np.linspace(0, 1, POINTS + 1)
+    error = 1 - curve[-1]
+    above = np.interp(kept, np.linspace(0, 1, len(curve)), curve) - (1 - error * kept)
+    most = error * (1 - error)
+    relative = 100 * above / most if most > 0 else np.full(len(above), np.nan)
+    return pd.DataFrame({"kept": 100 * kept, "excess": 100 * above, "relative": relative})
 
 
 def figure(args: argparse.Namespace) -> Figure:
-    """Retention curves of all runs in one panel."""
-    return draw(*confidences(args))
+    """Accuracy above random against the share of predictions kept (most confident first, the rest replaced by truth).
+
+    Twice: in points, and relative to a perfect order, where the area alone says how well errors are ranked.
+    """
+    panels = Panels(args)
+    predictions, title = panels.confidences(args.checkpoint)
+    curves, legend = [], {}
+    for run, of_run in predictions.groupby("run", sort=False):
+        seeds = [
+            (one["confidence"].to_numpy(), one["correct"].to_numpy()) for _, one in of_run.groupby("seed")
+        ]
+        curves += [excess(*one).assign(run=run) for one in seeds]
+        area = np.mean([retention(*one)["r_auc_normalised"] for one in seeds])
+        name = f"{style.short(run, 28)}: error {100 - 100 * of_run['correct'].mean():.1f} %, normalised R-AUC {area:.3f}"
+        legend[name] = style.handle(panels.looks[run])
+    data = pd.concat(curves)
+    drawn, axes = style.panels(2, 4.4, 3.3)
+    said = {
+        "excess": ("accuracy above keeping at random", "points"),
+        "relative": ("the same, relative to a perfect order", "% of the highest possible"),
+    }
+    for axis, (column, (head, unit)) in zip(axes, said.items(), strict=True):
+        style.lines(axis, data, "kept", column, panels.looks)
+        axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle="--")
+        axis.set(xlabel="predictions kept, most confident first (%)", ylabel=unit, xlim=(0, 100))
+        style.head(axis, head)
+        style.focus(
+            axis, {run: own.groupby("kept")[column].mean().to_numpy() for run, own in data.groupby("run")}
+        )
+    style.legend(drawn, legend)
+    style.headline(drawn, title)
+    return drawn

@@ -1,6 +1,7 @@
 """The files of a finished run: the one list of their names, all relative to the run's folder."""
 
 from collections.abc import Iterable
+from typing import Any
 
 KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # what tells a run from all others
 CHECKPOINTS = ("top1", "nll", "last")  # best validation Top-1, best validation NLL, last epoch
@@ -47,6 +48,16 @@ def parts_of(split: str) -> tuple[str, ...]:
     return (split,) if split.startswith(SET) else PARTS[split]
 
 
+def snapshots(split: str) -> str:
+    """Logits (M, N, K) float32 of M epochs on ``split``."""
+    return f"snapshots/{split}.npy"
+
+
+def logits_of_training(checkpoint: str) -> str:
+    """Logits (N, K) float32 of the training images, made only where a figure asks for them."""
+    return f"training/{checkpoint}.npy"
+
+
 def split_of(part: str) -> str:
     """The split whose files hold a part: ``select`` is in ``val``."""
     if part.startswith(SET):
@@ -76,6 +87,17 @@ def all_features(kept: bool) -> list[str]:
     return [name(split) for split in splits for name in (features, features_index)]
 
 
-def all_files(features_kept: bool) -> list[str]:
+def all_snapshots(kept: bool) -> list[str]:
+    """Logits of several epochs; none where the run keeps none."""
+    return [snapshots(split) for split in PARTS if kept]
+
+
+def all_files(features_kept: bool, snapshots_kept: bool = False) -> list[str]:
     """Every file of a finished run; the record, which is written last, is last."""
-    return [*all_weights(), STATE, *all_predictions(), *all_features(features_kept), HISTORY, RECORD]
+    extras = [*all_features(features_kept), *all_snapshots(snapshots_kept)]
+    return [*all_weights(), STATE, *all_predictions(), *extras, HISTORY, RECORD]
+
+
+def files_of(train: dict[str, Any]) -> list[str]:
+    """Every file of a run that is finished with these settings of training."""
+    return all_files(bool(train["features"]), bool(train.get("snapshots")))

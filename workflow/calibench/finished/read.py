@@ -79,6 +79,23 @@ def read_part(run_dir: Path, checkpoint: str, part: str) -> tuple[np.ndarray, pd
     return logits[mask], index[mask]
 
 
+def read_training(run_dir: Path, checkpoint: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """Logits (N, K) of the training images, in the order of the store, and their index (row, target: true classes).
+
+    Raises:
+        UserError: if they are missing, or the two do not fit.
+    """
+    path = run_dir / names.logits_of_training(checkpoint)
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `calibench predict_training` for this run first")
+    logits, index = np.load(path, mmap_mode="r"), pd.read_csv(path.with_suffix(".csv"))
+    if len(logits) != len(index):
+        raise UserError(
+            f"{path} has {len(logits)} rows but its index has {len(index)}; predict this run again"
+        )
+    return logits, index
+
+
 def checkpoints(run_dir: Path) -> list[str]:
     """The checkpoints that have predictions, in the order top1, nll, last, others by name."""
     folder = run_dir / "predictions"

@@ -10,6 +10,8 @@ import numpy as np
 
 from calibench.metrics.calibration import BINS, Bins, bin_index
 
+NULL_DRAWS, NULL_TAILS = 400, (0.025, 0.975)  # of the ECE of a calibrated network; seeded, so runs agree
+
 
 def _folded_mean(centre: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """E|X| of X ~ Normal(centre, deviation²); |centre| where the deviation is 0."""
@@ -51,6 +53,7 @@ def null_distribution(
     groups: np.ndarray | None = None,
     bins: int = BINS,
     batch: int = 64,
+    doubt: np.ndarray | None = None,
 ) -> np.ndarray:
     """ECE (draws,) of a model whose confidences are exactly right: labels drawn from the predictions.
 
@@ -59,6 +62,9 @@ def null_distribution(
         groups: (N,) group codes 0..G-1; all samples of a group then share one uniform draw (right together,
         wrong
             together), the worst case for near-duplicates. None: every sample for itself.
+        doubt: (N,) change of each confidence at one standard error of what it was calibrated with. Each draw then
+            takes the labels from confidences + e·doubt, e standard normal: the network may be off by what the fit
+            could not tell. None: the confidences are taken as exactly right.
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(bin_index(confidence, bins), kind="stable")
@@ -67,6 +73,7 @@ def null_distribution(
     filled, starts = np.unique(index, return_index=True)
     expected = np.add.reduceat(confidence, starts)
     threshold = confidence.astype(np.float32)
+    doubted = None if doubt is None else doubt[order].astype(np.float32)
     out = np.empty(draws)
     for first in range(0, draws, batch):
         size = min(batch, draws - first)
@@ -74,6 +81,26 @@ def null_distribution(
             uniform = rng.random((size, len(confidence)), dtype=np.float32)
         else:
             uniform = rng.random((size, int(groups.max()) + 1), dtype=np.float32)[:, groups[order]]
+        if doubted is not None:  # above 1 and below 0 are as good as 1 and 0
+            errors = rng.standard_normal((size, 1), dtype=np.float32)
+            uniform -= errors * doubted
         right = np.add.reduceat((uniform < threshold).view(np.int8), starts, axis=1, dtype=np.int32)
         out[first : first + size] = np.abs(right - expected).sum(axis=1) / len(confidence)
     return out
+
+
+def null_band(
+    confidence: np.ndarray, codes: np.ndarray | None = None, doubt: np.ndarray | None = None
+) -> dict[str, float]:
+    """Where the ECE lies in 95 % of draws if these confidences are calibrated.
+
+    ``ece_null_low``, ``ece_null_high``: images drawn one by one. With group codes (N,) of which some are shared also
+    ``ece_null_groups_low``, ``ece_null_groups_high``: all images of a group right or wrong together, the worst case.
+    ``doubt``: see :func:`null_distribution`.
+    """
+    grouped = codes is not None and len(np.unique(codes)) < len(codes)
+    found = {}
+    for name, groups in [("ece_null", None), *([("ece_null_groups", codes)] if grouped else [])]:
+        low, high = np.quantile(null_distribution(confidence, NULL_DRAWS, 0, groups, doubt=doubt), NULL_TAILS)
+        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return found

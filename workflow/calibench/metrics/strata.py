@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from calibench.metrics import Predictions, measure_all
-from calibench.metrics.debiased import null_distribution
+from calibench.metrics.debiased import null_band
 
 COLUMNS = ["level", "stratum", "metric", "value", "n", "worst"]
 SMALLEST = 50  # fewer images than this cannot be the worst stratum: their ECE is mostly noise
-NULL_DRAWS, NULL_TAILS = 400, (0.025, 0.975)  # of the ECE of a calibrated network; seeded, so runs agree
 HIGH_IS_BAD = ["top1_error", "top5_error", "ece", "ece_debiased", "smooth_ece", "nll", "brier", "aurc"]
 LOW_IS_BAD = ["balanced_accuracy", "f1", "auroc_present", "r_auc_normalised", "coverage_at_5"]
 
@@ -36,7 +35,7 @@ def _rows(logits: np.ndarray, targets: np.ndarray, strata: pd.Series, where: str
             mask = (names == name).to_numpy()
             here = f"{where}, stratum {name}"
             seen = Predictions.of(logits[mask], targets[mask], here)
-            for metric, value in (measure_all(seen, here) | null_band(seen)).items():
+            for metric, value in (measure_all(seen, here) | null_band(seen.confidence)).items():
                 yield {
                     "level": level,
                     "stratum": name,
@@ -61,13 +60,6 @@ def by_stratum(logits: np.ndarray, targets: np.ndarray, strata: pd.Series, where
     """
     frame = pd.DataFrame(list(_rows(logits, targets, strata, where)), columns=COLUMNS[:-1])
     return frame.assign(worst=_worst(frame))
-
-
-def null_band(seen: Predictions) -> dict[str, float]:
-    """Where the ECE would lie if these confidences were calibrated: images drawn one by one."""
-    null = null_distribution(seen.confidence, NULL_DRAWS, 0)
-    low, high = np.quantile(null, NULL_TAILS)
-    return {"ece_null_low": float(low), "ece_null_high": float(high)}
 
 
 def _worst(frame: pd.DataFrame) -> np.ndarray:

@@ -1,18 +1,24 @@
 """What can be wrong with a completed configuration, told before anything is planned."""
 
-from itertools import product
+import itertools
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import check_backbone
+from calibench.backbones.names import check_backbone, check_stages
 from calibench.calibrators import FITS
-from calibench.data.radimagenet import ACCESS, LISTS
-from calibench.errors import UserError
-from calibench.finished.sets import evaluation_sets
-from calibench.planning.naming import derived_runs, run_names, split_name, trained_on
-from calibench.planning.settings import check_run, other_run, settings_of
+from calibench.data import listfiles
+from calibench.data.radimagenet import ACCESS
+from calibench.errors import UserError, did_you_mean
+from calibench.finished.snapshots import all_epochs
+from calibench.metrics.labels import METRICS
+from calibench.planning.naming import split_name, trained_on
+from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
+from calibench.planning.settings import check_run, other_run, runs_named, settings_of
+from calibench.planning.sweeping import check_sweep, run_names
 from calibench.published import papers, printed_file
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
+from calibench.tables.arrange import PLAIN, dimensions, split_run
 
 
 def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple = ()) -> None:
@@ -25,8 +31,11 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
         raise UserError(f"config: runs need each other in a circle: {chain}; name another teacher")
-    settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
-    for key, wanted in catalog()[split_name(run)[0]].other_runs.items():
+    found = settings_of(config, run, next(iter(config["datasets"])), backbone, 0)
+    _check_regime(run, backbone, found["run"]["regime"], found["regime"])
+    _check_needs(run, backbone, found)
+    _check_training(config, f"config: run '{run}' on {backbone}", found)
+    for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
             raise UserError(
@@ -35,29 +44,67 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
         check_no_cycle(config, other, other_backbone, (*trail, here))
 
 
+def _check_regime(run: str, backbone: str, regime: str, settings: dict[str, Any]) -> None:
+    """Values of the settings of a regime, and of the parts it is made of."""
+    try:
+        catalog()[regime].check(settings)
+        for part, own in parts.parts(regime, settings).items():
+            catalog()[part].check(own)
+    except UserError as error:
+        raise UserError(f"config: run '{run}' on {backbone}: {error}") from None
+
+
+def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
+    """A regime with heads gets a backbone with stages, one that compares two views of an image no mixed images."""
+    try:
+        needs = parts.needs(settings["run"]["regime"], settings["regime"])
+    except UserError as error:
+        raise UserError(f"config: regimes: {error}") from None
+    if "stages" in needs:
+        check_stages(backbone, f"config: run '{run}'")
+    mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
+    if "second_view" in needs and mixing:
+        raise UserError(
+            f"config: run '{run}' on {backbone} compares two views of one image, which {mixing[0]} mixes with another; "
+            f"set augment: {mixing[0]}: null for it"
+        )
+
+
+def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
+    """What a schema cannot say of training, augmentation and label noise: how values fit together."""
+    train, augment, data = (settings[part] for part in ("train", "augment", "data"))
+    if train["snapshots"] != config["train"]["snapshots"]:
+        raise UserError(
+            f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"
+        )
+    try:
+        all_epochs(train["snapshots"], train["epochs"])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    for key in ("scale", "ratio"):
+        if augment[key] is not None and not augment[key][0] <= augment[key][1]:
+            raise UserError(f"{where}: augment: {key} must be [lowest, highest]; got {augment[key]}")
+    if augment["scale"] is None and augment["ratio"] is not None:
+        raise UserError(
+            f"{where}: augment: ratio is the shape of parts that scale chooses; set augment: scale too"
+        )
+    if augment["scale"] is not None and (augment["pad"] is not None or not augment["crop"]):
+        raise UserError(f"{where}: augment: scale takes the place of crop and pad; leave those two out")
+    if data["noise"] not in ("symmetric", "pair"):
+        if data["label_noise"]:
+            raise UserError(
+                f"{where}: data: the file {data['noise']} has its own share of noise; leave label_noise out"
+            )
+        if not Path(data["noise"]).is_file():
+            raise UserError(
+                f"{where}: data: noise: '{data['noise']}' is neither symmetric nor pair nor a file that exists"
+            )
+
+
 def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
     for regime in settings:
         if regime not in catalog():
-            raise UserError(f"config: {where}: unknown regime '{regime}'; there are: {', '.join(catalog())}")
-
-
-def _parts(config: dict[str, Any], name: str) -> tuple[str, str, str]:
-    """Run, ``@`` and calibrator of a name in a contrast; a seed ensemble is a run."""
-    return name.rpartition("@") if name.rpartition("@")[0] in derived_runs(config) else name.partition("@")
-
-
-def _check_ensembles(config: dict[str, Any]) -> None:
-    """An ensemble has two members, and what its members are calibrated on is kept."""
-    if not config["ensembles"]:
-        return
-    if len(config["seeds"]) < 2:
-        raise UserError("config: ensembles: one seed is no ensemble; name at least two under seeds")
-    unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
-    if unfit and set(config["ensembles"]) != {"none"}:
-        raise UserError(
-            f"config: ensembles: members are calibrated on the calibration half of validation; set datasets.{unfit[0]}.calibrate "
-            "above 0, or keep none only"
-        )
+            raise UserError(f"config: {where}: unknown regime '{regime}'; {did_you_mean(regime, catalog())}")
 
 
 def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
@@ -65,22 +112,24 @@ def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
     where = "config: statistics.contrasts"
     if contrast[0] == contrast[1]:
         raise UserError(f"{where}: '{contrast[0]}' is compared with itself; name two runs")
-    for run, at, calibrator in (_parts(config, name) for name in contrast):
-        if f"{run}{at}{calibrator}" in derived_runs(config):
-            continue
+    for run, calibrator in (run_and_calibrator(config, name) for name in contrast):
         if calibrator.endswith("ensemble") and calibrator not in FITS:
             raise UserError(
                 f"{where}: there is no ensemble '{run}@{calibrator}'; ensembles: [none, temperature] makes "
                 f"{run}@ensemble and {run}@temperature@ensemble"
             )
         if run not in run_names(config) and run not in derived_runs(config):
-            raise UserError(f"{where}: '{run}' is not among runs; add it there or leave it out")
-        if at and calibrator not in FITS:
+            raise UserError(
+                f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or name the "
+                "contrasts anew (a config file laid over another takes over the other's contrasts unless it names its "
+                "own: statistics: {contrasts: []} is none)"
+            )
+        if calibrator and calibrator not in FITS:
             raise UserError(
                 f"{where}: '{run}@{calibrator}': no calibrator '{calibrator}'; there are: {', '.join(FITS)}"
             )
-        unfit = [name for name, data in config["datasets"].items() if data["calibrate"] == 0]
-        if at and unfit:
+        unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
+        if calibrator and unfit:
             raise UserError(
                 f"{where}: '{run}@{calibrator}' is fitted on the calibration half of validation; set "
                 f"datasets.{unfit[0]}.calibrate above 0, or leave the contrast out"
@@ -94,46 +143,37 @@ def _check_published(name: str | None) -> None:
         )
 
 
-def _check_sites(config: dict[str, Any]) -> None:
-    """Sites are data sets of the config, stored as those that are trained on; every data set is used for something."""
-    sites, trained = config["evaluate_on"]["sites"], trained_on(config)
-    for site in sites:
-        if site not in config["datasets"]:
-            known = ", ".join(config["datasets"])
-            raise UserError(f"config: evaluate_on: sites: '{site}' is no data set; there are: {known}")
-    if not trained:
-        raise UserError("config: datasets: every data set has train_on: false; one is needed to train on")
-    idle = [name for name in config["datasets"] if name not in (*trained, *sites)]
-    if idle:
-        raise UserError(
-            f"config: datasets.{idle[0]} has train_on: false and no run is asked about it; name it in evaluate_on: sites"
-        )
-    for site, dataset, key in product(sites, trained, ("size", "colour")):
-        here, there = (config["datasets"][name]["store"][key] for name in (dataset, site))
-        if here != there:
-            raise UserError(
-                f"config: datasets.{site}.store.{key} is {there}, that of {dataset} is {here}: a network is asked about "
-                "images like those it was trained on; give both the same"
-            )
-
-
-def check_site_classes(config: dict[str, Any], folders: dict[str, str]) -> None:
-    """Check that sites share classes with the data sets that are trained on, where both have been listed.
-
-    Args:
-        config: the completed configuration.
-        folders: data set → folder of its store.
-
-    Raises:
-        UserError: naming both.
-    """
-    from calibench.data.sites import check_classes
-    from calibench.data.stored import read_classes
-
-    for site, dataset in product(config["evaluate_on"]["sites"], trained_on(config)):
-        files = [Path(folders[name], "classes.csv") for name in (dataset, site)]
-        if all(file.exists() for file in files):
-            check_classes(*map(read_classes, files), (dataset, site))
+def _check_layouts(config: dict[str, Any]) -> None:
+    """Names, measures and dimensions of the tables that a config describes."""
+    layouts = config["tables"]["layouts"]
+    names = [layout["name"] for layout in layouts]
+    for layout in layouts:
+        where = f"config: tables.layouts: '{layout['name']}'"
+        if names.count(layout["name"]) > 1:
+            raise UserError(f"{where} is there twice; rename one")
+        unknown = [name for name in layout["measures"] if name not in METRICS]
+        if unknown:
+            raise UserError(f"{where}: no measure '{unknown[0]}'; there are: {', '.join(METRICS)}")
+        rows, columns = dimensions(layout)
+        if len({*rows, *columns}) < len(rows) + len(columns):
+            raise UserError(f"{where}: rows and columns name the same twice; take it out of one")
+        if {"run", "regime"} <= {*rows, *columns}:
+            raise UserError(f"{where}: run and regime are the same thing; take one")
+        groups = [name for name in rows + columns if name not in PLAIN]
+        for group in groups:
+            found = [split_run(run, [group])[group] for run in run_names(config)]
+            if group == "snapshots" and config["train"]["snapshots"]:
+                continue
+            if not any(found):
+                raise UserError(
+                    f"{where}: '{group}' is neither of {', '.join(PLAIN)} nor the beginning of a variant of any run, as "
+                    "noise is of noise20; correct it (snapshots: set train: snapshots)"
+                )
+        if groups and "run" in rows + columns:
+            raise UserError(f"{where}: run holds its variants already; write regime beside {groups[0]}")
+        strange = [name for name in layout.get("order") or {} if name not in rows + columns]
+        if strange:
+            raise UserError(f"{where}: order: '{strange[0]}' is not among its rows and columns")
 
 
 def check_all(config: dict[str, Any]) -> None:
@@ -146,12 +186,15 @@ def check_all(config: dict[str, Any]) -> None:
     for backbone, changes in config["by_backbone"].items():
         check_backbone(backbone, "by_backbone")
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
+    for name, dataset in config["datasets"].items():
+        listfiles.check_keys(dataset, name)
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
-    _check_sites(config)
-    _check_ensembles(config)
-    evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])  # no name twice
+    check_evaluation(config)
+    check_ensembles(config)
+    check_sweep(config)
+    _check_layouts(config)
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):
@@ -163,24 +206,18 @@ def check_all(config: dict[str, Any]) -> None:
 def list_inputs(config: dict[str, Any], dataset: str) -> list[str]:
     """The files a data set is listed from: its list files where there are any, else what its root is."""
     settings = config["datasets"][dataset]
-    files = dict(settings["files"])
-    if settings["format"] == "radimagenet" and not files:
-        files = LISTS
-    if settings["format"] in ("list", "semicolon") and not files:
-        raise UserError(
-            f"config: datasets.{dataset}.files is missing; name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}"
-        )
-    return [str(Path(settings["root"]).expanduser() / name) for name in files.values()]
+    root = Path(settings["root"]).expanduser()
+    return [str(root / name) for name in listfiles.list_files(settings).values()]
 
 
 def check_root(config: dict[str, Any], dataset: str) -> None:
-    """Check that a data set's files are where the config says; sets the workflow makes itself are not asked for.
+    """Check that a data set's lists are where the config says, with their columns; not of sets the workflow makes.
 
     Raises:
-        UserError: naming key and path, and how to get access.
+        UserError: naming key and path, and how to get access, or the column.
     """
     root = Path(config["datasets"][dataset]["root"]).expanduser()
-    if root.parts[:2] == ("results", "data"):
+    if not root.is_absolute() and ("results", "data") in itertools.pairwise(root.parts):
         return
     key = f"config: datasets.{dataset}.root"
     if not root.exists():
@@ -193,6 +230,9 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
     missing = [p for p in list_inputs(config, dataset) if not Path(p).exists()]
     if missing:
         raise UserError(f"{key}: list file '{missing[0]}' does not exist; correct root or files")
+    if (kind := config["datasets"][dataset]["format"]) in listfiles.LIST_FORMATS:
+        for path in list_inputs(config, dataset):
+            listfiles.check_columns(Path(path), kind)
 
 
 def check_rules(runs: list[str], with_rule: set[str]) -> None:

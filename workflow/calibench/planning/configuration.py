@@ -8,8 +8,8 @@ import yaml
 
 from calibench.cli import json_object
 from calibench.errors import UserError
-from calibench.planning.naming import lr_variant
 from calibench.planning.schema import check, check_plain, completed_part, fill_defaults, load_schema
+from calibench.planning.sweeping import add_variants
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,19 +38,10 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     check(config)
     schema = load_schema()
     filled = fill_defaults(config, schema, schema)
-    _add_sweep(filled)
+    add_variants(filled)
     for name, settings in filled["datasets"].items():
         check_dataset(settings, name)
     return filled
-
-
-def _add_sweep(config: dict[str, Any]) -> None:
-    for factor in config["sweep"]["lr"]:
-        variant = {"train": {"lr_factor": factor}}
-        if config["variants"].setdefault(lr_variant(factor), variant) != variant:
-            raise UserError(
-                f"config: variants: '{lr_variant(factor)}' is a name that sweep: lr needs; rename yours"
-            )
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

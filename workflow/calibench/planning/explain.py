@@ -18,7 +18,12 @@ def _rows(schema: dict, root: dict, prefix: str = "") -> list[str]:
         sub = resolve(sub, root)
         name = f"{prefix}{key}"
         if sub.get("properties") and key not in ("model", "train", "augment", "data"):
-            rows += _rows(sub, root, f"{name}: ")
+            rows += _rows(sub, root, f"{name}.")
+            others = sub.get("additionalProperties")
+            if isinstance(others, dict):
+                rows.append(
+                    f"| `{name}.<setting>` | {_kind(others)} |  | {' '.join(others['description'].split())} |"
+                )
             continue
         default = "" if "default" not in sub else f"`{json.dumps(sub['default'])}`"
         meaning = " ".join(sub.get("description", "").split()).replace("|", "\\|")
@@ -31,7 +36,7 @@ def explain() -> str:
     root = load_schema()
     head = "| key | value | default | meaning and where the default is from |\n|---|---|---|---|\n"
     parts = [("Top level", root, "")]
-    parts += [(f"`{name}:`", root["$defs"][name], "") for name in ("model", "train", "augment", "data")]
-    parts.append(("`datasets: <name>:`", root["$defs"]["dataset"], ""))
-    parts.append(("`evaluate_on: attacks: <name>:`", root["$defs"]["attack"], ""))
+    parts += [(f"`{name}`", root["$defs"][name], "") for name in ("model", "train", "augment", "data")]
+    parts.append(("`datasets.<name>`", root["$defs"]["dataset"], ""))
+    parts.append(("`evaluate_on.attacks.<name>`", root["$defs"]["attack"], ""))
     return "\n".join(f"### {title}\n\n{head}" + "\n".join(_rows(s, root, p)) + "\n" for title, s, p in parts)

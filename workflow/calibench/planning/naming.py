@@ -1,4 +1,4 @@
-"""Names: of runs (``regime[+variant]*``), of the variants of a sweep, and of stores."""
+"""Names: of runs (``regime[+variant]*``) and of stores."""
 
 import hashlib
 import re
@@ -6,7 +6,18 @@ from typing import Any
 
 from calibench.files import canonical
 
-DATA_KEYS = ("root", "format", "files", "labels", "split", "sample", "calibrate", "audit", "store")
+DATA_KEYS = (
+    "root",
+    "format",
+    "files",
+    "labels",
+    "split",
+    "sample",
+    "calibrate",
+    "unreadable_share",
+    "audit",
+    "store",
+)
 
 
 def expand_braces(text: str) -> list[str]:
@@ -18,40 +29,15 @@ def expand_braces(text: str) -> list[str]:
     return [run for choice in match[1].split(",") for run in expand_braces(head + choice.strip() + tail)]
 
 
-def run_names(config: dict[str, Any]) -> list[str]:
-    """The runs the config names, braces expanded, in order, each once, and those of its sweep behind each."""
-    return list(sweep_runs(config))
-
-
-def sweep_runs(config: dict[str, Any]) -> dict[str, tuple[str, float]]:
-    """All runs, each with the run it varies and its factor on the learning rate (1 = the run itself)."""
-    named = list(dict.fromkeys(run for item in config["runs"] for run in expand_braces(item)))
-    factors = [f for f in config.get("sweep", {}).get("lr", []) if f != 1]
-    found: dict[str, tuple[str, float]] = {}
-    for run in named:
-        found[run] = (run, 1)
-        found |= {f"{run}+{lr_variant(f)}": (run, f) for f in factors}
-    return found
+def named_runs(config: dict[str, Any]) -> list[str]:
+    """The runs the config names, braces expanded, in order, each once; without those of its sweep."""
+    return list(dict.fromkeys(run for item in config["runs"] for run in expand_braces(item)))
 
 
 def split_name(run: str) -> tuple[str, str]:
     """``ols+alpha03+cutmix`` → ``("ols", "+alpha03+cutmix")``."""
     regime, plus, variant = run.partition("+")
     return regime, plus + variant
-
-
-def lr_variant(factor: float) -> str:
-    """Name of the variant that a sweep trains at this factor on the learning rate."""
-    return f"lr{factor:.4f}".rstrip("0").rstrip(".")
-
-
-def derived_runs(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Seed ensembles (``ols@ensemble``, ``ols@temperature@ensemble``) → their run and the calibrator of its members."""
-    return {
-        f"{run}{'' if calibrator == 'none' else f'@{calibrator}'}@ensemble": (run, calibrator)
-        for run in run_names(config)
-        for calibrator in config["ensembles"]
-    }
 
 
 def trained_on(config: dict[str, Any]) -> list[str]:

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
-from calibench.planning import fingerprint, naming, protection, settings
+from calibench.finished.snapshots import sizes
+from calibench.planning import fingerprint, naming, protection, settings, sweeping
+from calibench.planning.sets import derived_runs
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
 
@@ -17,12 +21,13 @@ class Plan:
 
     Args:
         config: the completed and checked configuration.
+        results: the folder of all results; a module with a prefix has it elsewhere.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-        self.folder = f"results/{config['name']}"
-        self.runs = naming.run_names(config)
+    def __init__(self, config: dict[str, Any], results: str = "results") -> None:
+        self.config, self.results = config, results
+        self.folder = f"{results}/{config['name']}"
+        self.runs = sweeping.run_names(config)
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
         self.datasets = naming.trained_on(config)
@@ -34,7 +39,7 @@ class Plan:
 
     def store_dir(self, dataset: str) -> str:
         """Folder of a data set's store, shared by all experiments."""
-        return f"results/store/{self.store_of[dataset]}"
+        return f"{self.results}/store/{self.store_of[dataset]}"
 
     @functools.cached_property
     def all_runs(self) -> list[tuple[str, str, str, int]]:
@@ -58,13 +63,16 @@ class Plan:
         """The file of weights that a run starts from, if it has one; with ``imagenet`` only if it is downloaded."""
         weights = settings.part_of(self.config, "model", backbone, naming.split_name(run)[1])["weights"]
         if weights == "imagenet":
-            return [f"results/weights/{backbone}-imagenet.pth"]
+            return [f"{self.results}/weights/{backbone}-imagenet.pth"]
         return [] if weights == "none" or imagenet else [weights]
 
-    def training_code(self, regime: str) -> str:
-        """Fingerprint of the code that decides what a run of this regime ends with."""
-        module = f"calibench.regimes.{catalog()[regime].file.stem}"
-        return fingerprint.of_modules("calibench.stages.train", module)
+    def regime_modules(self, backbone: str, run: str) -> list[str]:
+        """Modules of a run's regime and of those it is made of."""
+        return parts.modules(*settings.settings_of_regime(self.config, run, backbone))
+
+    def training_code(self, backbone: str, run: str) -> str:
+        """Fingerprint of the code that decides what a run ends with."""
+        return fingerprint.of_modules("calibench.stages.train", *self.regime_modules(backbone, run))
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
         """All that one training run reads; names of pretrained weights are paths.
@@ -74,7 +82,10 @@ class Plan:
         found = settings.settings_of(self.config, run, dataset, backbone, int(seed))
         if weights := self.weights_of(backbone, run):
             found["model"] = found["model"] | {"weights": weights[0]}
-        code = self.training_code(naming.split_name(run)[0])
+        noise = found["data"]["noise"]
+        if Path(noise).is_file():  # its content counts, not its time
+            found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
+        code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
         if not self.config["protect"]:
             return found
@@ -83,7 +94,7 @@ class Plan:
 
     def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
         """Folders of the runs that a run builds on, by the setting that names each."""
-        keys = catalog()[naming.split_name(run)[0]].other_runs
+        keys = settings.runs_named(self.config, run, backbone)
         found = {key: settings.other_run(self.config, run, backbone, key) for key in keys}
         return {key: self.run_dir(dataset, other, name, seed) for key, (other, name) in found.items()}
 
@@ -100,7 +111,7 @@ class Plan:
         """
         if not self.config["protect"]:
             return {}
-        return protection.kept_code(Path("results/store", store), self.audited(store))
+        return protection.kept_code(Path(self.results, "store", store), self.audited(store))
 
     def data_settings(self, store: str, stage: str) -> dict[str, Any]:
         """What one stage of the data reads, with the code it was or would be made by."""
@@ -134,7 +145,7 @@ class Plan:
             for place in self.datasets
             if dataset in (None, place)
             for backbone in self.config["backbones"]
-            for name, (run, _) in naming.derived_runs(self.config).items()
+            for name, (run, _) in derived_runs(self.config).items()
             if len(self.members(place, backbone, run)) > 1
         ]
 
@@ -155,18 +166,31 @@ class Plan:
             "runs": self.runs,
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
+            "layouts": tables["layouts"],
+            "snapshots": sizes(self.config["train"]["snapshots"]),
         }
+
+    def swept(self) -> bool:
+        """Whether the experiment sweeps any setting."""
+        return bool(sweeping.swept(self.config))
+
+    def table_files(self, *endings: str) -> list[str]:
+        """Tables that the config describes."""
+        layouts = self.config["tables"]["layouts"]
+        return [f"{self.folder}/tables/{item['name']}.{ending}" for item in layouts for ending in endings]
 
     def sweep_settings(self) -> dict[str, Any]:
         """What the stage ``sweep`` reads."""
         return {
-            "runs": naming.sweep_runs(self.config),
+            "tries": [[t.run, t.base, t.setting, t.value] for t in sweeping.tries(self.config)],
             "by": self.config["sweep"]["by"],
             "checkpoint": self.config["tables"]["checkpoint"],
         }
 
     def panel_runs(self, kind: str) -> list[str]:
         """Runs that a kind of figure shows, in the order of the config."""
+        if NEEDS[kind] == "noise":
+            return [run for run in self.runs if self._noisy(run)]
         if NEEDS[kind] != "matrix":
             return self.runs
         return [run for run in self.runs if catalog()[naming.split_name(run)[0]].matrix]
@@ -182,9 +206,20 @@ class Plan:
         available = {None, *(["features"] if self.config["train"]["features"] else [])}
         available |= {"matrix"} if self.panel_runs("matrix") else set()
         available |= {"sets"} if self.sets else set()
+        available |= {"sweep"} if sweeping.swept(self.config) else set()
+        available |= {"noise"} if any(map(self._noisy, self.runs)) else set()
         extra = set(self.config["figures"]["extra"])
         optional = OPTIONAL - extra
         return [kind for kind, need in NEEDS.items() if need in available and kind not in optional]
+
+    def _noisy(self, run: str) -> bool:
+        """Whether a run is trained with wrong labels."""
+        data = settings.part_of(self.config, "data", self.config["backbones"][0], naming.split_name(run)[1])
+        return data["label_noise"] > 0 or data["noise"] not in ("symmetric", "pair")
+
+    def noise_variants(self) -> list[str]:
+        """Variants that give runs wrong labels."""
+        return [name for name, layer in self.config["variants"].items() if layer.get("data")]
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
@@ -201,8 +236,8 @@ class Plan:
         """Fingerprint of the code that decides what a kind of figure shows."""
         modules = ["calibench.stages.figure", f"calibench.figures.{kind}"]
         if kind == "bars":  # it asks the regimes for the label they train against
-            regimes = {naming.split_name(run)[0] for run in self.runs}
-            modules += [f"calibench.regimes.{catalog()[regime].file.stem}" for regime in sorted(regimes)]
+            wanted = (self.regime_modules(b, run) for b in self.config["backbones"] for run in self.runs)
+            modules += sorted(set().union(*wanted))
         return fingerprint.of_modules(*modules)
 
     def check_protection(self) -> int:
@@ -222,7 +257,7 @@ class Plan:
                 protection.check_same_data(record, Path(self.store_dir(dataset), "index.csv"))
                 wanted = self.run_settings(dataset, backbone, run, seed)
                 protection.check_unchanged(record, wanted)
-                older += wanted["code"] != self.training_code(naming.split_name(run)[0])
+                older += wanted["code"] != self.training_code(backbone, run)
         for dataset, finished in trained_on.items():
             protection.check_list_unchanged(self.config, dataset, Path(self.store_dir(dataset)), finished)
         return older

@@ -5,6 +5,7 @@ Snakemake or Slurm jobs run, on any machine that sees the results.
 """
 
 import fcntl
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,23 +41,32 @@ def _error(log: Path) -> str:
     return last.removeprefix("error: ") if last.startswith("error: ") else ""
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a trainer on this machine (or, with a sound lock service, any) holds the run folder."""
+def _is_locked(path: Path) -> bool | None:
+    """Whether a trainer on this machine (or, with a sound lock service, any) holds the run folder; None: unknown."""
     if not path.exists():
-        return False
+        return None
     with open(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:  # a file system without locks tells nothing; the age of the checkpoint does
-            return False
+            return None
     return False
 
 
+def _was_here(lock: Path) -> bool:
+    """Whether the last trainer of a run was on this machine, where a lock that is free tells that it has ended."""
+    try:
+        return lock.read_text(encoding="utf-8").endswith(f" on {socket.gethostname()}")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _alive(folder: Path, lines: list[dict[str, Any]]) -> bool:
-    if _is_locked(folder / "lock"):
-        return True
+    locked = _is_locked(folder / "lock")
+    if locked or (locked is False and _was_here(folder / "lock")):
+        return bool(locked)
     state = folder / "state.pt"  # another node's lock may not show: a fresh checkpoint does
     usual = max((line["seconds"] for line in lines), default=0.0)
     return state.exists() and time.time() - state.stat().st_mtime < 3 * usual + 60

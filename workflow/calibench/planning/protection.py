@@ -6,6 +6,7 @@ from typing import Any
 
 from calibench.errors import UserError
 from calibench.files import read_json, sha256_of
+from calibench.planning.schema import fill_defaults, load_schema
 
 STORE_RECORDS = {"list": "inputs.json", "audit": "audit.json", "sample": "sample.json", "store": "store.json"}
 
@@ -84,8 +85,20 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
     return [] if old == new else [f"{path}{old} → {new}"]
 
 
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run that an older version trained, with the defaults of keys that it did not know."""
+    schema = load_schema()
+    parts = {
+        part: fill_defaults(settings[part], schema["$defs"][part], schema)
+        for part in ("model", "train", "augment", "data")
+        if part in settings
+    }
+    parts.get("train", {}).pop("lr_factor", None)  # a run knows its learning rate only
+    return settings | parts
+
+
 def with_recorded_code(record: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The wanted settings; if a finished run differs in the fingerprint of the code only, with that run's fingerprint.
+    """The wanted settings; those of a finished run where it differs in code and in keys it did not know only.
 
     Args:
         record: ``run.json`` of the run, which need not exist.
@@ -94,8 +107,8 @@ def with_recorded_code(record: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     if not record.exists():
         return wanted
     found = read_json(record)["settings"]
-    same = {**found, "code": ""} == {**wanted, "code": ""}
-    return wanted | {"code": found["code"]} if same else wanted
+    same = {**_completed(found), "code": ""} == {**wanted, "code": ""}
+    return found if same else wanted
 
 
 def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:
@@ -109,7 +122,7 @@ def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:
         UserError: naming what differs and the three ways on.
     """
     found = read_json(record)["settings"]
-    differences = _differences(found, wanted)
+    differences = [] if found == wanted else _differences(_completed(found), wanted)
     if differences:
         raise UserError(
             f"{record.parent} is finished, with other settings ({'; '.join(differences[:3])}): give the experiment another "

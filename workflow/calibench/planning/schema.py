@@ -1,7 +1,6 @@
 """The schema of a configuration: defaults, ranges, and one clear sentence for each mistake."""
 
 import copy
-import difflib
 import functools
 import math
 import re
@@ -12,10 +11,19 @@ from typing import Any
 import jsonschema
 import yaml
 
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
 
+TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "keys and values",
+    "string": "text",
+}
 # JSON Schema counts 0.0 as an integer; a seed of 0.0 would name another folder than 0.
 _TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
@@ -60,9 +68,13 @@ def fill_defaults(value: Any, schema: dict, root: dict) -> Any:
 def _unknown_key(error: jsonschema.ValidationError) -> str:
     known = list(error.schema.get("properties", {}))
     unknown = next(k for k in error.instance if k not in known)
-    close = difflib.get_close_matches(unknown, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-    return f"unknown key '{unknown}'; {hint}"
+    return f"unknown key '{unknown}'; {did_you_mean(unknown, known)}"
+
+
+def _wrong_type(value: Any, wanted: str | list[str]) -> str:
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    sentence = f"expected {' or '.join(TYPES[kind] for kind in wanted)}, found {value!r}"
+    return sentence + (f"; write [{value}]" if wanted == ["array"] and isinstance(value, str | int) else "")
 
 
 def _reason(error: jsonschema.ValidationError) -> str:
@@ -76,10 +88,14 @@ def _reason(error: jsonschema.ValidationError) -> str:
         and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", error.instance, re.I)
     ):
         return f"'{error.instance}' was read as text; YAML wants a dot in it, as in 1.0e-4"
+    if error.validator == "type":
+        return _wrong_type(error.instance, error.validator_value)
     if error.validator == "required":
         return f"key {error.message.split(' ')[0]} is missing; see config/README.md"
     if error.validator == "enum":
         return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+    if error.validator == "uniqueItems":
+        return f"{error.instance} names something twice; keep one"
     return error.message
 
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 from calibench.backbones.names import check_backbone
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 from calibench.planning.configuration import merge
-from calibench.planning.naming import run_names, split_name
+from calibench.planning.naming import split_name
 from calibench.planning.schema import check
+from calibench.planning.sweeping import run_names
+from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
 PARTS = ("model", "train", "augment", "data")
@@ -22,13 +24,37 @@ def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant:
     for where, layer in layers:
         for key, value in layer.items():
             if key not in settings and key not in catalog()[regime].required:
-                known = ", ".join([*settings, *catalog()[regime].required]) or "none"
-                raise UserError(f"config: {where}: regime '{regime}' has no setting '{key}'; it has: {known}")
+                known = [*settings, *catalog()[regime].required]
+                raise UserError(
+                    f"config: {where}: regime '{regime}' has no setting '{key}'; {did_you_mean(key, known)}"
+                )
             settings[key] = value
     for key in catalog()[regime].required:
         if key not in settings:
             raise UserError(f"config: regimes: {regime}: {key} has no default; set it")
     return settings
+
+
+def settings_of_regime(config: dict[str, Any], run: str, backbone: str) -> tuple[str, dict[str, Any]]:
+    """The regime of a run and its settings."""
+    regime, variant = split_name(run)
+    return regime, regime_settings(config, regime, backbone, variant)
+
+
+def runs_named(config: dict[str, Any], run: str, backbone: str) -> dict[str, tuple[str, str]]:
+    """{key: (what is wanted, the run as the setting names it)} of the runs that a run builds on.
+
+    Raises:
+        UserError: if parts of its regime do not exist or want the same of two runs.
+    """
+    info = catalog().get(split_name(run)[0])
+    if info and not (info.other_runs or info.combines):
+        return {}  # without its settings: a rule that inherits from train_hard asks for hard's runs, with its own variants
+    regime, settings = settings_of_regime(config, run, backbone)
+    try:
+        return parts.other_runs(regime, settings)
+    except UserError as error:
+        raise UserError(f"config: regimes: {error}") from None
 
 
 def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> dict[str, Any]:
@@ -65,7 +91,7 @@ def _of_data(config: dict[str, Any], variant: str) -> list[str]:
 
 
 def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tuple[str, str]:
-    """The (backbone, run) that setting ``key`` of this run names, as in ``{backbone}/hard``.
+    """The (backbone, run) that a key of :func:`runs_named` names, as in ``{backbone}/hard``.
 
     It is trained on the same data: variants of this run that set ``data`` (label noise) are its as well, unless the
     setting names such a variant itself. Clean labels would otherwise leak into a comparison under noise.
@@ -74,7 +100,7 @@ def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tupl
         UserError: if it is not of the form backbone/run or names an unknown run or backbone.
     """
     regime, variant = split_name(run)
-    text = str(regime_settings(config, regime, backbone, variant)[key])
+    text = runs_named(config, run, backbone)[key][1]
     filled = text.replace("{backbone}", backbone)
     other_backbone, slash, other = filled.partition("/")
     if not slash or "/" in other:
@@ -96,8 +122,7 @@ def needed_runs(config: dict[str, Any]) -> set[tuple[str, str]]:
         backbone, run = here = todo.pop()
         if here not in found:
             found.add(here)
-            keys = catalog()[split_name(run)[0]].other_runs
-            todo += [other_run(config, run, backbone, key) for key in keys]
+            todo += [other_run(config, run, backbone, key) for key in runs_named(config, run, backbone)]
     return found
 
 
@@ -110,11 +135,10 @@ def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
     regime, variant = split_name(run)
     if regime not in catalog():
         raise UserError(
-            f"config: {where}: '{run}': unknown regime '{regime}'; there are: {', '.join(catalog())}"
+            f"config: {where}: '{run}': unknown regime '{regime}'; {did_you_mean(regime, catalog())}"
         )
     for token in variant.split("+")[1:]:
         if token not in config["variants"]:
-            known = ", ".join(config["variants"]) or "none"
             raise UserError(
-                f"config: {where}: '{run}': no variant '{token}' under variants; there are: {known}"
+                f"config: {where}: '{run}': no variant '{token}' under variants; {did_you_mean(token, config['variants'])}"
             )

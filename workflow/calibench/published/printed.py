@@ -76,8 +76,12 @@ class Published:
         return max(fits, key=len, default=None)
 
 
-def read_published(path: Path) -> Published:
-    """The printed numbers of one file, as text.
+def read_published(path: Path, tables: str | Sequence[str] | None = None) -> Published:
+    """The printed numbers of one file, as text; a number that stands twice is that of the first table.
+
+    Args:
+        path: the file.
+        tables: only those of these tables (column ``table``).
 
     Raises:
         UserError: if it is not there or lacks a column.
@@ -90,6 +94,13 @@ def read_published(path: Path) -> Published:
     )
     if missing:
         raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")
+    paper = frame["paper"].iloc[0]
+    if tables is not None:
+        wanted = [tables] if isinstance(tables, str) else list(tables)
+        unknown = set(wanted) - set(frame.get("table", ()))
+        if unknown:
+            raise UserError(f"{path}: no table '{sorted(unknown)[0]}'; correct printed under tables.layouts")
+        frame = frame[frame["table"].isin(wanted)]
     cells: dict[tuple[str, str, str, str], str] = {}
     for row in frame.to_dict("records"):
         key = (row["dataset"], row["backbone"], row["regime"], row["metric"])
@@ -98,7 +109,7 @@ def read_published(path: Path) -> Published:
     printed = [(key, text) for key, text in cells.items() if key[3] in OPPOSITE]
     derived = {(*key[:3], OPPOSITE[key[3]]): str(100 - Decimal(text)) for key, text in printed}
     derived = {key: text for key, text in derived.items() if key not in cells}
-    return Published(frame["paper"].iloc[0], cells | derived, frozenset(derived))
+    return Published(paper, cells | derived, frozenset(derived))
 
 
 def _in_our_unit(printed: str, unit: str, metric: str) -> str:

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from calibench.errors import UserError
 
+# the needs that belong to one image, where two are mixed
+OF_ONE_IMAGE = frozenset({"sample", "host_sample", "plain_logits", "eval_logits"})
+
 
 class Regime(nn.Module):
     """One way to turn logits and labels into a training loss.
@@ -20,23 +23,32 @@ class Regime(nn.Module):
     - ``features`` (B, D): input of the last linear layer, with its graph;
     - ``feature_map`` (B, C, H, W) and ``classifier``: last feature map before pooling, and the module that
       turns (N, C) into logits;
+    - ``stages``: the maps (B, C, H, W) that the network's stages end with, all but the last, with their graph;
     - ``teacher_logits`` (B, K) float32 of a frozen teacher on the same augmented images;
     - ``sample`` (B,) int64: index of each image in the training part, 0 to ``train_size`` - 1, the same at
       every epoch;
+    - ``host_sample`` (B,) int64: the same on the CPU, for what is kept in main memory;
+    - ``plain_logits`` (B, K) float32, no gradient: of the images before mixup or CutMix; with them come
+      ``eval_logits`` (B, K), the same from the network in evaluation mode;
+    - ``second_view`` (logits (B, K), features (B, D)), with their graph: of the same images, augmented anew; both
+      views go through the network in one pass, and neither mixup nor CutMix may be on;
     - ``step_seed`` int: a function of (seed, epoch, step); all randomness of a loss comes from it, so resume
       is exact.
 
     ``inputs`` names the arrays :meth:`prepare` wants once before training: ``val_logits`` (N, K) and
     ``val_targets`` (N,) of the run it depends on (part select), ``matrix`` (K, K) of another run, row = true
-    class, and ``other_settings``, the settings of that run's regime (a mapping); ``train_size`` int. ``other_runs`` maps a setting whose value is the path of another run
+    class, and ``other_settings``, the settings of that run's regime (a mapping); ``train_size`` int; ``epochs``
+    int, the epochs of the training; ``stage_shapes`` (S+1, 3), channels, height and width of the ``stages`` and, at
+    the end, of the last map, with the number of features D for its channels. ``other_runs`` maps a setting whose value is the path of another run
     (``{backbone}/hard``) to what is wanted from it: "predictions" (validation logits), "weights" or "regime"
-    (``matrix`` of its state, ``other_settings``).
+    (``matrix`` of its state, ``other_settings``). ``combines``: made of other regimes (``calibench.regimes.parts``);
+    ``needs``, ``inputs`` and ``other_runs`` of an object then hold theirs as well.
 
     Args:
         num_classes: number of classes K.
 
     Under mixup or CutMix the trainer computes λ·loss(y_a) + (1-λ)·loss(y_b) and calls :meth:`observe` once
-    with the dominant label. Shapes: ``logits`` (B, K) of any float type, ``targets`` (B,) int64.
+    with the dominant label; what is of one image (:data:`OF_ONE_IMAGE`) is that of the image with the label. Shapes: ``logits`` (B, K) of any float type, ``targets`` (B,) int64.
     """
 
     name: ClassVar[str]
@@ -46,6 +58,8 @@ class Regime(nn.Module):
     inputs: ClassVar[tuple[str, ...]] = ()
     other_runs: ClassVar[dict[str, str]] = {}
     shows_matrix: ClassVar[bool] = False
+    combines: ClassVar[bool] = False
+    reviews: bool = False  # whether :meth:`review` is wanted at the end of this epoch
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -112,6 +126,14 @@ class Regime(nn.Module):
     @torch.no_grad()
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         """See this epoch's own validation logits (N, K) (part select), just before :meth:`close_epoch`."""
+
+    @torch.no_grad()
+    def review(self, logits: Tensor, targets: Tensor) -> None:
+        """See logits (B, K) of training images with the weights that end the epoch, just before :meth:`close_epoch`.
+
+        Called batch by batch until each image was seen once, while ``reviews`` is true: augmented, not mixed, the
+        network in evaluation mode.
+        """
 
     def class_targets(self) -> Tensor | None:
         """The label each class is trained against, (K, K), row = class of the image; for figures and reports.

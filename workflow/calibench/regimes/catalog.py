@@ -5,15 +5,37 @@ that would cost seconds on every ``snakemake -n``.
 """
 
 import ast
+import builtins
 import functools
+import types
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
+from calibench.regimes.ranges import check_choice, check_range, check_steps, check_weights
 
 REGIMES = Path(__file__).parent
-NOT_REGIMES = {"__init__", "base", "catalog", "functional"}
+NOT_REGIMES = {
+    "__init__",
+    "base",
+    "betamixture",
+    "catalog",
+    "combined",
+    "functional",
+    "hosttable",
+    "parts",
+    "ranges",
+}
+# what the statements that check settings may use beside the settings
+CHECKING = {
+    "check_choice": check_choice,
+    "check_range": check_range,
+    "check_steps": check_steps,
+    "check_weights": check_weights,
+    "UserError": UserError,
+}
 OWN = {"name", "label"}  # what a class does not take over from its base: two regimes must be told apart
 
 
@@ -22,7 +44,8 @@ class RegimeInfo:
     """One regime: its ``name`` in configs, ``label`` in tables, default ``settings`` and what it ``needs``.
 
     ``required``: settings without a default. ``inputs``: arrays of another run given once before training; ``other_runs``: {setting that names the
-    other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`.
+    other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`. ``combines``: it
+    is made of others (:mod:`calibench.regimes.parts`), and they may need more.
     """
 
     name: str
@@ -36,6 +59,25 @@ class RegimeInfo:
     matrix: bool = False
     other_runs: dict[str, str] = field(default_factory=dict, hash=False)
     required: tuple[str, ...] = ()
+    combines: bool = False
+    checks: tuple[str, ...] = ()
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """Check settings as the class would, without importing it: by those statements of its ``__init__`` that need
+        nothing but settings, such as ``check_range("ls: eps", eps, 0, 1)``.
+
+        Raises:
+            UserError: for the first value that cannot be right.
+        """
+        for key, default in self.settings.items():
+            if isinstance(default, bool) and not isinstance(settings[key], bool):
+                raise UserError(f"{self.name}: {key} is {settings[key]!r}; it must be true or false")
+        names = settings | {"self": types.SimpleNamespace(name=self.name)}
+        for statement in self.checks:
+            try:
+                exec(statement, dict(CHECKING), names)
+            except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+                raise UserError(f"{self.name}: the settings {settings} do not fit: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -46,6 +88,7 @@ class _Class:
     literals: dict[str, Any]
     settings: dict[str, Any] | None = None  # None: neither it nor a base within the regimes has an __init__
     required: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
 
 def _literals(node: ast.ClassDef) -> dict[str, Any]:
@@ -71,6 +114,38 @@ def _settings(node: ast.ClassDef, path: Path) -> tuple[dict[str, Any] | None, tu
                 raise UserError(f"{path}: defaults of __init__ must be literals: {error}") from error
             return defaults, tuple(a.arg for a, d in pairs if d is None)
     return None, ()
+
+
+def _stored(statement: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _runs_alone(statement: ast.stmt, names: set[str]) -> bool:
+    """Whether a statement needs these names only, and may check something: then it can run without the class."""
+    if not isinstance(statement, ast.Assign | ast.Expr | ast.If | ast.For):
+        return False
+    nodes = list(ast.walk(statement))
+    free = {n.id for n in nodes if isinstance(n, ast.Name)} - _stored(statement)
+    attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
+    of_self = {n.attr for n in attributes if isinstance(n.value, ast.Name) and n.value.id == "self"}
+    writes = any(isinstance(n.ctx, ast.Store) for n in attributes)
+    allowed = names | CHECKING.keys() | (set(dir(builtins)) - {"super"}) | {"self"}
+    return free <= allowed and of_self <= {"name"} and not writes
+
+
+def _alone(statements: Iterable[ast.stmt], names: Iterable[str]) -> tuple[str, ...]:
+    """Those statements that run with settings of these names and without the class."""
+    known, found = set(names), []
+    for statement in statements:
+        if _runs_alone(statement, known):
+            known |= _stored(statement)
+            found.append(ast.unparse(statement))
+    return tuple(found)
+
+
+def _checks(node: ast.ClassDef, names: Iterable[str]) -> tuple[str, ...]:
+    init = next(n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    return _alone(init.body, names)
 
 
 def _imported(tree: ast.Module, folder: Path) -> dict[str, tuple[Path, str]]:
@@ -101,9 +176,12 @@ def _classes(path: Path) -> dict[str, _Class]:
         inherited = {k: v for p in reversed(parents) if p for k, v in p.literals.items() if k not in OWN}
         settings, required = _settings(node, path)
         base = next((p for p in parents if p and p.settings is not None), None)
-        if settings is None and base:
-            settings, required = base.settings, base.required
-        classes[node.name] = _Class(node.name, inherited | _literals(node), settings, required)
+        checks = () if settings is None else _checks(node, [*settings, *required])
+        if base and settings is None:
+            settings, required, checks = base.settings, base.required, base.checks
+        elif base:  # it hands its settings on to the base, under the names they have there
+            checks += _alone(ast.parse("\n".join(base.checks)).body, [*settings, *required])
+        classes[node.name] = _Class(node.name, inherited | _literals(node), settings, required, checks)
     return classes
 
 
@@ -132,6 +210,8 @@ def read_regime(path: Path) -> RegimeInfo:
                 matrix=bool(literals.get("shows_matrix", False)),
                 other_runs=dict(literals.get("other_runs", {})),
                 required=found.required,
+                checks=found.checks,
+                combines=bool(literals.get("combines", False)),
             )
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
 

@@ -3,14 +3,12 @@
 ``log_p`` and ``logits`` are (B, K), ``targets`` (B,) int64; results are float32.
 """
 
-import math
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from calibench.errors import UserError
+from calibench.regimes.ranges import check_choice, check_range, check_steps  # noqa: F401  regimes import them here
 
 
 def log_probs(logits: Tensor) -> Tensor:
@@ -20,7 +18,7 @@ def log_probs(logits: Tensor) -> Tensor:
 
 def nll(log_p: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy -log p_y of each sample, (B,)."""
-    return -log_p.gather(1, targets[:, None]).squeeze(1)
+    return F.nll_loss(log_p, targets, reduction="none")  # the backward of gather sorts on a GPU
 
 
 def soft_nll(log_p: Tensor, soft_targets: Tensor) -> Tensor:
@@ -82,41 +80,3 @@ def class_matrix(name: str, matrix: object, num_classes: int) -> Tensor:
             f"{name}: the rows of the other run's matrix are no probabilities; train that run again"
         )
     return matrix
-
-
-def check_range(
-    name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False
-) -> None:
-    """Refuse a setting outside [low, high] (or (low, high] with ``open_low``).
-
-    Raises:
-        UserError: naming the setting, its value and the allowed range.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and (low < value if open_low else low <= value) and value <= high:
-        return
-    above = f"above {low}" if open_low else f"at least {low}"
-    raise UserError(
-        f"{name} is {value!r}; it must be a number {above}"
-        + ("" if high == math.inf else f", at most {high}")
-    )
-
-
-def check_steps(name: str, value: int | None) -> None:
-    """Refuse a number of steps that is neither ``None`` nor a whole number from 1.
-
-    Raises:
-        UserError: naming the setting and its value.
-    """
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise UserError(f"{name} is {value!r}; it must be a whole number of at least 1, or null")
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a setting that is none of ``choices``.
-
-    Raises:
-        UserError: naming the setting, its value and the choices.
-    """
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}; it must be one of: {', '.join(choices)}")

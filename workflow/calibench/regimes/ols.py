@@ -100,7 +100,7 @@ class OLS(Regime):
         right = logits.argmax(dim=1) == targets
         # where and not a product, lest a wrong sample's NaN enter; no boolean index, it waits for the device
         _add_rows(self.accumulator, targets, torch.where(right[:, None], p, 0.0))
-        self.counts.index_add_(0, targets, right.long())
+        _count_rows(self.counts, targets, right)
         self.steps += 1
         if self.update_every is not None:
             self._count_step()
@@ -160,7 +160,20 @@ class OLS(Regime):
 
 def _add_rows(accumulator: Tensor, rows: Tensor, values: Tensor) -> None:
     """accumulator[rows[i]] += values[i], repeated rows included, the same bits at every run."""
-    if accumulator.is_cuda:  # index_add_ adds atomically there, in any order; index_put_ sorts first
-        accumulator.index_put_((rows,), values, accumulate=True)
-    else:
+    if accumulator.device.type == "cpu":
         accumulator.index_add_(0, rows, values)
+        return
+    # index_add_ adds atomically there, in any order, or sorts in some twenty launches; a product is one
+    accumulator.addmm_(_onehot(rows, len(accumulator)).T.to(values.dtype), values)
+
+
+def _count_rows(counts: Tensor, rows: Tensor, counted: Tensor) -> None:
+    """counts[rows[i]] += 1 where ``counted`` (B,) bool."""
+    if counts.device.type == "cpu":
+        counts.index_add_(0, rows, counted.long())
+    else:
+        counts += (_onehot(rows, len(counts)) & counted[:, None]).sum(dim=0)
+
+
+def _onehot(rows: Tensor, classes: int) -> Tensor:
+    return rows[:, None] == torch.arange(classes, device=rows.device)

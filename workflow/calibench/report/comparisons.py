@@ -24,6 +24,12 @@ PERCENT = {"top1_error", "top5_error"}
 SHOWN_INTERVALS = ["top1_error", "nll", "brier", "gap"]
 BAND = ["ece_null_low", "ece_null_high"]
 SHOWN_STRATA = ["top1_error", "ece", "gap", "nll", "r_auc_normalised"]
+FAMILIES = {
+    "primary": "Comparisons named in the config, pooled over backbones and data sets",
+    "secondary": "The same on each backbone",
+    "hard": "Every run minus hard labels (intervals, not tests)",
+    "best": "Every run minus the best of the others (Hsu's intervals)",
+}
 ISOTONIC = (
     "Isotonic regression can give the true class a probability of 0, which NLL counts as 1e-308: its NLL says how often "
     "that happens."
@@ -60,7 +66,9 @@ def _read(experiment: Experiment, file: str) -> pd.DataFrame | None:
         return None
     if "variant" in frame:
         frame["variant"] = frame["variant"].fillna("")
+    frame[["dataset", "backbone"]] = frame[["dataset", "backbone"]].fillna("")
     order = {place: i for i, place in enumerate(product(experiment.datasets, experiment.backbones))}
+    order |= {("", ""): -1}  # pooled over all of them
     runs = {name: i for i, name in enumerate(experiment.run_names)}
     frame["place"] = [order.get(p) for p in zip(frame["dataset"], frame["backbone"], strict=True)]
     frame["turn"] = [runs.get(r) for r in frame["regime"] + frame["variant"]] if "regime" in frame else 0
@@ -71,6 +79,8 @@ def _read(experiment: Experiment, file: str) -> pd.DataFrame | None:
 
 
 def _place(experiment: Experiment, row: Any) -> str:
+    if not row["backbone"]:
+        return "All"
     name = backbone_label(row["backbone"])
     return f"{name}, {row['dataset']}" if len(experiment.datasets) > 1 else name
 
@@ -85,13 +95,20 @@ def _contrast_rows(experiment: Experiment, frame: pd.DataFrame) -> list[list[str
             _place(experiment, row),
             f"{run_label(row['run'])} − {run_label(row['reference'])}",
             NAMES.get(row["metric"], row["metric"]),
-            interval(row["metric"], row | {"value": row["difference"]}, signed=True),
+            interval(row["metric"], _judged(row), signed=True),
             number(row["p_holm"], 3),
-            number(row["seeds"]),
-            row["verdict"],
+            None if row["seeds"] != row["seeds"] else number(int(row["seeds"])),
+            row["verdict"] if isinstance(row["verdict"], str) else None,
         ]
         for row in frame.to_dict("records")
     ]
+
+
+def _judged(row: dict[str, Any]) -> dict[str, Any]:
+    """The difference with the interval that its verdict was read from."""
+    holm = row["low_holm"] == row["low_holm"]
+    low, high = (row["low_holm"], row["high_holm"]) if holm else (row["low"], row["high"])
+    return {"value": row["difference"], "low": low, "high": high}
 
 
 def contrasts(experiment: Experiment) -> Html:
@@ -111,34 +128,32 @@ def contrasts(experiment: Experiment) -> Html:
     ]
     parts = [heading("Comparisons named beforehand", "contrasts")]
     text = (
-        "Mean difference over seeds of paired runs; the interval covers the draw of seeds and of images. "
-        "Negative "
-        "means lower, which is better for every measure here. p values are Holm-adjusted over all "
-        "comparisons of a measure."
+        "Mean difference over seeds and backbones of paired runs. With two seeds or more the interval covers training "
+        "again and the draw of test images; with one seed (verdict: one seed) the draw of images only, so it does not "
+        "generalise to retraining. Negative means lower, which is better for every measure here. p values and "
+        "intervals are Holm-adjusted over the comparisons of a measure. Equivalent: the whole interval is nearer to 0 "
+        "than the relevant difference of the config."
     )
     parts.append(paragraph(text))
-    for family, title in (
-        ("planned", "Comparisons named in the config"),
-        ("best", "Every run against the best of its row"),
-    ):
+    for family, title in FAMILIES.items():
         part = frame[frame["family"] == family]
         if part.empty:
             continue
         rows = _contrast_rows(experiment, part)
         breaks = [i for i in range(1, len(rows)) if rows[i][:2] != rows[i - 1][:2]]
         body = table(columns, rows, label=title, stub=2, breaks=breaks, text_columns=[2, 6], caption=title)
-        parts.append(body if family == "planned" else details(title, body))
+        parts.append(body if family == "primary" else details(title, body))
     return join(parts)
 
 
 def answer(experiment: Experiment) -> Html:
     """The outcome of the planned comparisons in a sentence for each; nothing without contrasts.csv."""
     frame = _read(experiment, "contrasts.csv")
-    frame = None if frame is None else frame[frame["family"] == "planned"]
+    frame = None if frame is None else frame[frame["family"] == "primary"]
     if frame is None or frame.empty or set(frame["verdict"]) == {"one seed"}:
         return Html()  # the limits say what one seed cannot show
     texts = [
-        f"{run_label(run)} against {run_label(reference)}: {_outcome(experiment, part)}."
+        f"{run_label(run)} against {run_label(reference)}: {_outcome(part)}."
         for (run, reference), part in frame.groupby(["run", "reference"], sort=False)
     ]
     return join(
@@ -146,22 +161,19 @@ def answer(experiment: Experiment) -> Html:
     )
 
 
-def _outcome(experiment: Experiment, part: pd.DataFrame) -> str:
-    """What the tests of one comparison say: ``lower NLL (ResNet-50); the rest cannot be told apart``."""
-    found: dict[str, dict[str, list[str]]] = {}  # verdict → measure → places
+def _outcome(part: pd.DataFrame) -> str:
+    """What the tests of one comparison say: ``lower NLL; equivalent in ECE; the rest inconclusive``."""
+    found: dict[str, list[str]] = {}  # verdict → measures
     for row in part.to_dict("records"):
-        measure = NAMES.get(row["metric"], row["metric"]).partition(" (")[0]
-        found.setdefault(row["verdict"], {}).setdefault(measure, []).append(_place(experiment, row))
-    several = len(part[["dataset", "backbone"]].drop_duplicates()) > 1
-    said = []
-    for verdict in ("lower", "higher"):
-        measures = found.get(verdict, {})
-        named = [f"{m} ({', '.join(places)})" if several else m for m, places in measures.items()]
-        said += [f"{verdict} {listed(named)}"] if named else []
-    if same := found.get("not told apart"):
-        said.append("the rest cannot be told apart" if said else f"cannot be told apart in {listed([*same])}")
-    untested = [*found.get("one seed", {}), *found.get("no test", {})]
-    said += [f"untested in {listed(list(dict.fromkeys(untested)))}"] if untested else []
+        found.setdefault(row["verdict"], []).append(
+            NAMES.get(row["metric"], row["metric"]).partition(" (")[0]
+        )
+    said = [f"{word} {listed(found[word])}" for word in ("lower", "higher") if word in found]
+    said += [f"equivalent in {listed(found['equivalent'])}"] if "equivalent" in found else []
+    if unknown := found.get("inconclusive"):
+        said.append("the rest inconclusive" if said else f"inconclusive in {listed(unknown)}")
+    untested = [*found.get("one seed", []), *found.get("no test", [])]
+    said += [f"untested in {listed(untested)}"] if untested else []
     return "; ".join(said)
 
 

@@ -77,10 +77,14 @@ def gradients(experiment: Experiment) -> Html:
 
 
 def sweep(experiment: Experiment) -> Html:
-    """sweep.csv: learning rates tried for each regime and the one validation prefers."""
+    """sweep.csv: values tried for each regime and the one validation prefers."""
     by = {"val_nll": "NLL", "val_top1": "Top-1 accuracy"}[experiment.config["sweep"]["by"]]
-    text = f"Each run at several learning rates; the choice is by {by} on the selection half of validation."
-    return _csv(experiment, "sweep.csv", "Learning-rate sweep", text)
+    text = (
+        f"Each run at several values of a setting, one setting at a time (lr: factors on the learning rate); the choice is "
+        f"by {by} on the selection half of validation. Tries: runs that a regime had in all; one that had more had more "
+        "chances."
+    )
+    return _csv(experiment, "sweep.csv", "Sweep", text)
 
 
 def confusions(experiment: Experiment) -> Html:

@@ -1,7 +1,7 @@
 """What averaging the networks of several seeds gains, and how far they disagree."""
 
 from calibench.backbones.names import backbone_label
-from calibench.planning import naming
+from calibench.planning.sets import derived_runs
 from calibench.regimes.catalog import label
 from calibench.report.experiment import Experiment
 from calibench.report.html import Html, heading, join, paragraph, table
@@ -21,7 +21,7 @@ def _cell(value: float | None, factor: int, places: int, signed: bool) -> str | 
 
 def ensembles(experiment: Experiment) -> Html:
     """Members and ensembles on the test images; nothing where the config asks for none."""
-    derived = naming.derived_runs(experiment.config)
+    derived = derived_runs(experiment.config)
     metrics, apart = (experiment.frame(name, sets=True) for name in ("metrics.csv", "disagreement.csv"))
     if not derived or metrics is None or apart is None:
         return Html()

@@ -13,15 +13,13 @@ from calibench.backbones.names import backbone_label
 from calibench.errors import UserError
 from calibench.files import read_json
 from calibench.finished.names import SET
-from calibench.planning import naming
+from calibench.finished.snapshots import sizes
+from calibench.planning import naming, sweeping
 from calibench.published import printed_file
 from calibench.published.printed import Published, read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
 from calibench.tables.cells import Numbers
-from calibench.tables.layouts import best_cells
 from calibench.tables.long import read_long
-
-ROOT = Path(__file__).parents[3]  # the checkout: config/published and CITATION.cff are there
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Experiment:
     @functools.cached_property
     def run_names(self) -> list[str]:
         """Regimes with their variants, braces expanded."""
-        return naming.run_names(self.config)
+        return sweeping.run_names(self.config)
 
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
@@ -131,6 +129,8 @@ class Experiment:
             "seeds": self.config["seeds"],
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
+            "layouts": tables["layouts"],
+            "snapshots": sizes(self.config["train"]["snapshots"]),
         }
 
     @property
@@ -146,15 +146,32 @@ class Experiment:
         path = self.published_file
         return read_published(path) if path else None
 
-    def numbers(self) -> Numbers | None:
-        """Looks up cells of one table and remembers what is missing in it; None without metrics."""
+    def numbers(self, layout: dict[str, Any] | None = None) -> Numbers | None:
+        """Looks up cells of one table and remembers what is missing in it; None without metrics.
+
+        Args:
+            layout: of a table that the config describes: which printed numbers it has.
+        """
         if self.metrics is None:
             return None
-        posthoc, contrasts = self.frame("posthoc.csv"), self.folder / "contrasts.csv"
-        if posthoc is not None:
-            posthoc = posthoc.assign(variant=posthoc["variant"].fillna(""))
-        bold = best_cells(contrasts if contrasts.is_file() else None)
-        return Numbers(self.metrics, self.table_settings, self.published, posthoc, bold)
+        frames = {}
+        for name in ("posthoc", "snapshots"):
+            frame = self.frame(f"{name}.csv")
+            frames[name] = None if frame is None else frame.assign(variant=frame["variant"].fillna(""))
+        published, printed_as = self.published, None
+        if layout is not None and self.published_file:
+            published = read_published(self.published_file, layout.get("printed"))
+            printed_as = layout.get("printed_as")
+        contrasts = self.frame("contrasts.csv")
+        return Numbers(
+            self.metrics,
+            self.table_settings,
+            published,
+            frames["posthoc"],
+            contrasts,
+            frames["snapshots"],
+            printed_as,
+        )
 
     def frame(self, name: str, sets: bool = False) -> pd.DataFrame | None:
         """A CSV of the experiment, or the CSVs of this name of all its runs together; None if there

@@ -182,7 +182,6 @@ def from_grid(grid: Grid) -> Html:
         groups=groups,
         stub=grid.stub,
         breaks=grid.rules,
-        bold=grid.bold,
         caption=grid.title,
         notes=grid.notes,
     )

@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from calibench.files import sha256_of
-from calibench.report.experiment import ROOT, Experiment
+from calibench.report.experiment import Experiment
 from calibench.report.html import Html, absent, bullets, code, details, heading, join, paragraph, table
 
+CITATION = Path(__file__).with_name("CITATION.cff")
 VERSIONS = ("python", "torch", "torchvision", "numpy")
 TARGET = """@article{choudhury2025improving,
   title   = {Improving Predictive Confidence in Medical Imaging via Online Label Smoothing},
@@ -33,12 +34,16 @@ def machine(experiment: Experiment) -> Html:
         values = dict.fromkeys(str(r[key]) for r in records if r.get(key) not in (None, ""))
         return "; ".join(values) or "–"
 
+    precisions = dict.fromkeys(
+        run.record["precision"]["training"] for run in experiment.finished if "precision" in run.record
+    )
     rows: list[list[Any]] = [["calibench (this report)", experiment.version]]
     rows += [[f"{key} (training)", all_of(key)] for key in VERSIONS]
     rows += [
         ["Commit of the runs", all_of("commit")],
         ["Device", all_of("device")],
         ["CPU threads", all_of("threads")],
+        ["Precision of training", "; ".join(precisions) or "–"],
     ]
     dates = sorted(r[key] for r in records for key in ("started", "finished") if key in r)
     rows += [["First run started", dates[0]], ["Last run finished", dates[-1]]] if dates else []
@@ -46,6 +51,8 @@ def machine(experiment: Experiment) -> Html:
     notes = []
     if len(commits) > 1:
         notes.append("The runs come from more than one commit of the code.")
+    if len(precisions) > 1:
+        notes.append("The runs were not all trained in one precision; set train: precision to compare them.")
     if any(str(c).endswith("+changes") for c in commits):
         notes.append("“+changes”: the checkout had changes that are in no commit.")
     body = table(
@@ -94,11 +101,8 @@ def cite(experiment: Experiment) -> Html:
     parts = [paragraph("The paper whose tables this report follows:"), code(TARGET)]
     if sources:
         parts += [paragraph("The regimes that were run:"), bullets(sources)]
-    found = next(
-        (base / "CITATION.cff" for base in (Path(), ROOT) if (base / "CITATION.cff").is_file()), None
-    )
-    if found:
-        text = found.read_text(encoding="utf-8")
+    if CITATION.is_file():
+        text = CITATION.read_text(encoding="utf-8")
         entry = yaml.safe_load(text)
         authors = ", ".join(
             a.get("name") or f"{a.get('family-names', '')}, {a.get('given-names', '')}"

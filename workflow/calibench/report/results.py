@@ -1,6 +1,7 @@
 """Sections 2 to 4: the tables and figures of the paper, from our runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ from calibench.report.html import (
     slug,
     table,
 )
-from calibench.tables.layouts import LAYOUTS
+from calibench.tables.layouts import LAYOUTS, of_config
 
 NOT_YET = "There is no metrics.csv yet, so this table is left out."
 
@@ -29,41 +30,48 @@ NOT_YET = "There is no metrics.csv yet, so this table is left out."
 KINDS = {
     "tsne": (
         "Figure 2.",
-        "t-SNE of penultimate features, the same images in every panel. Look at whether a class forms one "
-        "island and "
-        "which classes touch. Distances between islands and their sizes mean nothing in such a map: the "
-        "scores in "
-        "the table are measured on the features themselves.",
+        "t-SNE of penultimate features, the same training images in every panel. Colours are classes, whose names (or "
+        "numbers in the legend) stand in the middle of their points; with more than 20 classes colours are modality and "
+        "anatomy where these are known. Look at whether a class forms one island and which classes touch. Distances "
+        "between islands and their sizes mean nothing in such a map: the scores in the table are measured on the features "
+        "themselves.",
     ),
     "reliability": (
         "Reliability.",
-        "Accuracy against confidence in 15 equal-width bins of the test set: bars are the accuracy of a "
-        "bin, orange "
-        "marks its mean confidence. A bar below its mark is overconfident, above it underconfident. Look "
-        "at the counts "
-        "first: a bin of a few images says little.",
+        "Accuracy against confidence in 15 equal-width bins of the test set, for the seed in the title. Dots: a bin's "
+        "accuracy at its mean confidence, with Wilson's 95 % interval; below the diagonal is overconfident, above it "
+        "underconfident. Curve: the same without bins, smoothed with the width at which the smooth calibration error is "
+        "measured; where that error is large, the curve is wide and need not meet the dots. In colour: as trained; black: "
+        "after temperature scaling, fitted on the calibration half of validation. The grey areas (black outlines after "
+        "scaling) hold the accuracy of 95 % of calibrated models. Look at the counts below first: a bin of a few images "
+        "says little. A T near 0.01: no wrong prediction to fit it on.",
     ),
     "curves": (
         "Learning curves.",
-        "Training and validation (selection half) by epoch. Look at whether the curves have levelled off: "
-        "a run that "
-        "still improves at its last epoch was stopped early. Losses of different regimes are different "
-        "quantities; "
-        "compare accuracies and validation NLL.",
+        "Training and validation (selection half) by epoch: the mean over seeds, a band from the lowest seed to the "
+        "highest, and a dot at the epoch whose weights were chosen for each seed. A dot at the last epoch: the run "
+        "may have been stopped while it still improved. Losses of different regimes are different quantities; compare errors and "
+        "validation NLL.",
     ),
     "matrix": (
         "Soft labels.",
-        "Label matrices learnt in training (by OLS, its controls, LS++), row = true class. Bright cells off the "
-        "diagonal are the classes the network itself takes for each other.",
+        "Label matrices learnt in training (by OLS, its controls, LS++), row = true class, diagonal left out. Bright cells "
+        "are the classes the network itself takes for each other. Each panel has its own colours, from its smallest to its "
+        "largest entry. A hatched row was not learnt: its class had no right prediction in the last epoch.",
     ),
     "retention": (
         "Retention curves.",
-        "Accuracy when the most confident share of predictions is kept and the others are replaced by the truth. A "
-        "higher curve ranks its errors better.",
+        "Accuracy when the most confident share of predictions is kept and the others are replaced by the truth, minus "
+        "that of the same run kept at random; the band reaches from the lowest seed to the highest. Panel (a) is in "
+        "points of accuracy, so that a run with more errors can lie higher. Panel (b) is relative to the highest value that "
+        "a perfect order of the errors reaches: there the higher curve ranks its errors better, and its area is half the "
+        "normalised R-AUC.",
     ),
     "density": (
-        "Confidence of right and wrong predictions.",
-        "The less the two overlap, the more a confidence tells.",
+        "Confidence of wrong and right predictions.",
+        "Share of a run's wrong (a) and right (b) predictions that have at least the confidence on the axis; each curve "
+        "is normalised to the number of its own predictions, which the legend gives. A confidence that tells right from "
+        "wrong falls early in (a) and late in (b).",
     ),
     "shift": (
         "Away from the test images.",
@@ -72,22 +80,23 @@ KINDS = {
     ),
     "entropy": (
         "Entropy of the learned labels.",
-        "By epoch. Towards zero the soft labels become hard ones; at the dashed line they are uniform.",
+        "By epoch: the mean over seeds and a band from the lowest seed to the highest. Towards zero the soft labels become "
+        "hard ones; at the grey line they are uniform (LS++ leaves the own class out: the lower line).",
     ),
     "classmeans": (
         "Mean output probabilities by class.",
-        "Row = true class of the test images, diagonal masked. Even rows: the other classes are all alike to the "
-        "network.",
+        "Row = true class of the test images, diagonal left out, one scale for all panels. Even rows: the other classes "
+        "are all alike to the network.",
     ),
     "distances": (
         "Distances between class centres.",
-        "Cosine distances in the penultimate features, each row divided by its sum. An even map: the regime has put "
-        "all classes equally far apart.",
+        "Cosine distances in the penultimate features of training images, each row divided by its sum, one scale for all "
+        "panels. An even map: the regime has put all classes equally far apart.",
     ),
     "bars": (
         "Training target of one class.",
-        "What an image of the class is trained towards after the last epoch, log scale. Regimes that have no label of "
-        "a class are left out.",
+        "What an image of the class is trained towards after the last epoch, log scale, the own class in colour. Regimes "
+        "that have no label of a class are left out.",
     ),
 }
 SCORES = {  # header, factor, decimals
@@ -98,11 +107,11 @@ SCORES = {  # header, factor, decimals
 }
 
 
-def _printed(experiment: Experiment, name: str) -> Html:
-    numbers = experiment.numbers()
+def _printed(experiment: Experiment, name: str, layout: dict[str, Any] | None = None) -> Html:
+    numbers = experiment.numbers(layout)
     if numbers is None:
         return absent(NOT_YET)
-    parts = [from_grid(LAYOUTS[name](numbers))]
+    parts = [from_grid(of_config(numbers, layout) if layout else LAYOUTS[name](numbers))]
     tex = experiment.folder / "tables" / f"{name}.tex"
     if tex.is_file():
         text = tex.read_text(encoding="utf-8")
@@ -125,6 +134,15 @@ def table3(experiment: Experiment) -> Html:
     if experiment.metrics is None or "auroc" not in set(experiment.metrics["metric"]):
         return Html()
     return join([heading("Ten measures (Table 3)", "table3"), _printed(experiment, "table3")])
+
+
+def described(experiment: Experiment) -> Html:
+    """Tables that the config describes (``tables: layouts``); nothing where there are none."""
+    parts = []
+    for layout in experiment.config["tables"]["layouts"] if experiment.metrics is not None else ():
+        title = layout.get("title") or f"Table {layout['name']}"
+        parts += [heading(title, slug(layout["name"])), _printed(experiment, layout["name"], layout)]
+    return join(parts)
 
 
 def _panels(experiment: Experiment, kind: str) -> list[tuple[str, str, Path]]:

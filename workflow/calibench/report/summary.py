@@ -76,7 +76,9 @@ def _best(experiment: Experiment, dataset: str, backbone: str, metric: str) -> t
     if not found:
         return None
     lowest = min(found, key=lambda run: found[run].mean())
-    return label(lowest), show(found[lowest], metric), show(found.get("hard", np.empty(0)), metric)
+    places = numbers.places(dataset, metric)
+    hard = found.get("hard", np.empty(0))
+    return label(lowest), show(found[lowest], metric, places), show(hard, metric, places)
 
 
 def headline(experiment: Experiment) -> Html:
@@ -124,8 +126,23 @@ def _sampling(experiment: Experiment) -> list[str]:
     return texts
 
 
+def lost_images(experiment: Experiment) -> list[str]:
+    """Images that were listed and could not be read: the numbers are without them."""
+    texts = []
+    for dataset in experiment.datasets:
+        audit, store = (experiment.store_json(dataset, f"{stage}.json") for stage in ("audit", "store"))
+        lost = len(audit.get("unreadable", [])) + len(store.get("unreadable", []))
+        total = audit.get("images") or store.get("n", 0) + lost
+        if lost:
+            texts.append(
+                f"{lost:,} of the {total:,} listed images of {dataset} were missing or unreadable and took no part, in "
+                "training or in test: if they differ from the others, these numbers are not those of the whole list."
+            )
+    return texts
+
+
 def _not_learned(experiment: Experiment) -> list[str]:
-    """Runs whose test error is that of always naming the most frequent class."""
+    """Runs whose test error cannot be told from that of always naming the most frequent class."""
     rows = experiment.metrics
     rows = rows[(rows["split"] == "test") & (rows["metric"] == "top1_error")]
     rows = rows[rows["checkpoint"] == experiment.table_settings["checkpoint"]]
@@ -134,8 +151,10 @@ def _not_learned(experiment: Experiment) -> list[str]:
         counts = experiment.store_json(dataset, "sample.json").get("priors", {}).get("after", {}).get("test")
         if not counts:
             continue
-        chance = 1 - max(counts) / sum(counts)
-        failed = rows[(rows["dataset"] == dataset) & (rows["value"] >= chance - 1e-9)]
+        chance, n = 1 - max(counts) / sum(counts), sum(counts)
+        # one-sided 95 %: on a small test set an error somewhat below that of the constant answer is still luck
+        lucky = chance - 1.645 * math.sqrt(chance * (1 - chance) / n)
+        failed = rows[(rows["dataset"] == dataset) & (rows["value"] >= lucky - 1e-9)]
         names = [
             f"{label(regime + variant)} with {backbone_label(backbone)} (seed {', '.join(map(str, part['seed']))})"
             for (regime, variant, backbone), part in failed.groupby(
@@ -144,9 +163,9 @@ def _not_learned(experiment: Experiment) -> list[str]:
         ]
         if names:
             texts.append(
-                f"Not learned on {dataset}: {'; '.join(names)}. The Top-1 error is at least the {100 * chance:.1f} % of "
-                "always naming the most frequent class, so the other numbers of these runs mean nothing. Gradient norms "
-                "may show why: a regime with a larger loss needs a smaller learning rate."
+                f"Not learned on {dataset}: {'; '.join(names)}. On these {n:,} test images the Top-1 error cannot be told from the "
+                f"{100 * chance:.1f} % of always naming the most frequent class, so the other numbers of these runs, and "
+                "comparisons with them, mean nothing. Gradient norms may show why: a regime with a larger loss needs a smaller learning rate."
             )
     return texts
 
@@ -156,7 +175,7 @@ def _detectable(experiment: Experiment) -> str:
     frame = experiment.frame("contrasts.csv")
     if frame is None:
         return ""
-    frame = frame[(frame["family"] == "planned") & (frame["metric"] == "top1_error")]
+    frame = frame[(frame["family"] == "primary") & (frame["metric"] == "top1_error")]
     half = float(((frame["high"] - frame["low"]) / 2).median())
     if math.isnan(half):
         return ""
@@ -169,9 +188,9 @@ def limits(experiment: Experiment) -> Html:
     texts = []
     if seeds == 1:
         texts.append(
-            "One seed per cell: the spread between repetitions is unknown, so no difference between "
-            "regimes in this "
-            "report can be told from chance, and the order of the regimes is not a finding."
+            "One seed per cell: the intervals below cover the draw of test images for these very networks. How far "
+            "training again would move the numbers is unknown, so no difference between regimes generalises to "
+            "retraining, and the order of the regimes is not a finding."
         )
     elif seeds < 6:
         texts.append(
@@ -181,6 +200,7 @@ def limits(experiment: Experiment) -> Html:
         )
     if experiment.metrics is not None:
         texts += _not_learned(experiment) + _sampling(experiment)
+    texts += lost_images(experiment)
     if experiment.missing:
         texts.append(
             "Runs are missing; a cell over fewer seeds than its neighbours is not comparable to them."

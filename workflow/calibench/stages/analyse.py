@@ -1,4 +1,4 @@
-"""Measure one run from its stored logits: every measure, calibration after training, strata, confidences."""
+"""Measure one run from its stored logits: every measure, calibration after training, strata, confidences, warnings."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,17 +13,23 @@ from calibench.calibrators.fold import CalibrateFold
 from calibench.calibrators.measured import after_calibration, changed_priors
 from calibench.errors import UserError
 from calibench.files import read_json, write_csv
-from calibench.finished.read import each_part, read_keys, read_part
+from calibench.finished.read import each_part, read_history, read_keys, read_part, read_record
 from calibench.metrics import Predictions, measure, warn_of_few
 from calibench.metrics.confidence import best_norm, selective
 from calibench.metrics.strata import by_stratum
-from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA
+from calibench.statistics.facts import facts
+from calibench.statistics.resampling import group_codes
+from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA, WARNINGS
 
 log = logging.getLogger(__name__)
-
-
 Set = tuple[str, np.ndarray, pd.DataFrame]  # name of an evaluation set, logits (N, K), index
-TABLES = {"metrics": METRICS, "posthoc": CALIBRATED, "strata": STRATA, "selective": SELECTIVE}
+TABLES = {
+    "metrics": METRICS,
+    "posthoc": CALIBRATED,
+    "strata": STRATA,
+    "selective": SELECTIVE,
+    "warnings": WARNINGS,
+}
 
 
 def metrics_of(run_dir: Path, sets: Sequence[str] = ()) -> pd.DataFrame:
@@ -54,11 +60,26 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
     logits, index = read_part(run_dir, checkpoint, "calibrate")
     if index.empty:
         return None
-    return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{run_dir} (calibrate)")
+    where = f"{run_dir} (calibrate)"
+    return CalibrateFold(logits, index["target"].to_numpy(), index["part"], where, groups_of(index))
+
+
+def groups_of(index: pd.DataFrame) -> np.ndarray:
+    """Group codes (N,) of the images of an index; each its own where there are no groups."""
+    return group_codes(np.asarray(index["group"] if "group" in index else np.full(len(index), "")))
+
+
+def facts_of(run_dir: Path, checkpoint: str) -> pd.DataFrame:
+    """What must be said of a run beside its numbers on test; a derived run was not trained and has no epochs."""
+    logits, index = read_part(run_dir, checkpoint, "test")
+    seen = Predictions.of(logits, index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})")
+    record = read_record(run_dir)
+    history = pd.DataFrame() if "derived" in record else read_history(run_dir)
+    return facts(seen, history, record.get("epochs", {}), checkpoint)
 
 
 def strata_of(sets: Iterable[Set], where: str) -> pd.DataFrame:
-    """Every measure in every stratum of each evaluation set: name, logits and index."""
+    """Every measure in every stratum of each evaluation set."""
     frames = []
     for split, logits, index in sets:
         strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
@@ -74,15 +95,8 @@ def selective_of(fold: CalibrateFold | None, sets: Iterable[Set], where: str) ->
     is left empty.
     """
     norm = None if fold is None else best_norm(Predictions.of(fold.logits, fold.targets, where))
-    rows = [
-        (
-            "calibrate",
-            "max_logit",
-            "norm",
-            np.nan if norm is None else norm,
-            0 if fold is None else len(fold.targets),
-        )
-    ]
+    chosen = (np.nan if norm is None else norm, 0 if fold is None else len(fold.targets))
+    rows = [("calibrate", "max_logit", "norm", *chosen)]
     for split, logits, index in sets:
         seen = Predictions.of(logits, index["target"].to_numpy(), f"{where} ({split})")
         for name, values in selective(seen, norm).items():
@@ -101,12 +115,13 @@ def analyse_run(
         for split in ("test", *sets):
             yield split, *read_part(run_dir, checkpoint, split)
 
-    scored = ((split, logits, index["target"].to_numpy()) for split, logits, index in each_set())
+    scored = ((name, logits, at["target"].to_numpy(), groups_of(at)) for name, logits, at in each_set())
     return {
         "metrics": metrics_of(run_dir, sets),
         "posthoc": after_calibration(fold, scored, counts, where),
         "strata": strata_of(each_set(), where),
         "selective": selective_of(fold, each_set(), where),
+        "warnings": facts_of(run_dir, checkpoint),
     }
 
 

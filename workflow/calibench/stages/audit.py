@@ -1,4 +1,4 @@
-"""Read each image once; find the unreadable, blank, copied, conflicting and leaking ones."""
+"""Read each image once; find unreadable and blank images, copies, series, label conflicts and leaks."""
 
 import logging
 import os
@@ -41,3 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_frame(audited, args.out_list)
     write_json(args.out_report, report | {"kept": len(audited), "code": code})
     log.info("%d of %d images kept", len(audited), len(frame))
+    if lost := len(report["unreadable"]):
+        cli.tell(
+            f"datasets.{settings['name']}: {lost} of {len(frame)} images cannot be read and are left out; "
+            f"{args.out_table} names them"
+        )

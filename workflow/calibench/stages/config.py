@@ -1,16 +1,42 @@
 """Check config files and print the complete configuration as JSON; without files, explain every key."""
 
 import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from calibench import cli
+from calibench.backbones.names import known
+from calibench.errors import UserError
+from calibench.planning.checks import check_all, check_root
 from calibench.planning.configuration import read
 from calibench.planning.explain import explain
+
+
+def check_data(config: dict[str, Any]) -> None:
+    """Check the lists of each data set; one that is not on this machine is named, and no mistake."""
+    for name, dataset in config["datasets"].items():
+        try:
+            check_root(config, name)
+        except UserError as error:
+            if Path(dataset["root"]).expanduser().exists():
+                raise
+            print(f"note: {error}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("files", nargs="*", help="YAML files; later ones override earlier ones")
-    paths = parser.parse_args(argv).files
-    print(json.dumps(read(*paths), indent=1) if paths else explain())
+    parser.add_argument("--backbones", action="store_true", help="list the backbones there are")
+    options = parser.parse_args(argv)
+    if options.backbones:
+        print("\n".join(sorted(known())))
+    elif options.files:
+        config = read(*options.files)
+        check_all(config)
+        check_data(config)
+        print(json.dumps(config, indent=1))
+    else:
+        print(explain())

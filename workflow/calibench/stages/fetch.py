@@ -17,12 +17,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     source.add_argument("--url", help="an address; --out is a file")
     parser.add_argument("--checksum", help="sha256:… or md5:… of --url's file (required with it)")
     parser.add_argument("--out", required=True, type=Path, help="where to write")
-    parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT, help="seconds without an answer before giving up"
-    )
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds to wait for an answer")
     args = parser.parse_args(argv)
     if args.url and not args.checksum:
-        raise UserError("--url needs --checksum: a download that nobody can check is not data")
+        raise UserError("--url needs --checksum, so that the download can be checked")
     if args.url:
         fetch(args.url, args.out, args.checksum, args.timeout)
         return

@@ -1,4 +1,4 @@
-"""Read a data set's list, check every row, and write one table and the class index; or show it as a picture."""
+"""Read a data set's list, check every row, write one table and the classes; or draw some of its images."""
 
 import json
 import logging
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def settings_from(configs: Sequence[Path], name: str | None) -> str:
-    """Settings of one data set of a config, as JSON; its only one where no name is given.
+    """Settings of one data set of a config, as JSON; without a name, of its only data set.
 
     Raises:
-        UserError: if it has no such data set, or several and none is named.
+        UserError: if it has no such data set, or several and no name is given.
     """
     datasets: dict[str, Any] = read(*configs)["datasets"]
     if name is None and len(datasets) == 1:
@@ -64,5 +64,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     counts = ", ".join(f"{classes[split].sum()} {split}" for split in listing.SPLITS)
     log.info("%d images of %d classes: %s", len(frame), len(classes), counts)
     if args.show:
-        for lines in overview.show(settings, frame, classes, args.show, os.cpu_count() or 1):
-            print(lines)
+        for line in overview.show(settings, frame, classes, args.show, os.cpu_count() or 1):
+            print(line)

@@ -7,17 +7,28 @@ import torch
 
 from calibench import cli
 from calibench.data.stored import read_store
+from calibench.errors import UserError
+from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.network import load_network, load_weights
 from calibench.finished.read import read_record
-from calibench.training.device import set_determinism, take_device
+from calibench.training.device import memory_told, set_determinism, take_device
 from calibench.training.job import split_images
 from calibench.training.predicting import write_all_predictions
 
 
 def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
-    """Write predictions/ and features/ of a run anew from weights/ and run.json."""
+    """Write predictions/ and features/ of a run anew from weights/ and run.json.
+
+    Raises:
+        UserError: if the store is not the one the run was trained on; the run's files stay as they are.
+    """
     record = read_record(run_dir)
+    if record["data"]["index"] != sha256_of(store_dir / "index.csv"):
+        raise UserError(
+            f"{run_dir} was trained on other images or labels than {store_dir} has, and its predictions stay as they "
+            "are: name the store of its settings; to ask a run about other images, see docs/shift.md (evaluate_on)"
+        )
     store, index, num_classes = read_store(store_dir)
     splits = split_images(store, index, device, "never")
     model = load_network(run_dir, num_classes).to(device)
@@ -36,5 +47,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     set_determinism(True)
-    with take_device(options.device) as device:
+    with take_device(options.device) as device, memory_told(device):
         predict_run(options.record.parent, options.images.parent, device)

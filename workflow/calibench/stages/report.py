@@ -9,7 +9,9 @@ from calibench import cli
 from calibench.errors import UserError
 from calibench.files import write_text
 from calibench.report import kernel, open_experiment, page
+from calibench.report.summary import lost_images
 
+NOTEBOOK = Path(page.__file__).with_name("report.ipynb")
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--experiment-dir", type=Path, required=True, help="results/<experiment>")
     parser.add_argument("--settings", required=True, help="JSON: config (completed), version (default: this)")
     parser.add_argument("--stores", type=Path, nargs="*", default=[], help="stores of its data sets")
-    parser.add_argument("--notebook", type=Path, required=True, help="notebooks/report.ipynb")
+    parser.add_argument("--notebook", type=Path, default=NOTEBOOK, help="another notebook than the package's")
     parser.add_argument("--out-notebook", type=Path, required=True, help="executed notebook to write")
     parser.add_argument("--out", type=Path, required=True, help="HTML to write")
     args = parser.parse_args(argv)
@@ -50,3 +52,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_text(args.out_notebook, executed)
     write_text(args.out, html)
     log.info("%s: %.1f MB", args.out, len(html) / 1e6)
+    for sentence in lost_images(open_experiment(args.experiment_dir, settings, args.stores)):
+        cli.tell(sentence)

@@ -1,4 +1,4 @@
-"""Cap the images per class by one seed and cut validation into select and calibrate."""
+"""Choose at most so many images per class by a seed, and cut validation into select and calibrate."""
 
 import logging
 from collections.abc import Sequence

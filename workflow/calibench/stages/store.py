@@ -1,4 +1,4 @@
-"""Decode every sampled image once, at the stored size, into one memory-mappable uint8 array."""
+"""Decode every sampled image once, resize it, and write all into one uint8 array that jobs can map."""
 
 import logging
 import os
@@ -36,3 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_json(args.out_report, report | {"code": code})
     counts = report["n"], len(report["unreadable"]), report["images_per_second"]
     log.info("%d images stored, %d unreadable, %.0f/s", *counts)
+    if lost := len(report["unreadable"]):
+        cli.tell(
+            f"datasets.{settings['name']}: {lost} of {len(sample)} images cannot be read and are left out; "
+            f"{args.out_report} names them"
+        )

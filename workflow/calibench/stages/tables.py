@@ -1,4 +1,4 @@
-"""Make Tables 1 to 3, the published numbers beside ours, as CSV, Markdown and LaTeX."""
+"""Make Tables 1 to 3 and those a config describes, published numbers beside ours, as CSV, Markdown and LaTeX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from calibench import cli
 from calibench.files import write_text
 from calibench.published import printed_file
-from calibench.published.printed import read_published
+from calibench.published.printed import Published, read_published
 from calibench.tables.cells import Numbers
 from calibench.tables.grid import to_csv, to_markdown, to_tex
-from calibench.tables.layouts import LAYOUTS, SETTINGS, best_cells, check_settings
+from calibench.tables.layouts import LAYOUTS, SETTINGS, check_settings, of_config, published_for
 from calibench.tables.long import read_long
 
 
@@ -21,19 +21,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--posthoc", type=Path, help="collected posthoc.csv: adds hard + temperature to Table 2"
     )
+    parser.add_argument("--ensembles", type=Path, help="collected snapshots.csv: adds runs as ols@snapshots6")
     parser.add_argument(
-        "--contrasts", type=Path, help="contrasts.csv: bold where a cell is not told from the best"
-    )
-    parser.add_argument(
-        "--out-dir", type=Path, required=True, help="folder for table1 to table3 (.csv, .md, .tex)"
+        "--out-dir", type=Path, required=True, help="folder for table1 to table3 and others (.csv, .md, .tex)"
     )
     args = parser.parse_args(argv)
     settings = check_settings(cli.json_object(args.settings))
     metrics = read_long(args.metrics)
     published = read_published(printed_file(settings["published"])) if settings["published"] else None
     posthoc = read_long(args.posthoc) if args.posthoc else None
-    bold = best_cells(args.contrasts)
-    for name, layout in LAYOUTS.items():
-        grid = layout(Numbers(metrics, settings, published, posthoc, bold))
+    ensembles = read_long(args.ensembles) if args.ensembles else None
+
+    def numbers(published: Published | None, printed_as: dict[str, str] | None = None) -> Numbers:
+        return Numbers(metrics, settings, published, posthoc, None, ensembles, printed_as)
+
+    grids = {name: layout(numbers(published)) for name, layout in LAYOUTS.items()}
+    for layout in settings["layouts"]:
+        beside = published_for(settings["published"], layout)
+        grids[layout["name"]] = of_config(numbers(beside, layout.get("printed_as")), layout)
+    for name, grid in grids.items():
         for suffix, write in {"csv": to_csv, "md": to_markdown, "tex": to_tex}.items():
             write_text(args.out_dir / f"{name}.{suffix}", write(grid))

@@ -52,9 +52,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=0,
         help="1: copy the images to $SLURM_TMPDIR or $TMPDIR first, where they fit",
     )
+    parser.add_argument(
+        "--runs-per-gpu", type=int, default=1, metavar="N", help="so many runs may share a GPU (default 1)"
+    )
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = run_settings(options.settings)
     others = [record.parent for record in options.others]
-    train_run(settings, options.images.parent, options.record.parent, others, bool(options.stage_store))
+    folders = options.images.parent, options.record.parent
+    train_run(settings, *folders, others, bool(options.stage_store), options.runs_per_gpu)

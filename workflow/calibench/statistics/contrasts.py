@@ -1,176 +1,179 @@
-"""The comparisons named in the config beforehand, and every run against the best of its column.
+"""contrasts.csv: the comparisons named in the config, every run against hard labels, and against the best.
 
 A contrast is a pair of runs, as ["ols", "hard"]; `hard@temperature` is the run `hard` after temperature
-scaling fitted on part `calibrate`. Runs are paired by seed and image.
+scaling fitted on part `calibrate`. One family of rows answers one question:
+
+- ``primary``: a planned contrast, pooled over data sets and backbones (both columns are empty). Holm adjusts over the
+  planned contrasts of a measure.
+- ``secondary``: the same contrast on one data set and backbone. Holm adjusts over all of these of a measure.
+- ``hard``: every run minus ``hard``, tempered minus tempered, pooled and on each: intervals, no tests, no verdicts.
+- ``best``: every run minus the best of the others, pooled and on each (:mod:`calibench.statistics.best`).
+
+Every evaluation set has families of its own: asking about one more changes nothing that is said of test. A seed ensemble
+(``ols@ensemble``) is compared with that of hard labels, and where a contrast names it; it is one network, so there is no
+test, and it is no candidate of ``best``.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import product
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from calibench.calibrators import FITS, CalibrateFold
-from calibench.errors import UserError
-from calibench.finished.read import read_keys, read_part
-from calibench.metrics import Predictions
-from calibench.statistics.paired import holm, paired_difference
-from calibench.statistics.resampling import sample_values
-from calibench.statistics.tested import read_tested
+from calibench.statistics.best import from_best
+from calibench.statistics.compared import ENSEMBLE, RANKS, Runs, by_dataset
+from calibench.statistics.paired import Difference, holm
+from calibench.statistics.verdicts import non_inferior, seeds_needed, verdict
 
 log = logging.getLogger(__name__)
-ENSEMBLE = "@ensemble"  # what the name of a seed ensemble ends with
-COLUMNS = [
-    "family",
-    "dataset",
-    "backbone",
-    "split",
-    "metric",
-    "run",
-    "reference",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_holm",
-    "seeds",
-    "groups",
-    "se_seeds",
-    "se_images",
-    "verdict",
-]
+NUMBERS = ["difference", "low", "high", "p", "p_holm", "low_holm", "high_holm"]
+SIZES = ["seeds", "blocks", "groups", "se_seeds", "se_images"]
+COLUMNS = ["family", "dataset", "backbone", "split", "metric", "run", "reference", *NUMBERS, *SIZES]
+COLUMNS += ["relevant", "seeds_needed", "non_inferior", "verdict"]
+FAMILIES = ("primary", "secondary", "hard", "best")
+NO_BEST = {"gap", "avg_confidence"}  # neither has a best end
+TEMPERED = "@temperature"
+Pair = tuple[str, str]
+Place = tuple[str, str]  # data set, backbone; two empty texts: all of them
+Row = tuple[dict[str, Any], Difference]  # where and what; how large
 
 
-class Runs:
-    """Per-image values of the runs of one dataset and backbone, read when first asked for.
+class Study:
+    """All finished runs of an experiment and what is asked of them.
 
     Args:
-        folders: {(run name, seed): folder}.
-        checkpoint: which predictions.
-        metrics: which per-image values to keep.
-        split: the evaluation set.
+        runs: the runs of each data set.
+        settings: ``statistics`` of a configuration.
     """
 
-    def __init__(
-        self,
-        folders: dict[tuple[str, int], Path],
-        checkpoint: str,
-        metrics: list[str],
-        split: str = "test",
-    ) -> None:
-        self.folders, self.checkpoint, self.metrics, self.split = folders, checkpoint, metrics, split
-        self.codes: np.ndarray | None = None
-        self.rows: pd.Series | None = None
-        self.targets: np.ndarray | None = None
-        self.cache: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+    def __init__(self, runs: dict[str, Runs], settings: dict[str, Any]) -> None:
+        self.runs, self.settings = runs, settings
+        self.alpha = 1 - settings["level"]
+        self.asked: list[Pair] = [tuple(pair) for pair in settings["contrasts"]]
+        self.tempered = settings["tempered"] and any(each.calibrated for each in runs.values())
+        self.places: list[Place] = [("", "")]
+        self.places += [(dataset, b) for dataset, each in runs.items() for b in each.backbones]
+        self.names = sorted({name for each in runs.values() for name in each.names})
 
-    def seeds(self, name: str) -> set[int]:
-        """Seeds of a run name (``hard@temperature`` has those of ``hard``)."""
-        return {seed for run, seed in self.folders if run == self._parts(name)[0]}
+    def compare(self, place: Place, run: str, reference: str, metric: str) -> Difference | None:
+        """The difference of two runs at a place; None where no seed has both.
 
-    def _parts(self, name: str) -> tuple[str, str]:
-        """The run and the calibrator behind it, if any; a seed ensemble (``ols@ensemble``) is a run."""
-        if any(run == name for run, _ in self.folders):
-            return name, ""
-        run, _, calibrator = name.rpartition("@") if "@" in name else (name, "", "")
-        return run, calibrator
-
-    def values(self, name: str, seed: int) -> dict[str, np.ndarray]:
-        """{metric: (N,) per-image values}, in float32: differences, not sums, are taken of them."""
-        if (name, seed) not in self.cache:
-            run, calibrator = self._parts(name)
-            folder = self.folders[run, seed]
-            tested = read_tested(folder, self.checkpoint, self.split)
-            seen = tested.seen
-            if self.rows is None:
-                self.rows, self.codes, self.targets = tested.rows, tested.codes, seen.targets
-            if not tested.rows.equals(self.rows) or not np.array_equal(seen.targets, self.targets):
-                raise UserError(
-                    f"{folder} was tested on other images or labels than the other runs; train those of one list only"
-                )
-            if calibrator:
-                fitted = FITS[calibrator](self._fold(folder))
-                seen = Predictions.of_probs(fitted.apply(seen.scores), seen.targets, str(folder))
-            every = sample_values(seen)
-            self.cache[name, seed] = {m: every[m] for m in self.metrics}
-        return self.cache[name, seed]
-
-    def _fold(self, folder: Path) -> CalibrateFold:
-        logits, index = read_part(folder, self.checkpoint, "calibrate")
-        if index.empty:
-            raise UserError(
-                f"{folder}: no validation images of part calibrate; set the data set's `calibrate` above 0"
-            )
-        return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{folder} (calibrate)")
-
-    def difference(self, run: str, reference: str, metric: str, level: float) -> dict[str, Any] | None:
-        """One row of the table (without its family), or None if the two have no seed in common.
-
-        An ensemble has no seeds to be paired by: it is compared with the mean over the other's seeds, as one seed.
+        A comparison after temperature scaling that the user did not name leaves out data sets without a calibrate part.
         """
-        seeds = sorted(self.seeds(run) & self.seeds(reference))
-        if ENSEMBLE in run + reference and self.seeds(run) and self.seeds(reference):
-            means = [
-                np.mean([self.values(name, s)[metric] for s in sorted(self.seeds(name))], axis=0)
-                for name in (run, reference)
-            ]
-            deltas = (means[0] - means[1])[None]
-        elif not seeds:
-            return None
-        else:
-            pairs = [(self.values(run, s)[metric], self.values(reference, s)[metric]) for s in seeds]
-            deltas = np.stack([a - b for a, b in pairs])
-        found = asdict(paired_difference(deltas, self.codes, level))
-        return {"run": run, "reference": reference, "metric": metric, **found}
+        dataset, backbone = place
+        added = TEMPERED in run + reference and (run, reference) not in self.asked  # not by the user
+        parts = []
+        for name, runs in self.runs.items():
+            if dataset in ("", name) and (runs.calibrated or not added):
+                parts.append(runs.blocks(run, reference, metric, [backbone] if backbone else runs.backbones))
+        parts = [part for part in parts if part is not None]
+        return Difference(parts) if parts else None
 
-    def mean(self, run: str, metric: str) -> float:
-        """Mean of a measure over seeds and images."""
-        return float(np.mean([self.values(run, s)[metric].mean() for s in sorted(self.seeds(run))]))
+    def planned(self) -> list[Pair]:
+        """The contrasts of the config, and each once more tempered against tempered."""
+        named = list(self.asked)
+        if self.tempered:
+            more = [(a + TEMPERED, b + TEMPERED) for a, b in named if "@" not in a + b]
+            named += [pair for pair in more if pair not in named]
+        places = [(runs, backbone) for runs in self.runs.values() for backbone in runs.backbones]
+        known = [pair for pair in named if any(runs.pairs(b, *pair) for runs, b in places)]
+        for run, reference in (pair for pair in named if pair not in known):
+            log.warning("contrast %s - %s: no seed has both runs; left out", run, reference)
+        return known
 
+    def against_hard(self) -> list[Pair]:
+        """Every run beside hard labels, raw and tempered."""
+        others = [name for name in self.names if name != "hard" and ENSEMBLE not in name]
+        pairs = [(name, "hard") for name in others]
+        if self.tempered:
+            pairs += [("hard" + TEMPERED, "hard")]
+            pairs += [(name + TEMPERED, "hard" + TEMPERED) for name in others]
+        for name in (name for name in self.names if ENSEMBLE in name):
+            reference = "@".join(["hard", *name.split("@")[1:]])
+            pairs += [(name, reference)] if reference in self.names and reference != name else []
+        return pairs if "hard" in self.names else []
 
-def planned(runs: Runs, settings: dict[str, Any], where: str) -> list[dict[str, Any]]:
-    """Rows of the contrasts named in the config; one that lacks a run is logged and left out."""
-    rows = []
-    for run, reference in settings["contrasts"]:
-        for metric in settings["metrics"]:
-            row = runs.difference(run, reference, metric, settings["level"])
-            if row is None:
-                log.warning("%s: contrast %s - %s: no seed has both runs; left out", where, run, reference)
-                break
-            rows.append({"family": "planned", **row})
-    return rows
-
-
-def against_best(runs: Runs, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of every run against the one with the best mean: what may be printed bold in a table."""
-    names = sorted({run for run, _ in runs.folders if ENSEMBLE not in run})
-    rows = []
-    for metric in settings["metrics"]:
-        if metric in ("gap", "avg_confidence"):  # neither has a best end
-            continue
-        best = min(names, key=lambda name: runs.mean(name, metric))
-        for name in names:
-            row = runs.difference(name, best, metric, settings["level"]) if name != best else None
-            if row is not None:
-                rows.append({"family": "best", **row})
-    return rows
+    def differences(self, pairs: list[Pair], metric: str, places: list[Place]) -> Iterator[Row]:
+        """Pairs at the places that have them. A temperature moves no error, so tempered pairs do not repeat those rows."""
+        for run, reference in pairs:
+            if metric in RANKS and run.endswith(TEMPERED) and (run, reference) not in self.asked:
+                continue
+            for place in places:
+                found = self.compare(place, run, reference, metric)
+                if found is not None:
+                    yield {"run": run, "reference": reference, **_at(place, metric)}, found
 
 
-def verdict(row: pd.Series, level: float) -> str:
-    """What may be concluded: ``lower``, ``higher``, ``not told apart``, or ``one seed`` (no test is
-    possible).
+def _at(place: Place, metric: str) -> dict[str, str]:
+    return {"dataset": place[0], "backbone": place[1], "metric": metric}
+
+
+def _numbers(found: Difference, level: float) -> dict[str, float]:
+    low, high = found.interval(level)
+    sizes = {"seeds": found.seeds, "blocks": found.blocks, "groups": found.groups}
+    errors = {"se_seeds": float(np.sqrt(found.seed)), "se_images": float(np.sqrt(found.image))}
+    return {"difference": float(found.mean), "low": low, "high": high, **sizes, **errors}
+
+
+def _tested(rows: list[Row], family: str, study: Study) -> Iterator[dict[str, Any]]:
+    """One family of tests of one measure: Holm over all of its rows.
+
+    ``low_holm`` and ``high_holm``: the interval at the level at which Holm's method judged the row (Serlin 1993). It
+    leaves out 0 exactly where the adjusted p is at most 1 - level, and is never narrower than the plain interval.
     """
-    if row["seeds"] < 2:
-        return "one seed"
-    if np.isnan(row["p_holm"]):
-        return "no test"
-    if row["p_holm"] > 1 - level + 1e-12:
-        return "not told apart"
-    return "lower" if row["difference"] < 0 else "higher"
+    p = np.array([found.p() for _, found in rows])
+    for (head, found), raw, adjusted in zip(rows, p, holm(p), strict=True):
+        level = 1 - study.alpha * (raw / adjusted if adjusted > 0 else 1)
+        interval = found.interval(level if found.testable else 1 - study.alpha)
+        relevant = study.settings["relevant"].get(head["metric"])
+        tests = max(1, int((~np.isnan(p)).sum()))
+        yield {
+            "family": family,
+            **head,
+            **_numbers(found, 1 - study.alpha),
+            **{"p": raw, "p_holm": adjusted, "low_holm": interval[0], "high_holm": interval[1]},
+            "relevant": nan if relevant is None else relevant,
+            "seeds_needed": seeds_needed(found, relevant, study.alpha / tests),
+            "non_inferior": non_inferior(found, interval, relevant),
+            "verdict": verdict(found, adjusted, interval, study.alpha, relevant),
+        }
+
+
+def _described(rows: list[Row], study: Study) -> Iterator[dict[str, Any]]:
+    """Differences to hard labels: intervals only. The question whether they differ is that of the planned rows."""
+    for head, found in rows:
+        yield {"family": "hard", **head, **_numbers(found, 1 - study.alpha), "verdict": found.untested}
+
+
+def _best(study: Study, metric: str) -> Iterator[dict[str, Any]]:
+    """At every place, every run (tempered ones too, where a temperature changes the measure) against the best."""
+    if metric in NO_BEST:
+        return
+    raw = [name for name in study.names if ENSEMBLE not in name]
+    for place in study.places:
+        calibrated = all(runs.calibrated for name, runs in study.runs.items() if place[0] in ("", name))
+        both = study.tempered and metric not in RANKS and calibrated
+        names = raw + [name + TEMPERED for name in raw] if both else raw
+
+        def compare(run: str, reference: str, place: Place = place) -> Difference | None:
+            return study.compare(place, run, reference, metric)
+
+        for row in from_best(names, compare, 1 - study.alpha):
+            yield {"family": "best", **_at(place, metric), **asdict(row)}
+
+
+def _on_one_set(study: Study) -> Iterator[dict[str, Any]]:
+    planned, beside = study.planned(), study.against_hard()
+    pooled, each = study.places[:1], study.places[1:]
+    for metric in study.settings["metrics"]:
+        yield from _tested(list(study.differences(planned, metric, pooled)), "primary", study)
+        yield from _tested(list(study.differences(planned, metric, each)), "secondary", study)
+        yield from _described(list(study.differences(beside, metric, study.places)), study)
+        yield from _best(study, metric)
 
 
 def compare(
@@ -178,30 +181,17 @@ def compare(
 ) -> pd.DataFrame:
     """The table of all data sets and backbones on test and on ``sets``, columns :data:`COLUMNS`.
 
-    Holm adjusts over all planned contrasts, data sets and backbones of a measure; for the family `best`
-    within the data set and backbone. Each evaluation set is a family of its own: asking about one more changes
-    nothing that was said of test.
+    Args:
+        run_dirs: folders of finished runs.
+        checkpoint: which predictions.
+        settings: ``statistics`` of a configuration, completed.
+        sets: evaluation sets besides test.
     """
-    places: dict[tuple[str, str], dict[tuple[str, int], Path]] = {}
-    for path in run_dirs:
-        entry = read_keys(path)
-        place = places.setdefault((entry["dataset"], entry["backbone"]), {})
-        if place.setdefault((entry["regime"] + entry["variant"], entry["seed"]), path) != path:
-            raise UserError(f"{path} is the same run as another given folder")
-    rows = []
-    for ((dataset, backbone), folders), split in product(places.items(), ("test", *sets)):
-        runs = Runs(folders, checkpoint, settings["metrics"], split)
-        found = planned(runs, settings, f"{dataset}, {backbone}, {split}") + against_best(runs, settings)
-        rows += [{"dataset": dataset, "backbone": backbone, "split": split, **row} for row in found]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    local = table["family"] == "best"
-    families = [
-        table["family"],
-        table["split"],
-        table["metric"],
-        table["dataset"].where(local, ""),
-        table["backbone"].where(local, ""),
-    ]
-    for _, part in table.groupby(families):
-        table.loc[part.index, "p_holm"] = holm(part["p"].to_numpy(float))
-    return table.assign(verdict=[verdict(row, settings["level"]) for _, row in table.iterrows()])
+    folders, fits, found = by_dataset(run_dirs), {}, []
+    for split in ("test", *sets):
+        runs = {
+            dataset: Runs(of, checkpoint, settings["metrics"], split, fits) for dataset, of in folders.items()
+        }
+        rows = sorted(_on_one_set(Study(runs, settings)), key=lambda row: FAMILIES.index(row["family"]))
+        found += [{"split": split, **row} for row in rows]
+    return pd.DataFrame(found, columns=COLUMNS)

@@ -18,8 +18,8 @@ NO_INTERVAL = {"ece"}  # a percentile bootstrap of ECE does not cover: resamplin
 def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], where: str) -> pd.DataFrame:
     """The intervals of one set of predictions, columns :data:`COLUMNS`.
 
-    kind ``interval``: percentile interval over resampled groups (empty for ECE, whose row gives the spread
-    only); kind ``null`` / ``null_groups``: mean and band of the ECE of a perfectly calibrated model with
+    kind ``interval``: expanded percentile interval (:func:`tails`) over resampled groups (empty for ECE, whose row
+    gives the spread only); kind ``null`` / ``null_groups``: mean and band of the ECE of a perfectly calibrated model with
     these confidences, images independent / all images of a group right or wrong together.
 
     Args:
@@ -32,25 +32,38 @@ def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], wh
     if groups < 2:
         log.warning("%s: all test images are of one group; its numbers have no intervals", where)
     elif groups < 30:
-        log.warning("%s: %d groups only; percentile intervals will be too narrow", where, groups)
-    tails = [(1 - settings["level"]) / 2, (1 + settings["level"]) / 2]
+        log.warning("%s: %d groups only; intervals will be somewhat too narrow", where, groups)
+    plain = [(1 - settings["level"]) / 2, (1 + settings["level"]) / 2]
+    expanded = tails(settings["level"], groups) if groups > 1 else plain
     head = {"n": n, "groups": groups}
     point = _point(seen, codes)
     nothing = {metric: np.full(2, np.nan) for metric in point}
     drawn = bootstrap(seen, codes, settings["resamples"], settings["seed"]) if groups > 1 else nothing
     rows = []
     for metric, values in drawn.items():
-        low, high = (np.nan, np.nan) if metric in NO_INTERVAL else np.quantile(values, tails)
+        low, high = (np.nan, np.nan) if metric in NO_INTERVAL else np.quantile(values, expanded)
         spread = {"low": low, "high": high, "se": float(values.std(ddof=1))}
         rows.append({**head, "metric": metric, "kind": "interval", "value": point[metric], **spread})
     for kind, codes_used in {"null": None, "null_groups": codes}.items():
         if codes_used is not None and groups == n:
             continue
         null = null_distribution(seen.confidence, settings["resamples"], settings["seed"], codes_used)
-        low, high = np.quantile(null, tails)
+        low, high = np.quantile(null, plain)
         spread = {"low": low, "high": high, "se": float(null.std(ddof=1))}
         rows.append({**head, "metric": "ece", "kind": kind, "value": float(null.mean()), **spread})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tails(level: float, groups: int) -> list[float]:
+    """The two quantiles of the resamples that bound an interval of ``level``.
+
+    A plain percentile interval is that of a normal distribution with the spread divided by G: too narrow with few
+    groups. Expanded (Hesterberg 2015): the tail is Φ(-√(G/(G-1))·t) with t of G - 1 degrees of freedom.
+    """
+    from scipy.stats import norm, t
+
+    tail = float(norm.sf(np.sqrt(groups / (groups - 1)) * t.isf((1 - level) / 2, groups - 1)))
+    return [tail, 1 - tail]
 
 
 def _point(seen: Predictions, codes: np.ndarray) -> dict[str, float]:

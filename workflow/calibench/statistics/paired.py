@@ -1,11 +1,28 @@
-"""Tests and intervals for differences between runs: paired over seeds, clustered over images, Holm over contrasts."""
+"""Differences between two runs: paired by seed and image, pooled over backbones and data sets.
 
-from collections.abc import Callable
+A **block** is one training: a data set, a backbone and a seed. Two things make a difference uncertain:
+
+- training again. The mean over images differs from block to block. The variance of these M means, over M, is the
+  *seed part*, with M - 1 degrees of freedom. A t test over independent blocks keeps its level whatever the
+  variances of the blocks are (Ibragimov & Müller 2010, for levels up to 8.3 %), and where the true difference is not
+  the same on each backbone the interval is only wider.
+- drawing the test images again. All blocks of a data set share its images, so per image (and per group of images)
+  the mean over these blocks is taken first; its clustered variance is the *image part*. More seeds do not shrink it.
+  Data sets are independent.
+
+What belongs to one training and one image alone is in both parts, and is taken off once, as in two-way clustering
+(Cameron, Gelbach & Miller 2011: V = V_seeds + V_images - V_both). The t half-widths of the parts add in squares
+(MOVER, Zou & Donner 2008) and never fall below that of either part alone.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log, nan, sqrt
+from functools import cached_property
+from math import exp, log, nan
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import norm
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
@@ -13,69 +30,136 @@ from calibench.statistics.resampling import clustered_variance
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean paired difference with its interval.
-
-    ``seeds`` S, ``groups`` G; ``se_seeds`` the standard error from training again, ``se_images`` from
-    drawing the test images again; ``low`` and ``high`` the interval at the level asked for,
-    ``p`` the two-sided p-value of no difference; both NaN with fewer than two seeds, where the regimes
-    cannot be compared at all.
-    """
-
-    difference: float
-    se_seeds: float
-    se_images: float
-    low: float
-    high: float
-    p: float
-    seeds: int
-    groups: int
-
-
-def paired_difference(values: np.ndarray, codes: np.ndarray, level: float = 0.95) -> Difference:
-    """Interval for the mean of paired per-image differences, over seeds and images.
+class Blocks:
+    """Paired differences on the images of one data set, as sums over groups of images.
 
     Args:
-        values: (S, N) differences of a per-image measure, one row per seed (same seed, same images in both
-        runs).
-        codes: (N,) group codes of the images.
-        level: coverage of the interval.
-
-    The difference is a sum of two independent parts: what training again changes (variance s²/S on these
-    images, S - 1 degrees of freedom) and what drawing the images again changes (v, clustered, G - 1). Their
-    t half-widths add in squares (Zou & Donner 2008, MOVER). It is exact where one part dominates and wide in
-    between. Satterthwaite's degrees of freedom would not do: two seeds that agree by chance would count as
-    knowledge of all seeds (13 % false rejections at 5 %, p values of 1e-100).
-    v holds the seed-by-image noise once more, which errs on the wide side as well.
+        sums: (..., M, G) sum over the images of each group, of each of M blocks; leading axes are repetitions.
+        sizes: (G,) images per group.
+        cells: (M,) code of the backbone of each block.
     """
-    s = len(values)
-    difference = float(values.mean())
-    image = clustered_variance(values.mean(axis=0), codes)
-    groups = len(np.unique(codes))
-    if s < 2 or groups < 2:
-        seen = sqrt(image) if groups > 1 else nan
-        return Difference(difference, nan, seen, nan, nan, nan, s, groups)
-    seed = float(values.mean(axis=1).var(ddof=1)) / s
-    if seed + image == 0:  # identical predictions
-        return Difference(difference, 0.0, 0.0, difference, difference, 1.0, s, groups)
 
-    def half_width(tail: float) -> float:
-        return sqrt(student.isf(tail, s - 1) ** 2 * seed + student.isf(tail, groups - 1) ** 2 * image)
+    sums: np.ndarray
+    sizes: np.ndarray
+    cells: np.ndarray
 
-    half = half_width((1 - level) / 2)
-    p = _two_sided(half_width, abs(difference))
-    low, high = difference - half, difference + half
-    return Difference(difference, sqrt(seed), sqrt(image), low, high, p, s, groups)
+    @classmethod
+    def of(cls, values: np.ndarray, codes: np.ndarray, cells: np.ndarray | None = None) -> "Blocks":
+        """From per-image values (M, N) and group codes (N,); one backbone if ``cells`` is left out."""
+        known, codes = np.unique(codes, return_inverse=True)
+        sums = np.stack([np.bincount(codes, weights=row, minlength=len(known)) for row in values])
+        sizes = np.bincount(codes, minlength=len(known))
+        return cls(sums, sizes, np.zeros(len(values), int) if cells is None else cells)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks M."""
+        return self.sums.shape[-2]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of images G."""
+        return len(self.sizes)
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """Blocks of each backbone."""
+        return np.unique(self.cells, return_counts=True)[1]
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(..., M) mean over images of each block."""
+        return self.sums.sum(axis=-1) / self.sizes.sum()
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """(...) clustered variance of the mean over blocks and images; NaN for one group."""
+        return clustered_variance(self.sums.mean(axis=-2), self.sizes)
+
+    @cached_property
+    def both(self) -> np.ndarray:
+        """(...) the part of :attr:`image` that belongs to single trainings, from backbones with two seeds or more.
+
+        Never above :attr:`image`, of which it is taken off.
+        """
+        total = np.zeros(self.sums.shape[:-2])
+        for cell in np.unique(self.cells):
+            mine = self.sums[..., self.cells == cell, :]
+            s = mine.shape[-2]
+            if s > 1:
+                own = mine - mine.mean(axis=-2, keepdims=True)
+                apart = clustered_variance(own, self.sizes).sum(axis=-1)
+                total += (s / self.blocks) ** 2 * apart / (s * (s - 1))
+        return np.minimum(total, self.image)
 
 
-def _two_sided(half_width: Callable[[float], float], distance: float) -> float:
-    """Twice the tail at which the interval just reaches ``distance``; not below 2e-100."""
-    if distance == 0:
-        return 1.0
-    least = log(1e-100)
-    if half_width(exp(least)) <= distance:
-        return 2e-100
-    return 2 * exp(brentq(lambda x: half_width(exp(x)) - distance, least, log(0.5), xtol=1e-9))
+class Difference:
+    """The mean difference over the blocks of one or several data sets, with interval and test.
+
+    Every block counts the same. The number is the mean over the named data sets and backbones, not over all that
+    there could be. With one seed per backbone nothing is known of training again: then there is no test, and the
+    interval says where these very networks would be on other images.
+    """
+
+    def __init__(self, parts: Sequence[Blocks]) -> None:
+        self.parts = list(parts)
+        self.blocks = sum(part.blocks for part in self.parts)
+        self.groups = sum(part.groups for part in self.parts)
+        self.cells = sum(len(part.seeds) for part in self.parts)
+        self.seeds = int(min(part.seeds.min() for part in self.parts))  # the fewest of a backbone
+        self.retrained = any((part.seeds > 1).any() for part in self.parts)
+        means = np.concatenate([part.means for part in self.parts], axis=-1)
+        self.mean = means.mean(axis=-1)
+        self.seed = (
+            means.var(axis=-1, ddof=1) / self.blocks if self.retrained else np.full(self.mean.shape, nan)
+        )
+        shares = [(part.blocks / self.blocks) ** 2 for part in self.parts]
+        self.images = [share * part.image for share, part in zip(shares, self.parts, strict=True)]
+        self.image = np.sum(self.images, axis=0)
+        self.both = np.sum(
+            [share * part.both for share, part in zip(shares, self.parts, strict=True)], axis=0
+        )
+
+    @property
+    def testable(self) -> bool:
+        """Whether there are two trainings of one backbone, and two groups of images in each data set."""
+        return self.retrained and min(part.groups for part in self.parts) > 1
+
+    @property
+    def untested(self) -> str:
+        """Why there is no test: ``one seed`` or ``no test`` (one group of images); empty where there is one."""
+        return "" if self.testable else "no test" if self.retrained else "one seed"
+
+    def half_width(self, tail: float) -> np.ndarray:
+        """Half of the interval that leaves ``tail`` on each side."""
+        images = [
+            student.isf(tail, part.groups - 1) ** 2 * image
+            for part, image in zip(self.parts, self.images, strict=True)
+        ]
+        image = np.sum(images, axis=0)
+        if not self.retrained:
+            return np.sqrt(image)
+        seed = student.isf(tail, self.blocks - 1) ** 2 * self.seed
+        return np.sqrt(np.maximum(image, seed + image - norm.isf(tail) ** 2 * self.both))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Two-sided interval; NaN where there is one group of images only."""
+        half = float(self.half_width((1 - level) / 2))
+        return float(self.mean) - half, float(self.mean) + half
+
+    def p(self) -> float:
+        """Two-sided p value of no difference: the level at which the interval reaches 0; NaN without a test."""
+        if not self.testable:
+            return nan
+        distance = abs(float(self.mean))
+        if distance == 0 or self.seed + self.image == 0:  # equal predictions
+            return 1.0
+        least = log(1e-100)
+        if self.half_width(exp(least)) <= distance:
+            return 2e-100
+        return 2 * exp(
+            brentq(lambda x: float(self.half_width(exp(x))) - distance, least, log(0.5), xtol=1e-9)
+        )
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -83,14 +83,14 @@ def _placement(sorted_values: np.ndarray, at: np.ndarray) -> np.ndarray:
     return below / len(sorted_values)
 
 
-def clustered_variance(values: np.ndarray, codes: np.ndarray) -> float:
-    """Variance of the mean of ``values`` (N,) when groups are the independent units (0 for one group → NaN).
+def clustered_variance(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Variance (...) of the mean of values with group sums (..., G) and group sizes (G,), groups being independent.
 
-    Sum over groups of (sum of deviations)², times G / (G - 1), over N².
+    Sum over groups of (sum of deviations)², times G / (G - 1), over N²; NaN for one group.
     """
-    sums = np.bincount(codes, weights=values - values.mean())
-    g = int((np.bincount(codes) > 0).sum())
-    return float((sums**2).sum() * g / (g - 1) / len(values) ** 2) if g > 1 else float("nan")
+    n, g = sizes.sum(), len(sizes)
+    apart = sums - sizes * (sums.sum(axis=-1, keepdims=True) / n)
+    return (apart**2).sum(axis=-1) * (g / (g - 1) if g > 1 else np.nan) / n**2
 
 
 def draws(groups: int, resamples: int, seed: int, batch: int = 16) -> Iterator[np.ndarray]:

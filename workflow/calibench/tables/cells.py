@@ -1,7 +1,7 @@
 """The cells of printed tables: our mean over seeds, and what a paper printed in the same place."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,25 +11,19 @@ from calibench.errors import UserError
 from calibench.metrics.labels import METRICS
 from calibench.published.printed import Published
 from calibench.regimes.catalog import label
+from calibench.tables.arrange import Key
 from calibench.tables.grid import EMPTY
 
 # the papers do not say with or without batch norm, nor which ShuffleNet
 PUBLISHED_AS = {"vgg19_bn": "vgg19", "shufflenet_v2_x1_0": "shufflenet"}
-Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
 
 
-@dataclass(frozen=True)
-class Best:
-    """Cells to print bold, and the usual half-width of the intervals of the tests behind, by measure."""
+class Delta(NamedTuple):
+    """A paired difference with its interval, as fractions (NLL in nats); NaN bounds where there is none."""
 
-    cells: frozenset[Key] = frozenset()
-    half_widths: dict[str, float] = field(default_factory=dict)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self.cells
-
-    def __bool__(self) -> bool:
-        return bool(self.cells)
+    difference: float
+    low: float
+    high: float
 
 
 class Numbers:
@@ -40,7 +34,9 @@ class Numbers:
         settings: see :func:`calibench.tables.layouts.check_settings`.
         published: of :func:`calibench.published.printed.read_published`.
         posthoc: the long table after post-hoc calibration; its `temperature` rows are runs `…@temperature`.
-        bold: keys of the cells to print bold.
+        contrasts: contrasts.csv, for :meth:`difference_to`.
+        ensembles: the long table of ensembles of epochs, whose `snapshots6` rows are runs `…@snapshots6`.
+        printed_as: {run or first part of its name: what the paper calls it}, where the names differ.
 
     Raises:
         UserError: if the table holds a run, seed and measure twice.
@@ -52,16 +48,23 @@ class Numbers:
         settings: dict[str, Any],
         published: Published | None,
         posthoc: pd.DataFrame | None = None,
-        bold: Best | None = None,
+        contrasts: pd.DataFrame | None = None,
+        ensembles: pd.DataFrame | None = None,
+        printed_as: dict[str, str] | None = None,
     ) -> None:
-        self.settings, self.published, self.bold = settings, published, bold or Best()
+        self.settings, self.published, self.contrasts = settings, published, contrasts
+        self.printed_as = printed_as or {}
         self.shown: set[Key] = set()  # published cells that were asked for and are there
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.images = _images(metrics)
         self.values = self._cells(metrics, "")
         fitted = None if posthoc is None else posthoc[posthoc["calibrator"] == "temperature"]
         self.rescaled = fitted is not None and len(fitted) > 0
         if self.rescaled:
             self.values |= self._cells(fitted, "@temperature")
+        if ensembles is not None:
+            for name, rows in ensembles.groupby("calibrator"):
+                self.values |= self._cells(rows, f"@{name}")
         for dataset, backbone, run, metric in list(self.values):
             if metric == "top1_error":
                 self.values[dataset, backbone, run, "accuracy"] = (
@@ -69,7 +72,8 @@ class Numbers:
                 )
 
     def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
-        rows = table[(table["split"] == "test") & (table["checkpoint"] == self.settings["checkpoint"])]
+        of = [self.settings["checkpoint"], "epochs"]  # an ensemble of epochs is of no single checkpoint
+        rows = table[(table["split"] == "test") & table["checkpoint"].isin(of)]
         if self.settings["seeds"]:
             rows = rows[rows["seed"].isin(self.settings["seeds"])]
         rows = rows.assign(run=rows["regime"] + rows["variant"] + suffix)
@@ -79,23 +83,62 @@ class Numbers:
         return {key: group.to_numpy() for key, group in rows.groupby(keys)["value"]}
 
     def ours(self, dataset: str, backbone: str, run: str, metric: str) -> np.ndarray:
-        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing."""
+        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing.
+
+        ``a - b`` are the differences of two runs, seed by seed. A run or backbone that is not asked for, as one that
+        only the paper has, is not missing.
+        """
+        first, minus, second = run.partition(" - ")
+        if minus:
+            pair = [self.ours(dataset, backbone, name, metric) for name in (first, second)]
+            return pair[0] - pair[1] if len(pair[0]) == len(pair[1]) else np.empty(0)
+        if run.partition("@")[0] not in self.settings["runs"] or backbone not in self.settings["backbones"]:
+            return np.empty(0)
         values = self.values.get((dataset, backbone, run, metric), np.empty(0))
         asked = max(len(self.settings["seeds"]), 1)
         if len(values) < asked:
             self.partial[dataset, backbone, run] = (len(values), asked)
         return values[~np.isnan(values)]  # undefined, as AUROC with a class absent
 
+    def places(self, dataset: str, metric: str) -> int:
+        """Decimals for numbers of this data set in the unit of the table."""
+        return digits(metric, self.images.get(dataset))
+
+    def difference_to(self, reference: str = "hard") -> dict[Key, Delta]:
+        """Every run minus ``reference`` (a tempered run minus the tempered reference), with its interval.
+
+        The key's data set and backbone are empty for the difference pooled over all of them. Nothing where the stage
+        contrasts has not run.
+        """
+        if self.contrasts is None:
+            return {}
+        rows = self.contrasts[self.contrasts["family"] == "hard"].fillna({"dataset": "", "backbone": ""})
+        plain = rows["reference"].str.partition("@")[0] == reference
+        return {
+            (row.dataset, row.backbone, row.run, row.metric): Delta(row.difference, row.low, row.high)
+            for row in rows[plain].itertuples()
+        }
+
     def theirs(self, dataset: str, backbone: str, run: str, metric: str) -> str | None:
         """The printed text, if the paper has this cell for a data set of this name."""
         name = self.published.dataset_for(dataset) if self.published else None
         if name is None:
             return None
-        key = (name, PUBLISHED_AS.get(backbone, backbone), run, metric)
+        first, minus, second = run.partition(" - ")
+        if minus:
+            pair = [self.theirs(dataset, backbone, each, metric) for each in (first, second)]
+            return None if None in pair else str(Decimal(pair[0]) - Decimal(pair[1]))
+        key = (name, PUBLISHED_AS.get(backbone, backbone), self._printed_name(run), metric)
         if key not in self.published.cells:
             return None
         self.shown.add(key)
         return self.published.cells[key]
+
+    def _printed_name(self, run: str) -> str:
+        for ours, theirs in self.printed_as.items():
+            if run == ours or run.startswith((f"{ours}+", f"{ours}@")):
+                return theirs + run.removeprefix(ours)
+        return run
 
     def notes(self) -> list[str]:
         """What is missing or must be known to read the table."""
@@ -133,18 +176,42 @@ class Numbers:
         )
 
 
-def show(values: np.ndarray, metric: str) -> str:
-    """``24.27`` or, over several seeds, ``24.27 ± 0.31`` (sample standard deviation)."""
+def _images(metrics: pd.DataFrame) -> dict[str, int]:
+    """Test images of each data set."""
+    tested = metrics[metrics["split"] == "test"]
+    return tested.groupby("dataset")["n"].max().astype(int).to_dict()
+
+
+def digits(metric: str, n: int | None) -> int:
+    """Decimals worth printing of a measure taken on n test images, in the unit of the tables.
+
+    The last decimal is not finer than a twentieth of the standard error s/√n of such a mean, s being 0.4 for a share
+    (an error of 20 %) and 1 nat for NLL: as a fraction two decimals below 400 images, three from there, four from
+    40,000 (NLL: 2,500 and 250,000). Per cent have two fewer, but at least one. It depends on n alone, so that a column
+    has the same decimals all over. Without n: the most.
+    """
     _, factor, places = METRICS[metric]
+    if not n:
+        return places
+    spread = 1.0 if metric == "nll" else 0.4
+    finest = -np.log10(spread / np.sqrt(n) / 20)
+    return max(1, int(np.clip(np.floor(finest + 1e-9), 2, 4) - np.log10(factor)))
+
+
+def show(values: np.ndarray, metric: str, places: int | None = None) -> str:
+    """``24.27`` or, over several seeds, ``24.27 ± 0.31`` (sample standard deviation)."""
+    _, factor, most = METRICS[metric]
+    places = most if places is None else places
     if not len(values):
         return EMPTY
     mean = f"{values.mean() * factor:.{places}f}"
     return f"{mean} ± {values.std(ddof=1) * factor:.{places}f}" if len(values) > 1 else mean
 
 
-def difference(values: np.ndarray, printed: str | None, metric: str) -> str:
+def difference(values: np.ndarray, printed: str | None, metric: str, places: int | None = None) -> str:
     """Ours − published in the printed unit, signed; a dash where either is missing."""
-    _, factor, places = METRICS[metric]
+    _, factor, most = METRICS[metric]
+    places = most if places is None else places
     if not len(values) or printed is None:
         return EMPTY
     text = f"{values.mean() * factor - float(printed):+.{places}f}"
@@ -155,11 +222,11 @@ def lines(numbers: Numbers, keys: list[tuple[str, str, str, str]]) -> list[tuple
     """The printed lines of one row of cells: ours, and below it published and difference where they exist."""
     ours = [numbers.ours(*key) for key in keys]
     theirs = [numbers.theirs(*key) for key in keys]
-    metrics = [key[3] for key in keys]
-    out = [("ours", [show(v, m) for v, m in zip(ours, metrics, strict=True)])]
+    metrics = [(key[3], numbers.places(key[0], key[3])) for key in keys]
+    out = [("ours", [show(v, *m) for v, m in zip(ours, metrics, strict=True)])]
     if any(t is not None for t in theirs):
         paper = numbers.published.paper if numbers.published else ""
         out.append((f"published ({paper})", [EMPTY if t is None else t for t in theirs]))
-        delta = [difference(v, t, m) for v, t, m in zip(ours, theirs, metrics, strict=True)]
+        delta = [difference(v, t, *m) for v, t, m in zip(ours, theirs, metrics, strict=True)]
         out.append(("difference", delta))
     return out

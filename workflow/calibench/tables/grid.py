@@ -38,7 +38,7 @@ class Grid:
     """A table as printed.
 
     ``groups`` are the upper header cells as (text, width), ``columns`` the lower ones; ``blocks`` are runs of
-    ``rows`` between rules. ``bold`` holds (row, column) positions; ``stub`` counts the leading text columns.
+    ``rows`` between rules; ``stub`` counts the leading text columns.
     """
 
     title: str
@@ -47,7 +47,6 @@ class Grid:
     stub: int
     groups: list[tuple[str, int]] = field(default_factory=list)
     rules: set[int] = field(default_factory=set)
-    bold: set[tuple[int, int]] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     label: str = ""
 
@@ -83,10 +82,7 @@ def to_markdown(grid: Grid) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
-    body = [
-        line([f"**{markdown(c)}**" if (i, j) in grid.bold else markdown(c) for j, c in enumerate(row)])
-        for i, row in enumerate(grid.rows)
-    ]
+    body = [line([markdown(cell) for cell in row]) for row in grid.rows]
     align = ["---" if j < grid.stub else "---:" for j in range(len(grid.columns))]
     parts = [f"**{markdown(grid.title)}**", "", line([markdown(h) for h in grid.heads()]), line(align), *body]
     if grid.notes:
@@ -115,8 +111,7 @@ def to_tex(grid: Grid) -> str:
     for i, row in enumerate(grid.rows):
         if i in grid.rules and i:
             rows.append(r"\midrule")
-        cells = [rf"\textbf{{{tex(c)}}}" if (i, j) in grid.bold else tex(c) for j, c in enumerate(row)]
-        rows.append(" & ".join(cells) + r" \\")
+        rows.append(" & ".join(tex(cell) for cell in row) + r" \\")
     align = "l" * grid.stub + "r" * (len(grid.columns) - grid.stub)
     lines = [
         r"% needs \usepackage{booktabs} and \usepackage{graphicx}",

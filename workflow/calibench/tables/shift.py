@@ -1,5 +1,6 @@
 """How each measure changes from the test images to other evaluation sets: another site, corruptions, attacks."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,12 @@ COLUMNS = [
     "difference",
     "n",
 ]
+
+
+def read_shift(path: Path) -> pd.DataFrame:
+    """Read shift.csv; an empty variant is '', an empty level NaN."""
+    numbers = {"value": ["", "nan"], "test": ["", "nan"], "difference": ["", "nan"], "level": [""]}
+    return pd.read_csv(path, dtype=dict.fromkeys(KEYS[:4], str), keep_default_na=False, na_values=numbers)
 
 
 def shifted(

@@ -1,65 +1,89 @@
-"""Which learning rate of a sweep each regime is best at, by validation; test numbers stand beside it, unused.
+"""Which value of a swept setting each regime is best at, by validation; test numbers stand beside it, unused.
 
-Nothing is left out: every factor that was trained has its row.
+Nothing is left out: every value that was trained has its row.
 """
 
+import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-KEYS = ["dataset", "backbone", "base"]
+KEYS = ["dataset", "backbone", "base", "setting"]
 BY = {"val_nll": "nll", "val_top1": "top1_error"}  # measure on part select, lower is better
 TEST = ["top1_error", "nll", "ece", "brier"]
 
 
+def tried(settings: dict[str, Any]) -> pd.DataFrame:
+    """``tries`` of :func:`choose` as a frame with ``order``, place in the list, and the value as text."""
+    rows = [
+        [*row[:3], row[3] if isinstance(row[3], str) else json.dumps(row[3])] for row in settings["tries"]
+    ]
+    frame = pd.DataFrame(rows, columns=["run", "base", "setting", "value"])
+    bases = {base: i for i, base in enumerate(dict.fromkeys(frame["base"]))}
+    number = pd.to_numeric(frame["value"], errors="coerce")
+    order = sorted(range(len(frame)), key=lambda i: (bases[frame["base"][i]], _rank(number[i]), i))
+    frame["order"] = np.argsort(order)
+    return frame
+
+
+def _rank(number: float) -> float:
+    return float("inf") if np.isnan(number) else number
+
+
 def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
-    """A row per data set, backbone, run and factor, and whether validation chose it.
+    """A row per data set, backbone, run, setting and value, and whether validation chose it.
 
     Args:
         metrics: the experiment's long table.
-        settings: ``runs`` {run: [the run it varies, factor]}, ``by`` val_nll | val_top1, ``checkpoint``.
+        settings: ``tries`` [[run, the run it varies, setting, value], …], the run itself with its own value among
+            them, ``by`` val_nll | val_top1, ``checkpoint``.
 
     Returns:
-        Columns dataset, backbone, regime, variant (of the run at factor 1), factor, seeds, the measure chosen by
-        (``val_nll`` or ``val_top1_error``), chosen (yes | no), at_edge (yes: the best factor is the smallest or
-        largest tried, so a better one may lie beyond) and the test measures, means over seeds. The smallest of equals
-        is chosen. Only seeds that every factor of a run has are counted.
+        Columns dataset, backbone, regime, variant (of the run itself), setting, value, seeds, tries (how many runs
+        that regime had over all settings: more tries are more chances), the measure chosen by (``val_nll`` or
+        ``val_top1_error``), chosen (yes | no), at_edge (yes: the best value is the smallest or largest number tried,
+        so a better one may lie beyond) and the test measures, means over seeds. The first of equals is chosen,
+        numbers ascending. Only seeds that every value of a run has are counted.
     """
-    measure = BY[settings["by"]]
+    measure, tries = BY[settings["by"]], tried(settings)
     rows = metrics[metrics["checkpoint"] == settings["checkpoint"]].copy()
     rows["run"] = rows["regime"] + rows["variant"]
-    rows = rows[rows["run"].isin(settings["runs"])]
-    rows["base"] = [settings["runs"][r][0] for r in rows["run"]]
-    rows["factor"] = [float(settings["runs"][r][1]) for r in rows["run"]]
+    rows = rows.merge(tries, on="run", suffixes=("", "_tried"))
+    value = [*KEYS, "value_tried", "order"]
     select = rows[(rows["split"] == "select") & (rows["metric"] == measure)]
-    test = rows[(rows["split"] == "test") & rows["metric"].isin(TEST)]
     select = _common_seeds(select.fillna({"value": np.inf}))  # a run that diverged is the worst
-    found = select.groupby([*KEYS, "factor"])["value"].agg(["mean", "count"]).reset_index()
-    test = test.merge(select[[*KEYS, "factor", "seed"]], on=[*KEYS, "factor", "seed"])
-    scores = test.pivot_table(index=[*KEYS, "factor"], columns="metric", values="value").add_prefix("test_")
-    order = {base: i for i, (base, _) in enumerate(settings["runs"].values())}
-    out = found.merge(scores.reset_index(), on=[*KEYS, "factor"], how="left")
-    out = out.sort_values(
-        [*KEYS[:2], "base", "factor"], key=lambda c: c.map(order) if c.name == "base" else c
-    )
+    test = rows[(rows["split"] == "test") & rows["metric"].isin(TEST)]
+    test = test.merge(select[[*value, "seed"]], on=[*value, "seed"])
+    found = select.groupby(value)["value"].agg(["mean", "count"]).reset_index()
+    scores = test.pivot_table(index=value, columns="metric", values="value").add_prefix("test_")
+    out = found.merge(scores.reset_index(), on=value, how="left")
+    settings_order = {name: i for i, name in enumerate(dict.fromkeys(tries["setting"]))}
+    bases = {name: i for i, name in enumerate(dict.fromkeys(tries["base"]))}
+    ranked = out.assign(b=out["base"].map(bases), s=out["setting"].map(settings_order))
+    out = out.loc[ranked.sort_values(["dataset", "backbone", "b", "s", "order"]).index].reset_index(drop=True)
     best = out.groupby(KEYS)["mean"].transform("idxmin")
     out["chosen"] = np.where(out.index == best, "yes", "no")
-    ends = out.groupby(KEYS)["factor"].transform("min"), out.groupby(KEYS)["factor"].transform("max")
-    out["at_edge"] = np.where((out.index == best) & out["factor"].isin([*ends[0], *ends[1]]), "yes", "no")
-    return _named(out, "val_nll" if measure == "nll" else "val_top1_error")
+    number = pd.to_numeric(out["value_tried"], errors="coerce")
+    ends = (number.groupby([out[key] for key in KEYS]).transform(end) for end in ("min", "max"))
+    edge = np.logical_or.reduce([number == end for end in ends])
+    out["at_edge"] = np.where((out.index == best) & edge, "yes", "no")
+    runs = tries.groupby("base")["run"].nunique()
+    return _named(
+        out.assign(tries=out["base"].map(runs)), "val_nll" if measure == "nll" else "val_top1_error"
+    )
 
 
 def _common_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    factors = rows.groupby(KEYS)["factor"].transform("nunique")
-    return rows[rows.groupby([*KEYS, "seed"])["factor"].transform("nunique") == factors]
+    values = rows.groupby(KEYS)["order"].transform("nunique")
+    return rows[rows.groupby([*KEYS, "seed"])["order"].transform("nunique") == values]
 
 
 def _named(out: pd.DataFrame, measure: str) -> pd.DataFrame:
     parts = out["base"].str.partition("+")
     out = out.assign(regime=parts[0], variant=parts[1] + parts[2]).rename(
-        columns={"mean": measure, "count": "seeds"}
+        columns={"mean": measure, "count": "seeds", "value_tried": "value"}
     )
     tested = [f"test_{m}" for m in TEST if f"test_{m}" in out]
-    first = ["dataset", "backbone", "regime", "variant", "factor", "seeds", measure, "chosen", "at_edge"]
-    return out[first + tested].reset_index(drop=True)
+    first = ["dataset", "backbone", "regime", "variant", "setting", "value", "seeds", "tries", measure]
+    return out[[*first, "chosen", "at_edge", *tested]].reset_index(drop=True)

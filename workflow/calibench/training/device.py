@@ -1,126 +1,25 @@
-"""Which device a run takes, and in which precision it computes."""
+"""The device of a run and how it computes there: precision, determinism, memory."""
 
 import contextlib
-import fcntl
-import logging
+import gc
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from calibench.errors import UserError
-
-log = logging.getLogger(__name__)
-POLL_SECONDS = 2.0  # between looks for a free GPU
-# Not the temporary folder: TMPDIR differs between users and jobs of one machine, its GPUs do not.
-LOCK_FOLDERS = (Path("/dev/shm"), Path("/tmp"))
-
-
-def visible_gpus() -> list[str]:
-    """Hardware identifiers of the GPUs this process may use, in torch's order.
-
-    Not their numbers: inside a Slurm job that was given one GPU, every job of a node calls its own "0".
-    """
-    return [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
-
-
-def _open_lock(path: Path) -> int:
-    """A descriptor of a lock file that every user of the machine shares, made if need be; no link is followed.
-
-    A file that is there is opened for reading only: that is enough to lock it, it may be another user's, and the
-    system refuses even root to "create" another user's file in a folder that is open to all.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    except FileExistsError:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe in its place must not hang
-    with contextlib.suppress(OSError):
-        os.fchmod(descriptor, 0o666)  # whatever the umask is
-    return descriptor
-
-
-def _try_lock(path: Path):
-    """The held lock, to be closed; None if another process holds it.
-
-    Raises:
-        UserError: if the file cannot be opened or locked.
-    """
-    try:
-        handle = open(_open_lock(path), "rb")  # noqa: SIM115 - the lock lives as long as the handle
-    except OSError as error:
-        why = error.strerror
-        raise UserError(
-            f"{path}: cannot lock a GPU ({why}); have the file removed, then start again"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        if isinstance(error, BlockingIOError):
-            return None
-        raise UserError(f"{path}: cannot lock a GPU ({error.strerror}); check that folder's mount") from error
-    return handle
-
-
-def lock_folder() -> Path:
-    """Where all processes of the machine lock its GPUs: memory, which is never shared with another machine."""
-    return next((f for f in LOCK_FOLDERS if f.is_dir() and os.access(f, os.W_OK)), LOCK_FOLDERS[-1])
-
-
-def _first_free(gpus: list[str], folder: Path):
-    for index, name in enumerate(gpus):
-        safe = "".join(c if c.isalnum() else "_" for c in name)
-        handle = _try_lock(folder / f"calibench-gpu-{safe}.lock")
-        if handle is not None:
-            return index, handle
-    return None
+from calibench.training.gpus import claim_gpu, has_gpu, usable_gpus
 
 
 @contextlib.contextmanager
-def claim_gpu(gpus: list[str], folder: Path | None = None, wait: bool = True) -> Iterator[int]:
-    """Hold the first free of ``gpus`` for the lifetime of the block; yields its index in the list.
-
-    Locks are files in a fixed folder of the machine, for all users and jobs, whatever their TMPDIR; the system
-    releases them when the process ends.
-
-    Args:
-        gpus: identifiers, in the order they are tried.
-        folder: where the lock files are (for tests).
-        wait: wait for a GPU to be released when all are taken.
-
-    Raises:
-        UserError: if all are taken and ``wait`` is false, or a lock file cannot be used.
-    """
-    folder = folder or lock_folder()
-    claimed = _first_free(gpus, folder)
-    if claimed is None and wait:
-        log.info("all %d visible GPUs are taken by other runs; waiting for one", len(gpus))
-    while claimed is None:
-        if not wait:
-            raise UserError(
-                f"all {len(gpus)} visible GPUs are taken by other runs; wait for one of them to end"
-            )
-        time.sleep(POLL_SECONDS)
-        claimed = _first_free(gpus, folder)
-    index, handle = claimed
-    with handle:
-        yield index
-
-
-def has_gpu() -> bool:
-    """Whether the machine shows an NVIDIA GPU to this process, usable or not."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles")
-    return not hidden and Path("/dev/nvidia0").exists()
-
-
-@contextlib.contextmanager
-def take_device(wanted: str) -> Iterator[torch.device]:
+def take_device(wanted: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
     """The device of a run: ``cpu``, or a GPU held by a lock.
 
     Args:
         wanted: ``cpu``; ``cuda``; or ``auto`` = a GPU where the machine has one, else the CPU.
+        runs_per_gpu: how many runs may share a GPU.
 
     Raises:
         UserError: if a GPU is asked for, or there, and not usable.
@@ -134,9 +33,37 @@ def take_device(wanted: str) -> Iterator[torch.device]:
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); check nvidia-smi and that the "
             f"driver fits CUDA {torch.version.cuda} (make setup TORCH=…), or set train: device: cpu"
         )
-    with claim_gpu(visible_gpus()) as index:
-        torch.cuda.set_device(index)
-        yield torch.device("cuda", index)
+    gpus = usable_gpus()
+    with claim_gpu(list(gpus), runs_per_gpu=runs_per_gpu) as index:
+        number = list(gpus.values())[index]
+        torch.cuda.set_device(number)
+        yield torch.device("cuda", number)
+
+
+@contextlib.contextmanager
+def memory_told(device: torch.device) -> Iterator[None]:
+    """A GPU whose memory is too small ends in one sentence.
+
+    Raises:
+        UserError: instead of torch's page, with what to change.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        free, total = (n / 2**30 for n in torch.cuda.mem_get_info(device))
+        own = torch.cuda.max_memory_reserved(device) / 2**30
+        raise UserError(
+            f"the GPU's memory is too small: this run took up to {own:.1f} of {total:.1f} GB ({free:.1f} GB are free now); "
+            "lower train: batch_size, set train: resident: never or precision: bfloat16, lower resources: runs_per_gpu, "
+            "or ask for a larger GPU"
+        ) from error
+
+
+def free_memory(device: torch.device) -> None:
+    """Give what is no longer used back to the device: other processes can have it, or a larger piece be found."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -155,10 +82,45 @@ def _cpu_flags() -> set[str]:
     return set(line.split())
 
 
+def choose_precision(wanted: str, device: torch.device, depthwise: bool) -> str:
+    """``float32`` or ``bfloat16``: what ``train: precision`` means for a network on a device.
+
+    Args:
+        wanted: float32, bfloat16, or auto = bfloat16 where it is faster.
+        device: where the network trains.
+        depthwise: whether it has depthwise convolutions: on CPUs they are 1.6 to 2.4 times faster in float32,
+            those with AMX included (MobileNetV2 at 16 and 32 px).
+    """
+    if wanted != "auto":
+        return wanted
+    slow = device.type == "cpu" and depthwise
+    return "bfloat16" if not slow and fast_bfloat16(device) else "float32"
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The autocast context of a run: bf16 if asked for, or if ``auto`` and the hardware is fast at it."""
-    enabled = precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    """The autocast context of a run that trains in ``float32`` or ``bfloat16``."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """No TF32 inside: cuDNN's float32 convolutions take it by default, with 10 bits of mantissa instead of 23."""
+    parts = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    before = [part.fp32_precision for part in parts]
+    try:
+        for part in parts:
+            part.fp32_precision = "ieee"
+        yield
+    finally:
+        for part, was in zip(parts, before, strict=True):
+            part.fp32_precision = was
+
+
+def precision_record(device: torch.device, precision: str) -> dict[str, Any]:
+    """How a run computed, for ``run.json``: training and stored predictions."""
+    tf32 = device.type == "cuda" and torch.backends.cudnn.conv.fp32_precision in ("tf32", "none")
+    training = "float32 (convolutions in TF32)" if tf32 and precision == "float32" else precision
+    return {"training": training, "predictions": "float32 (IEEE)"}
 
 
 def set_determinism(deterministic: bool) -> None:

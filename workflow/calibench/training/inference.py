@@ -1,6 +1,7 @@
 """Running a model over a split without augmentation."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -8,6 +9,9 @@ from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
 from calibench.data.batches import Images, centre_window
+from calibench.training.device import free_memory
+
+log = logging.getLogger(__name__)
 
 
 def as_input(images: Tensor, memory_format: str) -> Tensor:
@@ -16,13 +20,31 @@ def as_input(images: Tensor, memory_format: str) -> Tensor:
     return images.contiguous(memory_format=layout)
 
 
-def _batches(
-    images: Images, positions: np.ndarray, size: int, batch: int, memory_format: str
-) -> Iterator[Tensor]:
-    for start in range(0, len(positions), batch):
-        chunk = positions[start : start + batch]
-        window = centre_window(len(chunk), images.stored_size, size)
-        yield as_input(images.batch(chunk, window, size), memory_format)
+def _each_batch(
+    images: Images,
+    positions: np.ndarray,
+    size: int,
+    batch: int,
+    memory_format: str,
+    use: Callable[[Tensor, slice], None],
+) -> None:
+    """Call ``use(batch, where it lies among the positions)``; a batch the device has no memory for is halved."""
+    start = 0
+    while start < len(positions):
+        part = slice(start, min(start + batch, len(positions)))
+        chunk = positions[part]
+        try:
+            window = centre_window(len(chunk), images.stored_size, size)
+            use(as_input(images.batch(chunk, window, size), memory_format), part)
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch = (batch + 1) // 2
+        else:
+            start = part.stop
+            continue
+        free_memory(images.device)  # here, where the exception and what it holds are gone
+        log.warning("the device has no memory for the evaluation batch; halved to %d images", batch)
 
 
 @torch.inference_mode()
@@ -33,8 +55,9 @@ def predict(
     batch: int,
     memory_format: str,
     positions: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Penultimate features (n, D) and logits (n, K), float32 on the CPU, model in evaluation mode.
+    """Penultimate features (n, D) and logits (N, K), float32 on the CPU, model in evaluation mode.
 
     Precision is the caller's: wrap the call in autocast for monitoring, or not at all for what is stored.
 
@@ -42,16 +65,28 @@ def predict(
         model: the classifier; its mode is restored afterwards.
         images: the split.
         size: input side in pixels.
-        batch: images per forward pass.
+        batch: images per forward pass, fewer where memory is short.
         memory_format: channels_last | contiguous.
-        positions: which images, in order; all by default.
+        positions: which N images, in order; all by default.
+        keep: sorted indices (n,) into the positions whose features are wanted; all by default.
     """
     positions = np.arange(len(images)) if positions is None else positions
+    keep = np.arange(len(positions)) if keep is None else keep
+    features, logits = [], []
+
+    def use(x: Tensor, part: slice) -> None:
+        first, end = np.searchsorted(keep, (part.start, part.stop))
+        found, scores = model.features_and_logits(x)
+        wanted = torch.from_numpy(keep[first:end] - part.start)
+        pair = found.float().cpu()[wanted], scores.float().cpu()
+        features.append(pair[0])
+        logits.append(pair[1])
+
     was_training = model.training
     model.eval()
-    pairs = [model.features_and_logits(x) for x in _batches(images, positions, size, batch, memory_format)]
+    _each_batch(images, positions, size, batch, memory_format, use)
     model.train(was_training)
-    return torch.cat([f.float().cpu() for f, _ in pairs]), torch.cat([z.float().cpu() for _, z in pairs])
+    return torch.cat(features), torch.cat(logits)
 
 
 @torch.inference_mode()
@@ -59,16 +94,18 @@ def logits_of(model: Classifier, images: Images, size: int, batch: int, memory_f
     """Logits (n, K) float32, kept on the device; for monitoring during training."""
     was_training = model.training
     model.eval()
-    parts = [model(x).float() for x in _batches(images, np.arange(len(images)), size, batch, memory_format)]
+    parts: list[Tensor] = []
+    positions = np.arange(len(images))
+    _each_batch(images, positions, size, batch, memory_format, lambda x, _: parts.append(model(x).float()))
     model.train(was_training)
     return torch.cat(parts)
 
 
-def monitor(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Validation measures of one epoch: ``val_top1`` and ``val_top5`` accuracy, ``val_nll`` in nats."""
+def monitor(logits: Tensor, targets: Tensor, split: str = "val") -> dict[str, float]:
+    """Measures of one epoch on a split: ``val_top1`` and ``val_top5`` accuracy, ``val_nll`` in nats."""
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == targets[:, None]
     return {
-        "val_top1": ranked[:, 0].float().mean().item(),
-        "val_top5": ranked.any(1).float().mean().item(),
-        "val_nll": torch.nn.functional.cross_entropy(logits.double(), targets).item(),
+        f"{split}_top1": ranked[:, 0].float().mean().item(),
+        f"{split}_top5": ranked.any(1).float().mean().item(),
+        f"{split}_nll": torch.nn.functional.cross_entropy(logits.double(), targets).item(),
     }

@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from calibench import regimes
+from calibench import cli, regimes
 from calibench.backbones import classifier
 from calibench.backbones.pretrained import load_pretrained
 from calibench.data.batches import Images, check_sizes
-from calibench.data.stored import read_store
+from calibench.data.stored import read_classes, read_store
 from calibench.errors import UserError
 from calibench.files import sha256_of
 from calibench.finished import names, read, write
@@ -24,15 +24,27 @@ from calibench.finished.network import load_network
 from calibench.regimes.base import Regime
 from calibench.training import loop, predicting
 from calibench.training.checkpoint import CheckpointFolder
-from calibench.training.device import peak_memory_mb, set_determinism, take_device
+from calibench.training.device import (
+    choose_precision,
+    free_memory,
+    memory_told,
+    peak_memory_mb,
+    precision_record,
+    set_determinism,
+    take_device,
+)
+from calibench.training.labelnoise import given_labels
 from calibench.training.provenance import provenance
-from calibench.training.randomness import Purpose, noisy_labels, seed_torch
+from calibench.training.randomness import Purpose, seed_torch
+from calibench.training.snapshots import Snapshots
+from calibench.training.step import Job, Split
+from calibench.training.writing import host_copy
 
 log = logging.getLogger(__name__)
 
 
 def split_images(
-    store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str
+    store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str, sharers: int = 1
 ) -> dict[str, Images]:
     """Images of train, val, test and of validation's ``select`` part."""
     parts = {s: index.loc[index["split"] == s, "row"].to_numpy() for s in ("train", "val", "test")}
@@ -43,7 +55,9 @@ def split_images(
                 f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate"
             )
     held = {"train": resident, "select": resident}
-    return {name: Images(store, rows, device, held.get(name, "never")) for name, rows in parts.items()}
+    return {
+        name: Images(store, rows, device, held.get(name, "never"), sharers) for name, rows in parts.items()
+    }
 
 
 def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
@@ -57,11 +71,15 @@ def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 def prepare_regime(
-    regime: Regime, others: Sequence[Path], train_size: int, num_classes: int, device: torch.device
+    regime: Regime,
+    others: Sequence[Path],
+    given: dict[str, Any],
+    num_classes: int,
+    device: torch.device,
+    layout: torch.memory_format,
 ):
-    """Give a regime what it asked for of other runs; returns the teacher model, if it wants one."""
-    arrays: dict[str, Any] = {"train_size": train_size} if "train_size" in regime.inputs else {}
-    teacher = None
+    """Give a regime what it asked for of this run (``given``) and of others; returns the teacher model, if any."""
+    arrays, teacher = dict(given), None
     if len(others) != len(regime.other_runs):
         wanted = ", ".join(regime.other_runs) or "none"
         raise UserError(
@@ -74,7 +92,7 @@ def prepare_regime(
             arrays |= read.read_state(folder)
             arrays["other_settings"] = read.read_record(folder)["settings"]["regime"]
         else:
-            teacher = load_network(folder, num_classes).to(device)
+            teacher = load_network(folder, num_classes).to(device=device, memory_format=layout)
     wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
     missing = set(regime.inputs) - set(wanted)
     if missing:
@@ -93,11 +111,12 @@ def make_job(
     others: Sequence[Path],
     device: torch.device,
     stage: bool = False,
+    runs_per_gpu: int = 1,
 ):
     """Everything a run needs, freshly initialised from its seed: (job, images per split, index)."""
     train, run = settings["train"], settings["run"]
     store, index, num_classes = read_store(store_dir, stage)
-    splits = split_images(store, index, device, train["resident"])
+    splits = split_images(store, index, device, train["resident"], runs_per_gpu)
     check_sizes(store.shape[1], train["input_size"] or store.shape[1], settings["augment"])
     seed_torch(run["seed"], Purpose.INIT)
     model = classifier.build(run["backbone"], num_classes, settings["model"])
@@ -106,18 +125,41 @@ def make_job(
     layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
     model = model.to(device=device, memory_format=layout)
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
+    given = {"train_size": len(splits["train"]), "epochs": train["epochs"]}
     if "feature_map" in regime.needs:
         model.watch_feature_map()
-    teacher = prepare_regime(regime, others, len(splits["train"]), num_classes, device)
+    if "stages" in regime.needs:
+        given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
+    teacher = prepare_regime(regime, others, given, num_classes, device, layout)
     regime = regime.to(device)
-    labels = noisy_labels(
-        _targets(index, splits["train"].rows), settings["data"]["label_noise"], num_classes, run["seed"]
+    test = _split(splits, index, "test", device) if train.get("watch_test") else None
+    job = Job(
+        settings,
+        model,
+        regime,
+        _train_split(splits["train"], index, list(read_classes(store_dir / "classes.csv")), settings, device),
+        _split(splits, index, "select", device),
+        device,
+        CheckpointFolder(run_dir, settings),
+        teacher,
+        choose_precision(train["precision"], device, model.depthwise),
+        test,
     )
-    split = {"train": labels, "select": _targets(index, splits["select"].rows)}
-    pairs = {name: loop.Split(splits[name], torch.from_numpy(y).to(device)) for name, y in split.items()}
-    folder = CheckpointFolder(run_dir, settings)
-    job = loop.Job(settings, model, regime, pairs["train"], pairs["select"], device, folder, teacher)
     return job, splits, index
+
+
+def _split(splits: dict[str, Images], index: pd.DataFrame, name: str, device: torch.device) -> Split:
+    return Split(splits[name], torch.from_numpy(_targets(index, splits[name].rows)).to(device))
+
+
+def _train_split(
+    images: Images, index: pd.DataFrame, classes: list[str], settings: dict[str, Any], device: torch.device
+) -> Split:
+    """The training images with the labels they are trained with, and the true ones where some are wrong."""
+    rows = index.set_index("row").loc[images.rows]
+    given, clean = given_labels(rows, classes, settings["data"], settings["run"]["seed"])
+    wrong = torch.from_numpy(clean).to(device) if (given != clean).any() else None
+    return Split(images, torch.from_numpy(given).to(device), wrong)
 
 
 def _reporter(epochs: int):
@@ -134,12 +176,22 @@ def _reporter(epochs: int):
     return report
 
 
+def _make_room(job: Job, splits: dict[str, Images]) -> None:
+    """Free what only training needs: predictions are made in float32, with larger batches."""
+    job.teacher = None
+    job.model.zero_grad(set_to_none=True)
+    for images in splits.values():
+        images.release()
+    free_memory(job.device)
+
+
 def finish(
-    job: loop.Job,
+    job: Job,
     splits: dict[str, Images],
     index: pd.DataFrame,
     store_dir: Path,
     started: float,
+    snapshots: Snapshots,
 ) -> None:
     """Write all outputs of a trained run, ``run.json`` last.
 
@@ -153,12 +205,14 @@ def finish(
         "nll": best["nll"]["epoch"],
         "last": job.settings["train"]["epochs"],
     }
-    last = {k: v.clone() for k, v in job.model.state_dict().items()}
+    _make_room(job, splits)
+    last = host_copy(job.model.state_dict())
     weights = {which: job.folder.best(which, epochs[which]) for which in ("top1", "nll")} | {"last": last}
     for checkpoint, tensors in weights.items():
         write.write_weights(out, checkpoint, tensors)
     write.write_state(out, job.regime.state_dict())
     predicting.write_all_predictions(out, job.model, weights, epochs, splits, index, job.settings)
+    snapshots.finish(out)
     write.write_history(out / names.HISTORY, job.history)
     now = time.time()
     record = {
@@ -167,6 +221,7 @@ def finish(
         "data": {"index": sha256_of(store_dir / "index.csv")},
         "epochs": epochs,
         "features_checkpoint": job.settings["train"]["features_checkpoint"],
+        "precision": precision_record(job.device, job.precision),
         "provenance": provenance(job.device)
         | {
             "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
@@ -177,21 +232,40 @@ def finish(
         },
     }
     write.write_record(out, record)
-    job.folder.publish(names.all_files(bool(job.settings["train"]["features"])))
+    job.folder.publish(names.files_of(job.settings["train"]))
 
 
 def train_run(
-    settings: dict[str, Any], store_dir: Path, run_dir: Path, others: Sequence[Path], stage: bool = False
+    settings: dict[str, Any],
+    store_dir: Path,
+    run_dir: Path,
+    others: Sequence[Path],
+    stage: bool = False,
+    runs_per_gpu: int = 1,
 ) -> None:
-    """Train one run and write its outputs; resumes from its checkpoint."""
+    """Train one run and write its outputs; resumes from its checkpoint.
+
+    Args:
+        settings: of the run.
+        store_dir: folder of the decoded images.
+        run_dir: where outputs and checkpoint go.
+        others: folders of the runs it builds on.
+        stage: copy the images to the node first.
+        runs_per_gpu: how many runs may share a GPU.
+    """
     started = time.time()
     set_determinism(settings["train"]["deterministic"])
     folder = CheckpointFolder(run_dir, settings)
     with folder.locked():
-        if folder.restore_finished(names.all_files(bool(settings["train"]["features"]))):
+        if folder.restore_finished(names.files_of(settings["train"])):
             return
-        with take_device(settings["train"]["device"]) as device:
-            job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage)
+        with take_device(settings["train"]["device"], runs_per_gpu) as device, memory_told(device):
+            job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage, runs_per_gpu)
             log.info(loop.describe(job))
-            loop.fit(job, _reporter(settings["train"]["epochs"]))
-            finish(job, splits, index, store_dir, started)
+            snapshots = Snapshots(settings, splits, job.folder)
+            try:
+                loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)
+            except loop.Interrupted:
+                cli.tell(f"{run_dir}: {loop.stopped_at(job)}; the same command goes on from there")
+                raise
+            finish(job, splits, index, store_dir, started, snapshots)

@@ -1,25 +1,25 @@
 """The training loop of one run: resumable at any step, bit for bit on the CPU."""
 
+import copy
 import logging
 import math
 import signal
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from calibench.backbones.classifier import Classifier
 from calibench.data import augment
-from calibench.data.batches import Images, padding, random_window
+from calibench.data.batches import padding
 from calibench.errors import UserError
-from calibench.regimes.base import Regime
 from calibench.training import gradients, inference, optim
-from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import autocast, peak_memory_mb
-from calibench.training.randomness import Purpose, epoch_order, generator, seed_torch, torch_seed
+from calibench.training.labelnoise import NoiseCount
+from calibench.training.randomness import Purpose, epoch_order, seed_torch
+from calibench.training.step import Job, forward, regime_loss, review, train_batch
+from calibench.training.writing import Writer, host_copy
 
 log = logging.getLogger(__name__)
 CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host wait for the device
@@ -27,48 +27,6 @@ CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host 
 
 class Interrupted(SystemExit):
     """The run was told to stop and has written its checkpoint."""
-
-
-@dataclass
-class Split:
-    """Images of a split and their labels (n,) int64 on the device."""
-
-    images: Images
-    targets: Tensor
-
-
-@dataclass
-class Job:
-    """What one training run works with; the loop changes ``model``, ``regime`` and ``progress`` only."""
-
-    settings: dict[str, Any]
-    model: Classifier
-    regime: Regime
-    train: Split
-    select: Split
-    device: torch.device
-    folder: CheckpointFolder
-    teacher: Classifier | None = None
-    progress: dict[str, Any] = field(
-        default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
-    )
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-        return self.settings["run"]["seed"]
-
-    @property
-    def size(self) -> int:
-        """Input side in pixels."""
-        return self.settings["train"]["input_size"] or self.train.images.stored_size
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps per epoch."""
-        batch, images = self.settings["train"]["batch_size"], len(self.train.images)
-        return max(images // batch, 1) if self.settings["train"]["drop_last"] else math.ceil(images / batch)
 
 
 class StopRequest:
@@ -84,21 +42,25 @@ class StopRequest:
 
 
 class LossGuard:
-    """Adds up loss and correct predictions on the device and finds the first step whose loss is not finite."""
+    """Adds up loss and correct predictions, and finds the first step whose loss is not finite.
+
+    What a step gives stays on the device as it is until :meth:`check` takes all of it at once.
+    """
 
     def __init__(self, job: Job) -> None:
-        progress, device = job.progress, job.device
-        self.loss = torch.tensor(progress["loss"], dtype=torch.float64, device=device)
-        self.correct = torch.tensor(progress["correct"], dtype=torch.int64, device=device)
-        self.bad_step = torch.tensor(-1, device=device)
+        self.loss: float = job.progress["loss"]
+        self.correct: int = job.progress["correct"]
+        self._steps: list[tuple[int, Tensor, Tensor]] = []
+        self.noise, train = None, job.train
+        if train.clean is not None:
+            self.noise = NoiseCount(train.clean, train.targets, job.progress.get("noise", [0] * 5))
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Count one batch (its loss weighted by its size)."""
-        loss = loss.detach()
-        self.loss += loss.double() * len(targets)
-        self.correct += (logits.argmax(1) == targets).sum()
-        first = (self.bad_step < 0) & ~torch.isfinite(loss)
-        self.bad_step = torch.where(first, step, self.bad_step)
+    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """Count one batch (its loss weighted by its size); ``rows`` (B,) are its images."""
+        predicted = logits.detach().argmax(1)
+        self._steps.append((step, loss.detach(), predicted == targets))
+        if self.noise:
+            self.noise.add(rows, predicted, targets)
 
     def check(self, job: Job) -> None:
         """Wait for the device and stop the run if a loss was not finite.
@@ -106,72 +68,18 @@ class LossGuard:
         Raises:
             UserError: naming epoch and step; the last good checkpoint stays.
         """
-        step = int(self.bad_step)
-        if step >= 0:
-            raise UserError(
-                f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
-                f"of {job.steps}; lower train: lr, set train: clip_norm or warmup_epochs (the last good checkpoint is kept)"
-            )
-
-
-def _extras(
-    job: Job, epoch: int, step: int, images: Tensor, features: Tensor, positions: np.ndarray
-) -> dict[str, Any]:
-    wanted = set(job.regime.needs)
-    extras: dict[str, Any] = {}
-    if "features" in wanted:
-        extras["features"] = features
-    if "feature_map" in wanted:
-        extras |= {"feature_map": job.model.feature_map, "classifier": job.model.head}
-    if "sample" in wanted:
-        extras["sample"] = torch.as_tensor(positions, device=job.device)
-    if "step_seed" in wanted:
-        extras["step_seed"] = torch_seed(job.seed, Purpose.REGIME, epoch, step)
-    if "teacher_logits" in wanted:
-        with torch.no_grad():
-            extras["teacher_logits"] = job.teacher(images).float()
-    return extras
-
-
-def train_batch(
-    job: Job, epoch: int, step: int, order: np.ndarray
-) -> tuple[np.ndarray, Tensor, augment.Mixed | None]:
-    """Positions, augmented images and mixing of one step: a pure function of (seed, epoch, step)."""
-    train, options = job.settings["train"], job.settings["augment"]
-    positions = order[step * train["batch_size"] : (step + 1) * train["batch_size"]]
-    draw = generator(job.seed, Purpose.AUGMENT, epoch, step)
-    window = random_window(draw, len(positions), job.train.images.stored_size, job.size, options)
-    pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
-    pixels, mixed = _input_augmentations(pixels, draw, options)
-    return positions, inference.as_input(pixels, train["memory_format"]), mixed
-
-
-def _input_augmentations(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]):
-    if options["randaugment"] is not None:
-        strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
-        pixels = augment.randaugment(pixels, draw, strength["operations"], strength["magnitude"])
-    if options["cutout"] is not None:
-        pixels = augment.cutout(pixels, draw, options["cutout"])
-    for name, mix in (("mixup", augment.mixup), ("cutmix", augment.cutmix)):
-        if options[name] is not None:
-            mixed = mix(pixels, draw, options[name])
-            return mixed.images, mixed
-    return pixels, None
-
-
-def regime_loss(
-    job: Job, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]
-) -> Tensor:
-    """The regime's loss; of a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
-
-    The regime's state sees a mixed batch once, with the label of the larger share.
-    """
-    if mixed is None:
-        return job.regime(logits, targets, **extras)
-    own = job.regime.loss(logits, targets, **extras)
-    partners = job.regime.loss(logits, targets[mixed.partner], **extras)
-    job.regime.observe(logits.detach(), mixed.dominant(targets), **extras)
-    return mixed.lam * own + (1 - mixed.lam) * partners
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        losses = torch.stack([loss for _, loss, _ in steps]).tolist()
+        self.correct += int(torch.cat([right for _, _, right in steps]).sum())
+        for (step, _, right), loss in zip(steps, losses, strict=True):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
+                    f"of {job.steps}; lower train: lr, set train: clip_norm or warmup_epochs (the last good checkpoint is kept)"
+                )
+            self.loss += loss * len(right)
 
 
 def note_gradients(
@@ -188,36 +96,34 @@ def train_step(
 ) -> None:
     """One optimizer step."""
     train = job.settings["train"]
-    positions, images, mixed = train_batch(job, epoch, step, order)
-    targets = job.train.targets[torch.as_tensor(positions, device=job.device)]
+    batch = train_batch(job, epoch, step, order)
+    targets = job.train.targets[batch.there]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
     optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
-    with autocast(job.device, train["precision"]):
-        features, logits = job.model.features_and_logits(images)
-        extras = _extras(job, epoch, step, images, features, positions)
-    loss = regime_loss(job, logits, targets, mixed, extras)
+    with autocast(job.device, job.precision):
+        logits, extras = forward(job, epoch, step, batch)
+    loss = regime_loss(job.regime, logits, targets, batch.mixed, extras)
     if step == 0 and gradients.due(epoch, train["epochs"]):
-        note_gradients(job, loss, logits, targets, mixed)
+        note_gradients(job, loss, logits, targets, batch.mixed)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if train["clip_norm"] is not None:
         torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
     optimizer.step()
-    guard.add(step, loss, logits, targets)
+    guard.add(step, loss, logits, targets, batch.there)
 
 
-def save_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
-    """Write the resume checkpoint."""
-    job.folder.save(
-        {
-            "model": job.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "regime": job.regime.state_dict(),
-            "progress": job.progress,
-            "history": job.history,
-        }
-    )
-    job.folder.drop_older({which: best["epoch"] for which, best in job.progress["best"].items()})
+def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> None:
+    """Have the resume checkpoint written as all is now."""
+    state = {
+        "model": job.model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "regime": job.regime.state_dict(),
+        "precision": job.precision,
+    }
+    state = host_copy(state) | copy.deepcopy({"progress": job.progress, "history": job.history})
+    writer.give(job.folder.save, state)
+    writer.give(job.folder.drop_older, {which: best["epoch"] for which, best in job.progress["best"].items()})
 
 
 def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
@@ -233,6 +139,10 @@ def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
         job.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         job.regime.load_state_dict(state["regime"])
+        # a run that goes on elsewhere computes as it began
+        job.precision = state.get("precision", job.precision)
+    except torch.OutOfMemoryError:  # a RuntimeError, too, but the checkpoint is a good one
+        raise
     except (KeyError, RuntimeError, ValueError) as error:  # what torch makes of other names or shapes
         raise job.folder.unusable("its tensors are not those of this run") from error
     job.progress, job.history = state["progress"], state["history"]
@@ -254,13 +164,15 @@ class Clock:
 def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None:
     job.progress |= {
         "step": step,
-        "loss": float(guard.loss),
-        "correct": int(guard.correct),
+        "loss": guard.loss,
+        "correct": guard.correct,
         "seconds": clock.seconds(),
     }
+    if guard.noise:
+        job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
-def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -> None:
+def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
     """Train from ``progress['step']`` to the end of the epoch, checkpointing on a timer and when told to stop."""
     epoch = job.progress["epoch"]
     order = epoch_order(job.seed, epoch, len(job.train.images))
@@ -275,9 +187,11 @@ def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -
         if due or stop.signal:
             guard.check(job)
             _store_progress(job, step + 1, guard, clock)
-            save_state(job, optimizer)
+            writer.wait()
+            save_state(job, optimizer, writer)
             clock.saved = time.monotonic()
         if stop.signal:
+            writer.wait()
             log.warning("signal %d: checkpoint written at epoch %d, step %d", stop.signal, epoch, step + 1)
             raise Interrupted(128 + stop.signal)
     guard.check(job)
@@ -287,10 +201,13 @@ def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest) -
 def close_epoch(job: Job) -> dict[str, Any]:
     """Validate, let the regime close its epoch, and return the history line."""
     train, progress = job.settings["train"], job.progress
-    with autocast(job.device, train["precision"]):
+    with autocast(job.device, job.precision):
         logits = inference.logits_of(
             job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"]
         )
+        if job.regime.reviews:
+            review(job, progress["epoch"])
+        watched = _watched(job)
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {
@@ -298,6 +215,8 @@ def close_epoch(job: Job) -> dict[str, Any]:
         "loss": progress["loss"] / seen,
         "train_top1": progress["correct"] / seen,
         **inference.monitor(logits, job.select.targets),
+        **watched,
+        **progress.pop("noise_line", {}),
         "lr": train["lr"] * optim.lr_factor(train, progress["epoch"], job.steps - 1, job.steps),
         "images_per_second": seen / progress["seconds"],
         "seconds": progress["seconds"],
@@ -306,21 +225,34 @@ def close_epoch(job: Job) -> dict[str, Any]:
     return line | progress.pop("gradients", {}) | job.regime.close_epoch()
 
 
-def keep_best(job: Job, line: dict[str, Any]) -> None:
+def _watched(job: Job) -> dict[str, float]:
+    """Measures on test where ``train: watch_test`` asks for them; nothing is chosen by them."""
+    if job.test is None:
+        return {}
+    train = job.settings["train"]
+    logits = inference.logits_of(
+        job.model, job.test.images, job.size, train["eval_batch_size"], train["memory_format"]
+    )
+    return inference.monitor(logits, job.test.targets, "test")
+
+
+def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
     """Keep the weights if this epoch is the best by validation Top-1 or NLL (the earliest of equals)."""
-    best, epoch = job.progress["best"], line["epoch"]
+    best, epoch, weights = job.progress["best"], line["epoch"], None
     for which, value in (("top1", line["val_top1"]), ("nll", -line["val_nll"])):
         if which not in best or value > best[which]["value"]:
             best[which] = {"value": value, "epoch": epoch}
-            job.folder.keep_best(which, epoch, job.model.state_dict())
+            weights = host_copy(job.model.state_dict()) if weights is None else weights
+            writer.give(job.folder.keep_best, which, epoch, weights)
 
 
-def fit(job: Job, report: Any = None) -> None:
+def fit(job: Job, report: Any = None, keep: Any = None) -> None:
     """Train to the last epoch, from the last checkpoint if there is one.
 
     Args:
         job: the run; its model ends with the last epoch's weights.
         report: called with each epoch's history line.
+        keep: called with the job and the epoch before its checkpoint is written.
 
     Raises:
         UserError: if the loss is not finite.
@@ -329,18 +261,32 @@ def fit(job: Job, report: Any = None) -> None:
     stop = StopRequest()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     restore_state(job, optimizer)
-    while job.progress["epoch"] <= job.settings["train"]["epochs"]:
-        train_epoch(job, optimizer, stop)
-        line = close_epoch(job)
-        keep_best(job, line)
-        job.history.append(line)
-        job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
-        save_state(job, optimizer)
-        job.folder.write_history(job.history)
-        if report:
-            report(line)
-        if stop.signal:
-            raise Interrupted(128 + stop.signal)
+    with Writer() as writer:
+        while job.progress["epoch"] <= job.settings["train"]["epochs"]:
+            train_epoch(job, optimizer, stop, writer)
+            line = close_epoch(job)
+            writer.wait()
+            keep_best(job, line, writer)
+            if keep:
+                keep(job, line["epoch"])
+            job.history.append(line)
+            job.progress |= {"epoch": line["epoch"] + 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+            job.progress.pop("noise", None)
+            save_state(job, optimizer, writer)
+            writer.give(job.folder.write_history, list(job.history))
+            if report:
+                report(line)
+            if stop.signal:
+                writer.wait()
+                raise Interrupted(128 + stop.signal)
+
+
+def stopped_at(job: Job) -> str:
+    """Where the checkpoint of a run that was told to stop goes on."""
+    epoch, step, epochs = job.progress["epoch"], job.progress["step"], job.settings["train"]["epochs"]
+    if step == 0:
+        return f"stopped after epoch {epoch - 1} of {epochs}, with a checkpoint"
+    return f"stopped in epoch {epoch} of {epochs} after {step} of {job.steps} steps, with a checkpoint"
 
 
 def describe(job: Job) -> str:
@@ -348,6 +294,7 @@ def describe(job: Job) -> str:
     where = "on the device" if job.train.images.resident else "from the memory map"
     wanted = job.settings["augment"]
     crop = f"crop padding {padding(wanted, job.size)} px" if wanted["crop"] else "no crop"
+    crop = crop if wanted.get("scale") is None else "random resized crops"
     return (
         f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {job.steps} steps per "
         f"epoch, {job.settings['train']['epochs']} epochs on {job.device}"

@@ -10,6 +10,7 @@ from torch import Tensor
 from calibench.backbones.classifier import Classifier
 from calibench.data.batches import Images
 from calibench.finished import names, write
+from calibench.training.device import full_float32
 from calibench.training.inference import predict
 from calibench.training.randomness import Purpose, generator
 
@@ -25,10 +26,14 @@ def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
     return feature_rows(len(images), settings["train"]["features"], names.FEATURE_SPLITS.index(split))
 
 
-def _predict(model: Classifier, images: Images, settings: dict, positions: np.ndarray | None = None):
+def predict_split(
+    model: Classifier, images: Images, settings: dict, **which: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Features (n, D) and logits (n, K) of a split, or of some of its images, as a run's settings say."""
     train = settings["train"]
     size = train["input_size"] or images.stored_size
-    return predict(model, images, size, train["eval_batch_size"], train["memory_format"], positions)
+    with full_float32():
+        return predict(model, images, size, train["eval_batch_size"], train["memory_format"], **which)
 
 
 def _predicted(
@@ -37,9 +42,9 @@ def _predicted(
     """Logits (N, K) of validation and test, and features (n, D) of the images whose features are stored."""
     logits, kept = {}, {}
     for split in names.PARTS:
-        found, scores = _predict(model, splits[split], settings)
-        logits[split] = scores.numpy()
-        kept[split] = found.numpy()[_chosen(splits[split], settings, split)]
+        chosen = _chosen(splits[split], settings, split)
+        found, scores = predict_split(model, splits[split], settings, keep=chosen)
+        logits[split], kept[split] = scores.numpy(), found.numpy()
     return logits, kept
 
 
@@ -56,7 +61,8 @@ def _write_features(
         images = splits[split]
         chosen = _chosen(images, settings, split)
         if len(chosen):
-            features = kept[split] if split in kept else _predict(model, images, settings, chosen)[0].numpy()
+            found = None if split in kept else predict_split(model, images, settings, positions=chosen)[0]
+            features = kept[split] if found is None else found.numpy()
             rows = index.set_index("row").loc[images.rows[chosen], ["target"]].reset_index()
             write.write_features(folder, split, features, rows)
 
@@ -70,7 +76,7 @@ def write_all_predictions(
     index: pd.DataFrame,
     settings: dict[str, Any],
 ) -> None:
-    """Logits of every checkpoint, without autocast, and features of one; equal epochs are computed once.
+    """Logits of every checkpoint, without autocast or TF32, and features of one; equal epochs are computed once.
 
     Args:
         folder: where the files go.

@@ -1,5 +1,6 @@
 """Where a run was made: versions, commit, machine."""
 
+import importlib.metadata
 import os
 import platform
 import socket
@@ -10,13 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 
 
 def commit() -> str:
     """The package's git commit, with ``+changes`` if the tree differs, or ``unknown`` outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
-    try:
+    try:  # a package that was installed into an environment inside another repository is not of that repository
+        subprocess.run(
+            [*git, "ls-files", "--error-unmatch", Path(__file__).name],
+            capture_output=True,
+            check=True,
+            timeout=10,
+        )
         head = subprocess.run(
             [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
         )
@@ -38,7 +44,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     return {
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": importlib.metadata.version("torchvision"),
         "numpy": np.__version__,
         "commit": commit(),
         "device": f"{device.type}: {name}",

@@ -21,6 +21,8 @@ class Purpose(IntEnum):
     LABEL_NOISE = 5
     FEATURES = 6
     REGIME = 7
+    REVIEW = 8
+    SECOND_VIEW = 9
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:
@@ -49,13 +51,3 @@ def seed_torch(seed: int, purpose: Purpose, *position: int) -> None:
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
     """The permutation (size,) in which training images are seen in an epoch."""
     return generator(seed, Purpose.ORDER, epoch).permutation(size)
-
-
-def noisy_labels(targets: np.ndarray, share: float, num_classes: int, seed: int) -> np.ndarray:
-    """Replace a share of the labels by a different class, drawn once, uniformly (symmetric noise)."""
-    if share == 0:
-        return targets
-    draw = generator(seed, Purpose.LABEL_NOISE)
-    chosen = draw.random(len(targets)) < share
-    shift = draw.integers(1, num_classes, len(targets))
-    return np.where(chosen, (targets + shift) % num_classes, targets)

@@ -1,9 +1,0 @@
-"""Random numbers of the tests."""
-
-import numpy as np
-import pytest
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(7)

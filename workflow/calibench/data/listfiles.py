@@ -1,0 +1,107 @@
+"""The files a list is read from: their keys in a config, and their columns. No pandas: planning looks at both."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from calibench.data.radimagenet import LISTS
+from calibench.data.splitnames import SPLITS
+from calibench.errors import UserError, did_you_mean
+
+HEAD = 1 << 20  # bytes in which the first line must end
+COLUMNS = ("filename", "label", "split", "group", "stratum")
+REQUIRED = ("filename", "label")
+RENAMED = {"file_name": "filename"}  # Hugging Face's name of the column
+LIST_FORMATS = ("radimagenet", "list", "semicolon")
+IDX_KEYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
+CIFAR_KEYS = (*SPLITS, *(f"train_{number}" for number in range(1, 6)))
+KEYS = dict.fromkeys(LIST_FORMATS, ("list", *SPLITS)) | {
+    "radimagenet": SPLITS,
+    "npz": ("npz",),
+    "idx": IDX_KEYS,
+    "cifar": CIFAR_KEYS,
+}
+
+
+def check_keys(settings: dict[str, Any], name: str) -> None:
+    """Check the keys under ``files`` of a data set, which depend on its format.
+
+    Raises:
+        UserError: an unknown key, or lists that are no whole.
+    """
+    files, kind, where = settings["files"], settings["format"], f"config: datasets.{name}.files"
+    known = KEYS.get(kind, ())
+    for key in files:
+        if key not in known:
+            hint = did_you_mean(key, known) if known else "leave `files` out"
+            raise UserError(f"{where}: format {kind} has no file '{key}'; {hint}")
+    if kind in ("list", "semicolon") and ("list" in files) == ("train" in files):
+        raise UserError(
+            f"{where}: name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}; got {sorted(files)}"
+        )
+
+
+def list_files(settings: dict[str, Any]) -> dict[str, str]:
+    """Names of the list files by their keys; RadImageNet's have names of their own."""
+    files = dict(settings["files"])
+    return {**LISTS, **files} if settings["format"] == "radimagenet" else files
+
+
+def delimiter_of(data: bytes) -> str:
+    """The delimiter of a CSV file: what its first line has most of."""
+    first = data.split(b"\n", 1)[0]
+    return max(",;\t", key=lambda d: first.count(d.encode()))
+
+
+def first_records(data: bytes, delimiter: str, count: int = 2) -> list[list[str]]:
+    """The first records, from at most the first megabyte (a header is never longer)."""
+    text = io.StringIO(data[:HEAD].decode("utf-8", errors="ignore"), newline="")
+    records = (record for record in csv.reader(text, delimiter=delimiter) if record)
+    return [record for record, _ in zip(records, range(count), strict=False)]
+
+
+def is_headless(head: list[list[str]], delimiter: str) -> bool:
+    """Whether these are ``path;label`` lines without a header, recognised by the semicolon."""
+    return delimiter == ";" and "filename" not in head[0] and len(head[0]) == 2
+
+
+def header(path: Path, head: list[list[str]], required: Sequence[str] = REQUIRED) -> list[str]:
+    """Names of the columns.
+
+    Raises:
+        UserError: if one is missing or appears twice.
+    """
+    names = [RENAMED.get(name.strip(), name.strip()) for name in head[0]]
+    for name in names:
+        if name in COLUMNS and names.count(name) > 1:
+            raise UserError(f"{path}: column '{name}' appears twice; keep one of them")
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise UserError(
+            f"{path}: column '{missing[0]}' is missing (the header has: {', '.join(names)}); "
+            f"name the columns {', '.join(required)}"
+        )
+    return names
+
+
+def check_columns(path: Path, kind: str) -> None:
+    """Check the columns of a list by its first line; what else may be wrong with it is told when it is read.
+
+    Args:
+        path: the list.
+        kind: the format of its data set.
+
+    Raises:
+        UserError: if a column is missing or appears twice.
+    """
+    with open(path, "rb") as stream:
+        data = stream.read(HEAD).removeprefix(b"\xef\xbb\xbf")
+    delimiter = delimiter_of(data)
+    try:
+        head = first_records(data, delimiter, 1)
+    except csv.Error:
+        return
+    if head and b"\0" not in data and not (kind == "semicolon" and is_headless(head, delimiter)):
+        header(path, head)

@@ -1,0 +1,150 @@
+"""Sweeps: which runs are trained at which values of a setting, and what they are called."""
+
+import difflib
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from calibench.errors import UserError
+from calibench.planning.naming import named_runs, split_name
+from calibench.planning.schema import load_schema
+from calibench.regimes.catalog import catalog
+
+PARTS = ("model", "train", "augment", "data")
+
+
+@dataclass(frozen=True)
+class Try:
+    """One value of one setting: the run that has it, the run it varies (``base``); ``run == base`` has its own value."""
+
+    run: str
+    base: str
+    setting: str
+    value: Any
+
+
+def swept(config: dict[str, Any]) -> dict[str, list]:
+    """{setting: values} of the sweep; ``lr`` are factors on the learning rate."""
+    return {key: values for key, values in config.get("sweep", {}).items() if key != "by" and values}
+
+
+def variant_name(setting: str, value: Any) -> str:
+    """Name of the variant that a sweep trains at a value: ``lr3``, ``alpha0.3``, ``update_every12``."""
+    text = f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value).lower()
+    return setting.rpartition(".")[2] + text.replace("-", "m")
+
+
+def variant(setting: str, value: Any) -> dict[str, Any]:
+    """The overrides that give a run this value."""
+    if setting == "lr":
+        return {"train": {"lr_factor": value}}
+    first, *path = setting.split(".")
+    keys = [first if first in PARTS else "regime", *path]
+    return reduce(lambda inner, key: {key: inner}, reversed(keys), value)
+
+
+def _applies(setting: str, run: str) -> bool:
+    first = setting.partition(".")[0]
+    return setting == "lr" or first in PARTS or first == split_name(run)[0]
+
+
+def own_value(config: dict[str, Any], run: str, setting: str) -> Any:
+    """What a run has without the sweep: its variants', the config's, else the default."""
+    if setting == "lr":
+        return 1
+    regime, variants = split_name(run)
+    first, *path = setting.split(".")
+    layers = [config["variants"][token] for token in variants.split("+")[1:] if token in config["variants"]]
+    if first in PARTS:
+        found = [config[first], *(layer.get(first, {}) for layer in layers)]
+    else:
+        found = [catalog()[regime].settings, config["regimes"].get(first) or {}]
+        found += [layer.get("regime", {}) for layer in layers]
+    value = None
+    for layer in found:
+        for key in path:
+            layer = layer[key] if isinstance(layer, dict) and key in layer else _MISSING
+        value = value if layer is _MISSING else layer
+    return value
+
+
+_MISSING = object()
+
+
+def tries(config: dict[str, Any]) -> list[Try]:
+    """All runs of the experiment in order, each setting that is swept for a run with its own value first."""
+    found = []
+    for base in named_runs(config):
+        for setting, values in swept(config).items():
+            if not _applies(setting, base):
+                continue
+            own = own_value(config, base, setting)
+            found.append(Try(base, base, setting, own))
+            found += [
+                Try(f"{base}+{variant_name(setting, value)}", base, setting, value)
+                for value in values
+                if value != own
+            ]
+    return found
+
+
+def run_names(config: dict[str, Any]) -> list[str]:
+    """The runs the config names, braces expanded, in order, each once, and those of its sweep behind each."""
+    of_base: dict[str, list[str]] = {run: [run] for run in named_runs(config)}
+    for item in tries(config):
+        of_base[item.base].append(item.run)
+    return list(dict.fromkeys(run for runs in of_base.values() for run in runs))
+
+
+def add_variants(config: dict[str, Any]) -> None:
+    """Add the variants of the sweep to the completed configuration.
+
+    Raises:
+        UserError: if one of their names is taken.
+    """
+    for setting, values in swept(config).items():
+        for value in values:
+            name, wanted = variant_name(setting, value), variant(setting, value)
+            if config["variants"].setdefault(name, wanted) != wanted:
+                raise UserError(
+                    f"config: variants: '{name}' is a name that sweep: {setting} needs; rename yours"
+                )
+
+
+def check_sweep(config: dict[str, Any]) -> None:
+    """Check that what is swept exists, belongs to a run, and has one default for all backbones.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    for setting in swept(config):
+        if setting == "lr":
+            continue
+        where, (first, *path) = f"config: sweep: '{setting}'", setting.split(".")
+        if first not in PARTS and first not in catalog():
+            raise UserError(
+                f"{where} is no setting; write lr, <regime>.<setting> as ols.alpha, or one of {', '.join(PARTS)} with its "
+                "key as train.momentum"
+            )
+        if first in PARTS:
+            known = list(load_schema()["$defs"][first]["properties"])
+        else:
+            known = [*catalog()[first].settings, *catalog()[first].required]
+        if not path or path[0] not in known:
+            close = difflib.get_close_matches(path[0] if path else "", known, n=1)
+            hint = (
+                f"did you mean {first}.{close[0]}?" if close else f"{first} has: {', '.join(known) or 'none'}"
+            )
+            raise UserError(f"{where} does not exist; {hint}")
+        if not any(_applies(setting, run) for run in named_runs(config)):
+            raise UserError(f"{where}: no run of that regime is among runs; add one, or leave the sweep out")
+        _check_one_default(config, where, first, path[0])
+
+
+def _check_one_default(config: dict[str, Any], where: str, first: str, key: str) -> None:
+    for backbone, layers in config["by_backbone"].items():
+        part = layers.get(first) if first in PARTS else (layers.get("regimes") or {}).get(first)
+        if key in (part or {}):
+            raise UserError(
+                f"{where} has another value for {backbone} under by_backbone; sweep that backbone in an experiment of its own"
+            )

@@ -1,0 +1,82 @@
+"""Regimes made of others: which ones, with which settings, and what all of them need. No torch in here.
+
+A class with ``combines = True`` has the settings ``of``, which names regimes (a name, or a mapping by names),
+and ``settings``, a mapping from such a name to settings of that regime.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from calibench.errors import UserError
+from calibench.regimes.catalog import RegimeInfo, catalog
+
+
+def parts(name: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{regime: all of its settings} that a regime is made of, sorted by name; {} of one that is not.
+
+    Raises:
+        UserError: if a part or one of its settings does not exist, or a part is itself made of others.
+    """
+    if not catalog()[name].combines:
+        return {}
+    of, changed = settings["of"], settings["settings"]
+    named = {of: None} if isinstance(of, str) else of
+    if not isinstance(named, Mapping) or not isinstance(changed, Mapping):
+        raise UserError(
+            f"{name}: of names regimes and settings maps them to settings; got {of!r}, {changed!r}"
+        )
+    for part in named:
+        if part not in catalog() or catalog()[part].combines:
+            plain = ", ".join(n for n, info in catalog().items() if not info.combines)
+            raise UserError(f"{name}: of: '{part}' cannot be a part; it is made of one or more of: {plain}")
+    if unused := sorted(set(changed) - set(named)):
+        raise UserError(f"{name}: settings: '{unused[0]}' is not among of; name it there or leave it out")
+    return {part: _settings(name, catalog()[part], changed.get(part) or {}) for part in sorted(named)}
+
+
+def _settings(name: str, part: RegimeInfo, changed: Mapping[str, Any]) -> dict[str, Any]:
+    known = [*part.settings, *part.required]
+    for key in changed:
+        if key not in known:
+            there = ", ".join(known) or "none"
+            raise UserError(f"{name}: settings: {part.name} has no setting '{key}'; it has: {there}")
+    for key in part.required:
+        if key not in changed:
+            raise UserError(f"{name}: settings: {part.name}: {key} has no default; set it")
+    return part.settings | dict(changed)
+
+
+def other_runs(name: str, settings: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """{key: (what is wanted of another run, that run as ``backbone/run``)}, in a fixed order.
+
+    The key is the setting that names the run, ``teacher``; of a part ``kd.teacher``. Parts that want the same
+    of the same run share it.
+
+    Raises:
+        UserError: if two parts want the same of two runs; and what :func:`parts` raises.
+    """
+    info = catalog()[name]
+    found = {key: (wanted, str(settings[key])) for key, wanted in info.other_runs.items()}
+    owner = {wanted: name for wanted, _ in found.values()}
+    for part, own in parts(name, settings).items():
+        for key, (wanted, run) in other_runs(part, own).items():
+            if wanted not in owner:
+                owner[wanted], found[f"{part}.{key}"] = part, (wanted, run)
+            elif (wanted, run) not in found.values():
+                first = next(r for w, r in found.values() if w == wanted)
+                raise UserError(
+                    f"{name}: {owner[wanted]} builds on the run '{first}' and {part} on '{run}', and both want "
+                    f"its {wanted}; give both the same run or leave one out"
+                )
+    return found
+
+
+def needs(name: str, settings: Mapping[str, Any]) -> set[str]:
+    """All that :meth:`Regime.loss` of a regime and of its parts wants."""
+    return set(catalog()[name].needs).union(*(catalog()[part].needs for part in parts(name, settings)))
+
+
+def modules(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Modules with the classes of a regime and of its parts, which are not imported by their names."""
+    names = [name, *parts(name, settings)]
+    return [f"calibench.regimes.{catalog()[regime].file.stem}" for regime in names]

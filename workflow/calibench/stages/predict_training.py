@@ -1,0 +1,43 @@
+"""Write what a finished run says of its training images, without augmentation: for figures of the training set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from calibench import cli
+from calibench.data.batches import Images
+from calibench.data.stored import read_store
+from calibench.files import save_npy, write_csv
+from calibench.finished import names
+from calibench.finished.network import load_network
+from calibench.finished.read import read_record
+from calibench.training.device import memory_told, set_determinism, take_device
+from calibench.training.predicting import predict_split
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = cli.parser(__name__, __doc__)
+    cli.add_record(parser)
+    cli.add_images(parser)
+    parser.add_argument("--checkpoint", default="top1", choices=names.CHECKPOINTS)
+    parser.add_argument("--out", type=Path, required=True, help=".npy to write: logits (N, K) float32")
+    parser.add_argument(
+        "--out-index", type=Path, required=True, help="CSV to write: row and true target of each"
+    )
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    cli.add_threads(parser)
+    options = parser.parse_args(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    set_determinism(True)
+    store, index, num_classes = read_store(options.images.parent)
+    train = index.loc[index["split"] == "train", ["row", "target"]]
+    settings = read_record(options.record.parent)["settings"]
+    with take_device(options.device) as device, memory_told(device):
+        model = load_network(options.record.parent, num_classes, options.checkpoint).to(device)
+        images = Images(store, train["row"].to_numpy(), device, "never")
+        logits = predict_split(model, images, settings)[1]
+    write_csv(train, options.out_index)
+    save_npy(options.out, logits.numpy())

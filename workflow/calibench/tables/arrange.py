@@ -1,0 +1,163 @@
+"""What stands where in a table: a description of rows and columns, turned into the keys of its cells.
+
+A description is ``{rows, columns, measures, order}`` (``tables: layouts`` of a configuration). Rows and columns are
+lists of what varies along them, the outermost first:
+
+- ``dataset``, ``backbone``, ``measure``, ``run`` (``ols+noise20``, ``hard@temperature``, ``ols@snapshots6``),
+- or the name of a group of variants, as ``noise`` for noise20 and noise40: a run then falls into ``regime``, which is
+  what is left of it, and its variant of that group. ``snapshots`` is the group of ensembles of epochs.
+
+``order`` names the values of any of these, in their order; the others stand as the experiment has them.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from calibench.backbones.names import backbone_label
+from calibench.metrics.labels import METRICS
+from calibench.regimes.catalog import label
+
+PLAIN = ("dataset", "backbone", "run", "regime", "measure")
+HEADS = {
+    "dataset": "Data set",
+    "backbone": "Backbone",
+    "run": "Method",
+    "regime": "Method",
+    "measure": "Measure",
+}
+NONE = {"snapshots": "one model"}  # a group's head for runs without a variant of it; else "no <group>"
+
+Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
+Row = tuple[str, str, list[Key]]  # data set, text in the stub, the cells' keys
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Rows with their keys, heads of the leading text columns, and the two lines of heads above the cells."""
+
+    rows: list[Row]
+    stubs: list[str]
+    groups: list[tuple[str, int]]
+    columns: list[str]
+
+
+def run_label(run: str) -> str:
+    """``hard@temperature`` → ``Hard labels + temperature``; ``ols - hard`` → ``OLS - Hard labels``."""
+    if " - " in run:
+        return " - ".join(map(run_label, run.split(" - ")))
+    name, _, derived = run.partition("@")
+    return f"{label(name)} + {derived}" if derived else label(name)
+
+
+def split_run(run: str, groups: list[str]) -> dict[str, str]:
+    """A run by regime and groups of variants.
+
+    >>> split_run("ols+cutmix+noise20", ["noise"])
+    {'regime': 'ols+cutmix', 'noise': 'noise20'}
+    """
+    name, _, derived = run.partition("@")
+    found, rest = dict.fromkeys(groups, ""), []
+    for token in name.split("+"):
+        group = next((g for g in groups if rest and re.fullmatch(rf"{g}[0-9._]*", token)), None)
+        if group:
+            found[group] = token
+        else:
+            rest.append(token)
+    if derived and "snapshots" in groups:
+        found["snapshots"], derived = derived, ""
+    return {"regime": "+".join(rest) + (f"@{derived}" if derived else ""), **found}
+
+
+def join_run(parts: dict[str, str], groups: list[str]) -> str:
+    """The inverse of :func:`split_run`."""
+    variants = [parts[g] for g in groups if g != "snapshots" and parts[g]]
+    return "+".join([parts["regime"], *variants]) + (
+        f"@{parts['snapshots']}" if parts.get("snapshots") else ""
+    )
+
+
+def _text(dimension: str, value: str) -> str:
+    if dimension == "backbone":
+        return backbone_label(value)
+    if dimension in ("run", "regime"):
+        return run_label(value)
+    if dimension == "measure":
+        return METRICS[value][0]
+    if dimension == "dataset":
+        return value
+    return f"{dimension} {value.removeprefix(dimension)}" if value else NONE.get(dimension, f"no {dimension}")
+
+
+def dimensions(layout: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What varies along rows and along columns; a single name stands for a list of one."""
+    rows, columns = (
+        [item] if isinstance(item, str) else list(item) for item in (layout["rows"], layout["columns"])
+    )
+    if "measure" not in rows + columns and len(layout["measures"]) > 1:
+        columns.append("measure")
+    return rows, columns
+
+
+def _values(layout: dict[str, Any], settings: dict[str, Any], groups: list[str]) -> dict[str, list[str]]:
+    """Values of every dimension, in order."""
+    runs = [*settings["runs"]]
+    if "snapshots" in groups:
+        runs += [f"{run}@snapshots{n}" for run in settings["runs"] for n in settings.get("snapshots", [])]
+    parsed = [split_run(run, groups) for run in runs]
+    found = {
+        "dataset": settings["datasets"],
+        "backbone": settings["backbones"],
+        "run": runs,
+        "measure": layout["measures"],
+        "regime": list(dict.fromkeys(item["regime"] for item in parsed)),
+    }
+    found |= {group: list(dict.fromkeys(item[group] for item in parsed)) for group in groups}
+    return found | (layout.get("order") or {})
+
+
+def arrange(layout: dict[str, Any], settings: dict[str, Any]) -> Arranged:
+    """Rows, columns and keys of a table.
+
+    What a description leaves out goes first into the rows where the experiment has several of it; of a single data
+    set the name stands nowhere but in the title.
+
+    Args:
+        layout: the description; see the head of this module.
+        settings: of the stage tables.
+    """
+    rows, columns = dimensions(layout)
+    groups = [d for d in rows + columns if d not in PLAIN]
+    values = _values(layout, settings, groups)
+    method = "regime" if groups else "run"
+    left_out = [d for d in ("backbone", method) if d not in rows + columns and len(values[d]) > 1]
+    rows = left_out + [d for d in rows if d != "dataset"]
+    fixed = {d: values[d][0] for d in ("dataset", "backbone", method, "measure")}
+
+    def key(chosen: dict[str, str]) -> Key:
+        cell = fixed | chosen
+        run = join_run(cell, groups) if groups else cell["run"]
+        return cell["dataset"], cell["backbone"], run, cell["measure"]
+
+    def each(along: list[str]) -> Iterator[dict[str, str]]:
+        for combination in itertools.product(*(values[d] for d in along)):
+            yield dict(zip(along, combination, strict=True))
+
+    across = list(each(columns))
+    outer = [fixed["dataset"]] if "dataset" in columns else values["dataset"]
+    found = [
+        (
+            dataset,
+            "|".join(_text(d, row[d]) for d in rows),
+            [key({"dataset": dataset} | row | cell) for cell in across],
+        )
+        for dataset in outer
+        for row in each(rows)
+    ]
+    heads = [[_text(d, cell[d]) for d in columns] for cell in across]
+    upper = [", ".join(texts[:-1]) for texts in heads]
+    grouped = [(text, len(list(same))) for text, same in itertools.groupby(upper)] if len(columns) > 1 else []
+    stubs = [HEADS.get(d, d.capitalize()) for d in rows]
+    return Arranged(found, stubs, grouped, [texts[-1] for texts in heads])

@@ -1,0 +1,191 @@
+"""One training step: its batch, the forward passes that the regime needs, and the regime's loss."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibench.backbones.classifier import Classifier
+from calibench.data import augment
+from calibench.data.batches import Images, random_window
+from calibench.data.transfer import upload
+from calibench.regimes.base import OF_ONE_IMAGE, Regime
+from calibench.training import inference
+from calibench.training.checkpoint import CheckpointFolder
+from calibench.training.randomness import Purpose, generator, torch_seed
+
+
+@dataclass
+class Split:
+    """Images of a split and their labels (n,) int64 on the device; ``clean`` the true ones where some are wrong."""
+
+    images: Images
+    targets: Tensor
+    clean: Tensor | None = None
+
+
+@dataclass
+class Job:
+    """What one training run works with; the loop changes ``model``, ``regime`` and ``progress`` only."""
+
+    settings: dict[str, Any]
+    model: Classifier
+    regime: Regime
+    train: Split
+    select: Split
+    device: torch.device
+    folder: CheckpointFolder
+    teacher: Classifier | None = None
+    precision: str = "float32"
+    test: Split | None = None  # watched, never chosen by
+    progress: dict[str, Any] = field(
+        default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
+    )
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.settings["run"]["seed"]
+
+    @property
+    def size(self) -> int:
+        """Input side in pixels."""
+        return self.settings["train"]["input_size"] or self.train.images.stored_size
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps per epoch."""
+        batch, images = self.settings["train"]["batch_size"], len(self.train.images)
+        return max(images // batch, 1) if self.settings["train"]["drop_last"] else math.ceil(images / batch)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one step.
+
+    ``positions`` (B,) in the training part, ``there`` the same on the device, ``images`` (B, 3, S, S) as the network gets them, ``plain`` the same
+    before mixup or CutMix, ``order`` that of the whole epoch.
+    """
+
+    positions: np.ndarray
+    there: Tensor
+    images: Tensor
+    plain: Tensor
+    mixed: augment.Mixed | None
+    order: np.ndarray
+
+
+def _augmented(
+    job: Job, purpose: Purpose, epoch: int, step: int, order: np.ndarray
+) -> tuple[np.ndarray, Tensor, np.random.Generator]:
+    """Positions, cropped, flipped and augmented images of one step, and the generator that drew them."""
+    options, size = job.settings["augment"], job.settings["train"]["batch_size"]
+    positions = order[step * size : (step + 1) * size]
+    draw = generator(job.seed, purpose, epoch, step)
+    window = random_window(draw, len(positions), job.train.images.stored_size, job.size, options)
+    pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
+    if options["randaugment"] is not None:
+        strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
+        from calibench.data.randaugment import randaugment
+
+        pixels = randaugment(pixels, draw, strength["operations"], strength["magnitude"])
+    if options["cutout"] is not None:
+        pixels = augment.cutout(pixels, draw, options["cutout"])
+    return positions, pixels, draw
+
+
+def _mixed(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]) -> augment.Mixed | None:
+    for name, mix in (("mixup", augment.mixup), ("cutmix", augment.cutmix)):
+        if options[name] is not None:
+            return mix(pixels, draw, options[name])
+    return None
+
+
+def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> Batch:
+    """The images of one step: a pure function of (seed, epoch, step)."""
+    positions, plain, draw = _augmented(job, Purpose.AUGMENT, epoch, step, order)
+    mixed = _mixed(plain, draw, job.settings["augment"])
+    layout = job.settings["train"]["memory_format"]
+    images = inference.as_input(plain if mixed is None else mixed.images, layout)
+    return Batch(positions, upload(positions, job.device), images, plain, mixed, order)
+
+
+def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
+    """Logits (B, K) of the network on the batch, and what the regime needs beside them (:class:`Regime`)."""
+    wanted, extras = set(job.regime.needs), {}
+    size = len(batch.images)
+    images = _both_views(job, epoch, step, batch) if "second_view" in wanted else batch.images
+    features, logits = job.model.features_and_logits(images)
+    if "second_view" in wanted:
+        extras["second_view"] = logits[size:], features[size:]
+        features, logits = features[:size], logits[:size]
+    if "features" in wanted:
+        extras["features"] = features
+    if "feature_map" in wanted:
+        extras |= {"feature_map": job.model.feature_map[:size], "classifier": job.model.head}
+    if "stages" in wanted:
+        extras["stages"] = [stage[:size] for stage in job.model.stages]
+    if "sample" in wanted:
+        extras["sample"] = batch.there
+    if "host_sample" in wanted:
+        extras["host_sample"] = torch.as_tensor(batch.positions)
+    if "step_seed" in wanted:
+        extras["step_seed"] = torch_seed(job.seed, Purpose.REGIME, epoch, step)
+    with torch.no_grad():
+        if "teacher_logits" in wanted:
+            extras["teacher_logits"] = job.teacher(batch.images).float()
+        if "plain_logits" in wanted:
+            extras |= _plain_logits(job, batch, logits)
+    return logits, extras
+
+
+def _both_views(job: Job, epoch: int, step: int, batch: Batch) -> Tensor:
+    """The batch and the same images augmented anew, (2B, 3, S, S)."""
+    _, pixels, _ = _augmented(job, Purpose.SECOND_VIEW, epoch, step, batch.order)
+    return inference.as_input(torch.cat([batch.images, pixels]), job.settings["train"]["memory_format"])
+
+
+def _plain_logits(job: Job, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+    """Logits of the images before mixing, the network in training mode and in evaluation mode."""
+    plain = inference.as_input(batch.plain, job.settings["train"]["memory_format"])
+    training = logits.detach() if batch.mixed is None else job.model(plain)
+    job.model.eval()
+    evaluated = job.model(plain)
+    job.model.train()
+    return {"plain_logits": training.float(), "eval_logits": evaluated.float()}
+
+
+def regime_loss(
+    regime: Regime, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]
+) -> Tensor:
+    """The regime's loss; of a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
+
+    The regime's state sees a mixed batch once, with the label of the larger share.
+    """
+    if mixed is None:
+        return regime(logits, targets, **extras)
+    partners = {
+        key: value[mixed.partner.to(value.device)] if key in OF_ONE_IMAGE else value
+        for key, value in extras.items()
+    }
+    own = regime.loss(logits, targets, **extras)
+    other = regime.loss(logits, targets[mixed.partner], **partners)
+    dominant = extras if mixed.lam >= 0.5 else partners
+    regime.observe(logits.detach(), mixed.dominant(targets), **dominant)
+    return mixed.lam * own + (1 - mixed.lam) * other
+
+
+@torch.no_grad()
+def review(job: Job, epoch: int) -> None:
+    """Show the regime every training image once, augmented but not mixed, the network in evaluation mode."""
+    train, count = job.settings["train"], len(job.train.images)
+    job.model.eval()
+    for step in range(math.ceil(count / train["batch_size"])):
+        positions, pixels, _ = _augmented(job, Purpose.REVIEW, epoch, step, np.arange(count))
+        logits = job.model(inference.as_input(pixels, train["memory_format"]))
+        job.regime.review(logits, job.train.targets[upload(positions, job.device)])
+    job.model.train()
