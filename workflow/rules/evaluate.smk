@@ -19,6 +19,9 @@ rule analyse:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
         "../../envs/analyse.yaml"
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
     params:
         checkpoint=CHECKPOINT,
         sets=SETS,
@@ -178,7 +181,6 @@ rule remove_checkpoints:
 
 
 localrules:
-    analyse,
     metrics,
     collect_posthoc,
     collect_strata,

@@ -25,7 +25,14 @@ if PLAN.config["evaluate_on"]["sites"]:
             " --names {wildcards.dataset} {wildcards.site} --out {output.index} --out-report {output.report}"
 
 
-if PLAN.sets:
+# Of test alone these take less than a minute; of many sets they are jobs.
+if not PLAN.sets:
+
+    localrules:
+        analyse,
+        contrasts,
+
+else:
 
     rule shift:
         input:

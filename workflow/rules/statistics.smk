@@ -86,5 +86,4 @@ rule published:
 
 localrules:
     collect_intervals,
-    contrasts,
     published,
