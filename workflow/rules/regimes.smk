@@ -245,3 +245,17 @@ use rule train_hard as train_byot with:
         regime="byot",
     params:
         settings=run_of("byot"),
+
+
+# The regimes that other packages bring (calibench.extensions) share one rule, which reads of the class what it needs.
+if BROUGHT:
+
+    use rule train_hard as train_brought with:
+        input:
+            **inputs_of(None),
+        pathvars:
+            regime="{regime}",
+        wildcard_constraints:
+            regime=pattern(BROUGHT),
+        params:
+            settings=run_of(None),
