@@ -164,6 +164,7 @@ from calibench.regimes.base import Regime
 
 class Bad(Regime):
     name = "bad"
+    label = "Bad"
     source = "ours"
     def loss(self, logits, targets, **extras):
         {body}
@@ -180,16 +181,15 @@ class Bad(Regime):
         ("return torch.logsumexp(logits.float(), 1)", "it must be one number"),
     ],
 )  # fmt: skip
-def test_a_broken_promise_is_told(tmp_path, monkeypatch, capsys, body, sentence):
+def test_a_broken_promise_is_told(tmp_path, monkeypatch, body, sentence):
     from calibench.stages import check_regime
 
     (tmp_path / "badregime.py").write_text(BAD.format(body=body))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "badregime", raising=False)
-    with pytest.raises(UserError, match="bad breaks . of 6 promises"):
+    with pytest.raises(UserError, match=f"bad breaks a promise .*{sentence}"):
         check_regime.main(["badregime:Bad"])
-    assert sentence in capsys.readouterr().out
 
 
 def snakemake(folder: Path, site: Path, *arguments: str, check: bool = True) -> str:

@@ -254,8 +254,6 @@ if BROUGHT:
         input:
             **inputs_of(None),
         pathvars:
-            regime="{regime}",
-        wildcard_constraints:
-            regime=pattern(BROUGHT),
+            regime=f"{{regime,{pattern(BROUGHT)}}}",  # constraints elsewhere do not reach what stands for <regime>
         params:
             settings=run_of(None),

@@ -231,15 +231,13 @@ def sentence(promise: Callable[[Make], None]) -> str:
     return (promise.__doc__ or "").partition("\n")[0].removesuffix(".")
 
 
-def broken(make: Make) -> Iterable[tuple[str, str]]:
-    """(promise, how it is broken, or '') of every promise, one after the other."""
-    for promise in PROMISES:
-        try:
-            promise(make)
-        except UserError as error:
-            yield sentence(promise), str(error)
-        else:
-            yield sentence(promise), ""
+def hold(promise: Callable[[Make], None], name: str, make: Make) -> None:
+    """Check one promise of the regime ``name``.
 
-
-__all__ = ["CASES", "PROMISES", "broken", "difference", "extras", "ready", "train"]
+    Raises:
+        UserError: saying which promise is broken, and how.
+    """
+    try:
+        promise(make)
+    except UserError as error:
+        raise UserError(f"{name} breaks a promise ({sentence(promise)}): {error}") from None
