@@ -14,7 +14,7 @@ ORDER = (
     *("digits", "fetch", "list", "audit", "sample", "store", "weights", "train"),
     *("predict", "predict_training", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
     *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
-    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
+    *("published", "tables", "figure", "report", "score", "remove_checkpoints", "status", "config", "init"),
     "check_regime",
 )
 

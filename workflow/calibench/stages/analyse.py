@@ -19,17 +19,10 @@ from calibench.metrics.confidence import best_norm, selective
 from calibench.metrics.strata import by_stratum
 from calibench.statistics.facts import facts
 from calibench.statistics.resampling import group_codes
-from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA, WARNINGS
+from calibench.tables.long import RUN_TABLES
 
 log = logging.getLogger(__name__)
 Set = tuple[str, np.ndarray, pd.DataFrame]  # name of an evaluation set, logits (N, K), index
-TABLES = {
-    "metrics": METRICS,
-    "posthoc": CALIBRATED,
-    "strata": STRATA,
-    "selective": SELECTIVE,
-    "warnings": WARNINGS,
-}
 
 
 def metrics_of(run_dir: Path, sets: Sequence[str] = ()) -> pd.DataFrame:
@@ -70,11 +63,11 @@ def groups_of(index: pd.DataFrame) -> np.ndarray:
 
 
 def facts_of(run_dir: Path, checkpoint: str) -> pd.DataFrame:
-    """What must be said of a run beside its numbers on test; a derived run was not trained and has no epochs."""
+    """What must be said of a run beside its numbers on test; a run that was not trained here has no epochs."""
     logits, index = read_part(run_dir, checkpoint, "test")
     seen = Predictions.of(logits, index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})")
     record = read_record(run_dir)
-    history = pd.DataFrame() if "derived" in record else read_history(run_dir)
+    history = read_history(run_dir) if record.get("epochs") else pd.DataFrame()
     return facts(seen, history, record.get("epochs", {}), checkpoint)
 
 
@@ -107,7 +100,7 @@ def selective_of(fold: CalibrateFold | None, sets: Iterable[Set], where: str) ->
 def analyse_run(
     run_dir: Path, checkpoint: str, counts: Sequence[int] | None, sets: Sequence[str] = ()
 ) -> dict[str, pd.DataFrame]:
-    """The long tables of a run, by their names in :data:`TABLES`."""
+    """The long tables of a run, by their names in :data:`calibench.tables.long.RUN_TABLES`."""
     where = f"{run_dir}, checkpoint {checkpoint}"
     fold = calibrate_fold(run_dir, checkpoint)
 
@@ -132,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="top1", help="predictions for calibration and strata")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
     cli.add_sets(parser)
-    for table in TABLES:
+    for table in RUN_TABLES:
         parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")
     args = parser.parse_args(argv)
     counts = train_counts(args.sample) if args.sample else None
@@ -140,4 +133,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     for table, frame in analyse_run(args.record.parent, args.checkpoint, counts, args.sets).items():
         frame = frame.assign(**keys, **({} if "checkpoint" in frame else {"checkpoint": args.checkpoint}))
         if out := getattr(args, f"out_{table}"):
-            write_csv(frame[TABLES[table]], out)
+            write_csv(frame[RUN_TABLES[table]], out)

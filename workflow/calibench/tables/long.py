@@ -14,6 +14,13 @@ CALIBRATED = [*KEYS, "split", "checkpoint", "calibrator", "metric", "value", "n"
 SELECTIVE = [*KEYS, "split", "checkpoint", "confidence", "metric", "value", "n"]
 STRATA = [*KEYS, "split", "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
 WARNINGS = [*KEYS, "checkpoint", *FACTS]
+RUN_TABLES = {  # what the stage analyse writes of each run: its columns
+    "metrics": METRICS,
+    "posthoc": CALIBRATED,
+    "strata": STRATA,
+    "selective": SELECTIVE,
+    "warnings": WARNINGS,
+}
 TEXT = ["dataset", "backbone", "regime", "variant", "split", "checkpoint", "metric"]
 
 
