@@ -53,7 +53,7 @@ def test_an_empty_calibrate_part_is_left_out(tmp_path):
     folder = write_run(tmp_path, "hard")
     index = pd.read_csv(folder / "predictions/val.csv").assign(part="select")
     index.to_csv(folder / "predictions/val.csv", index=False)
-    assert set(analyse.metrics_of(folder)["split"]) == {"select", "test"}
+    assert set(analyse.metrics_of(analyse.Asked(folder))["split"]) == {"select", "test"}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_broken_run_folder_is_named(tmp_path, spoil, message):
     folder = write_run(tmp_path, "hard", n=400)
     spoil(folder)
     with pytest.raises(UserError, match=message):
-        analyse.metrics_of(folder)
+        analyse.metrics_of(analyse.Asked(folder))
 
 
 @pytest.mark.parametrize(("text", "message"), [("{}", "run lacks dataset"), ("{", "not JSON")])
@@ -117,7 +117,7 @@ def test_collect_refuses_what_does_not_fit(tmp_path):
 
 def test_absent_classes_and_too_few_images_are_said(tmp_path, caplog):
     folder = write_run(tmp_path, "hard", n=10)
-    table = analyse.metrics_of(folder)
+    table = analyse.metrics_of(analyse.Asked(folder))
     test = table[(table["split"] == "test") & (table["checkpoint"] == "top1")].set_index("metric")["value"]
     assert np.isnan(test["auroc"]) and test["absent_classes"] > 0
     said = [r.getMessage() for r in caplog.records if "(test)" in r.getMessage()]

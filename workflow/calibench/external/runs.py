@@ -40,8 +40,6 @@ def write_external(
         files.write_csv(index.loc[mask, INDEX_COLUMNS], folder / names.index(split))
         for checkpoint in checkpoints:
             write_logits(folder, checkpoint, split, given.logits[mask])
-        if split == "test" and given.votes is not None:
-            files.save_npy(folder / VOTES, given.votes[mask])
     record = {
         "run": run,
         "settings": {},

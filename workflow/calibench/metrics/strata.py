@@ -31,6 +31,8 @@ def levels(stratum: pd.Series) -> dict[int, pd.Series]:
 
     Rows without a stratum are ``unknown``; a level with one stratum only is left out.
     """
+    if stratum.nunique() < 2:
+        return {}
     known = stratum.where(stratum != "", "unknown")
     first = known.str.split("/").str[0]
     rest = "*/" + known.str.partition("/")[2].where(known.str.contains("/"), "unknown")

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from calibench import cli
 from calibench.errors import UserError
 from calibench.external.given import Given, read_given, same_images
-from calibench.external.runs import REGIME, write_external
-from calibench.files import canonical
+from calibench.external.runs import REGIME, VOTES, write_external
+from calibench.files import canonical, write_csv
 from calibench.finished import names
 from calibench.planning.configuration import complete, merge, read_yaml
 from calibench.stages import analyse, collect, contrasts, figure, report, resample, tables
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT = "last"  # a network from elsewhere is the one that it ended with
 BACKBONE = "given"
 FIGURES = ("reliability", "retention", "density")
+CLASSES = "classes.csv"
 OWN_KEYS = ("name", "datasets", "backbones", "seeds", "runs")  # what the files and options decide
 
 
@@ -73,6 +76,8 @@ def write_runs(
     out: Path, data: str, files: list[tuple[str, int, Path]], given: list[Given]
 ) -> dict[str, list[Path]]:
     """Records of the files as finished runs, by run."""
+    labels = pd.DataFrame({"target": range(len(given[0].classes)), "label": given[0].classes})
+    write_csv(labels, out / CLASSES)
     records: dict[str, list[Path]] = {}
     for (name, seed, source), one in zip(files, given, strict=True):
         run = f"{REGIME}+{name}"
@@ -85,9 +90,12 @@ def write_runs(
 
 def analysed(out: Path, records: list[Path], config: dict[str, Any]) -> None:
     """The long tables of every run, joined as in an experiment."""
+    asked = ["--checkpoint", CHECKPOINT, "--settings", canonical(config["statistics"])]
+    asked += ["--classes", str(out / CLASSES)]
     for record in records:
         outs = [f"--out-{table}={record.with_name(f'{table}.csv')}" for table in RUN_TABLES]
-        analyse.main(["--record", str(record), "--checkpoint", CHECKPOINT, *outs])
+        votes = [f"--votes={record.with_name(VOTES)}"] if record.with_name(VOTES).exists() else []
+        analyse.main(["--record", str(record), *asked, *votes, *outs])
     for table in RUN_TABLES:
         collect.main(
             ["--out", str(out / f"{table}.csv"), *(str(r.with_name(f"{table}.csv")) for r in records)]
@@ -104,8 +112,8 @@ def compared(out: Path, data: str, records: list[Path], config: dict[str, Any]) 
         contrasts.main([*asked, "--out", str(out / "contrasts.csv"), *paths])
 
 
-def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str, Any], page: bool) -> None:
-    """Tables, figures and the report."""
+def tabled(out: Path, data: str, config: dict[str, Any]) -> None:
+    """The tables of the papers, and those of ``tables: layouts``."""
     keys = {key: config[key] for key in ("backbones", "seeds", "runs")}
     settings = {**keys, "datasets": [data], "checkpoint": CHECKPOINT, "published": None}
     settings |= {"layouts": config["tables"]["layouts"]}
@@ -115,14 +123,17 @@ def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str
             *("--settings", canonical(settings), "--out-dir", str(out / "tables")),
         ]
     )
+
+
+def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str, Any]) -> None:
+    """Figures and the report."""
     for kind in FIGURES:
         of_kind = [str(r) for own in records.values() for r in (own if kind == "retention" else own[:1])]
         base = out / "figures" / f"{kind}-{data}-{BACKBONE}"
         looks = ["--checkpoint", CHECKPOINT, "--runs", ",".join(records)]
         figure.main([kind, f"--out={base}.png", f"--out-pdf={base}.pdf", *looks, *of_kind])
-    if page:
-        asked = ["--experiment-dir", str(out), "--settings", canonical({"config": config})]
-        report.main([*asked, "--out-notebook", str(out / "report.ipynb"), "--out", str(out / "report.html")])
+    asked = ["--experiment-dir", str(out), "--settings", canonical({"config": config})]
+    report.main([*asked, "--out-notebook", str(out / "report.ipynb"), "--out", str(out / "report.html")])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -135,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="data", help="what the images are called in tables")
     parser.add_argument("--config", type=Path, help="YAML with statistics: and tables: of an experiment")
     parser.add_argument("--no-resampling", action="store_true", help="no intervals and no comparisons")
-    parser.add_argument("--no-report", action="store_true", help="tables and figures only")
+    parser.add_argument("--no-report", action="store_true", help="tables only: no figures and no report")
     args = parser.parse_args(argv)
     files = named(args.files)
     given = same_images([read_given(path) for _, _, path in files])
@@ -146,5 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     analysed(args.out, records, config)
     if not args.no_resampling:
         compared(args.out, args.data, records, config)
-    shown(args.out, args.data, by_run, config, not args.no_report)
+    tabled(args.out, args.data, config)
+    if not args.no_report:
+        shown(args.out, args.data, by_run, config)
     log.info("%s: %d models, %d images", args.out, len(by_run), len(given[0].index))
