@@ -120,6 +120,25 @@ rule store:
         " --out-report {output.report} --threads {threads}"
 
 
+# Votes of readers in the order of the store, where the config names a file of them.
+rule votes:
+    input:
+        file=lambda w: config["datasets"][PLAN.dataset_of[w.store]]["votes"],
+        images="<results>/store/{store}/images.npy",
+        index="<results>/store/{store}/index.csv",
+        classes="<results>/store/{store}/classes.csv",
+    output:
+        "<results>/store/{store}/votes.npy",
+    log:
+        "<results>/store/{store}/votes.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=code_of("votes"),
+    shell:
+        "stage {log} votes {input.file:q} --images {input.images} --out {output}"
+
+
 rule pretrained:
     output:
         "<results>/weights/{backbone}-imagenet.pth",
@@ -136,4 +155,5 @@ localrules:
     fetch,
     list,
     sample,
+    votes,
     pretrained,

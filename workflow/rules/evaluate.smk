@@ -9,11 +9,15 @@ rule analyse:
             for file in names.all_predictions() + PLAN.set_files
         ],
         sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+        votes=votes_of,
     output:
         metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
         posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
         strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
         selective="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/selective.csv",
+        conformal="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/conformal.csv",
+        decision="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/decision.csv",
         warnings="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/warnings.csv",
     log:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
@@ -25,11 +29,15 @@ rule analyse:
     params:
         checkpoint=CHECKPOINT,
         sets=SETS,
+        votes=lambda w, input: f"--votes {input.votes}" if input.votes else "",
+        settings=lambda w: canonical({k: config["statistics"][k] for k in ("level", "conformal", "positive")}),
         code=code_of("analyse"),
     shell:
         "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
+        " --classes {input.classes} --settings {params.settings:q} {params.votes}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
-        " --out-selective {output.selective} --out-warnings {output.warnings} {params.sets}"
+        " --out-selective {output.selective} --out-conformal {output.conformal} --out-decision {output.decision}"
+        " --out-warnings {output.warnings} {params.sets}"
 
 
 rule metrics:
@@ -77,6 +85,24 @@ use rule metrics as collect_selective with:
         "<experiment>/selective.csv",
     log:
         "<experiment>/selective.log",
+
+
+use rule metrics as collect_conformal with:
+    input:
+        of_all("conformal.csv"),
+    output:
+        "<experiment>/conformal.csv",
+    log:
+        "<experiment>/conformal.log",
+
+
+use rule metrics as collect_decision with:
+    input:
+        of_all("decision.csv"),
+    output:
+        "<experiment>/decision.csv",
+    log:
+        "<experiment>/decision.log",
 
 
 use rule metrics as collect_warnings with:
@@ -187,6 +213,8 @@ localrules:
     collect_selective,
     collect_snapshots,
     ensemble_epochs,
+    collect_conformal,
+    collect_decision,
     collect_warnings,
     tables,
     remove_checkpoints,

@@ -79,12 +79,12 @@ def _part(arrays: dict[str, np.ndarray], start: str, path: Path) -> Given:
     logits = _from_logits(own["logits"], where) if "logits" in own else _from_probs(own["probs"], where)
     n, k = logits.shape
     classes = _classes(arrays.get("classes"), k, where)
-    index = pd.DataFrame({"target": _targets(own["labels"], classes, where)})
+    targets = check(logits, _targets(own["labels"], classes, where), where)[1]
+    index = pd.DataFrame({"target": targets})
     for name, column in TEXTS.items():
         values = own[name].astype(str) if name in own else np.full(n, "")
         index[column] = _one_each(values, n, name, where)
     index["part"] = _parts(own["part"].astype(str), n, where) if "part" in own else "test"
-    check(logits, index["target"].to_numpy(), where)
     votes = None
     if "votes" in own:
         votes = vote_shares(_one_each(own["votes"], n, "votes", where), k, where)
@@ -108,6 +108,12 @@ def _two_columns(scores: np.ndarray, first: np.ndarray, where: str) -> np.ndarra
 
 def _from_logits(logits: np.ndarray, where: str) -> np.ndarray:
     logits = _two_columns(logits, np.zeros_like(logits), where).astype(np.float32)
+    broken = np.flatnonzero(~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1))
+    if broken.size:
+        raise UserError(
+            f"{where}: {broken.size} of {len(logits)} rows hold NaN or infinity (first: row {broken[0]}, counted from 0); "
+            "leave such images out, or predict them again"
+        )
     if (
         logits.ndim == 2
         and logits.size

@@ -11,7 +11,6 @@ from calibench.external.given import Given
 from calibench.finished import names
 from calibench.finished.write import INDEX_COLUMNS, write_logits
 
-REGIME = "external"
 VOTES = (
     "votes.npy"  # (N, K) shares of the votes on the test images, beside the record where the file had votes
 )

@@ -24,4 +24,9 @@ ALL_SEEDS = (
     "sweep",
     "noise",
 )  # the other kinds show the first seed
+OF_PREDICTIONS = (
+    "reliability",
+    "retention",
+    "density",
+)  # nothing but predictions: those from elsewhere as well
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL
 from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
 from calibench.planning import fingerprint, naming, protection, settings, sweeping
+from calibench.planning.externals import external_files, external_runs
 from calibench.planning.sets import derived_runs
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
@@ -32,6 +33,7 @@ class Plan:
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
         self.datasets = naming.trained_on(config)
+        self.external_files = external_files(config, self.datasets)
         self.sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
 
     def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
@@ -151,6 +153,14 @@ class Plan:
             if len(self.members(place, backbone, run)) > 1
         ]
 
+    def external(self, file: str, dataset: str | None = None, backbone: str | None = None) -> list[str]:
+        """A file of every run that is made of predictions from elsewhere."""
+        return [
+            f"{self.run_dir(*run)}/{file}"
+            for run in self.external_files
+            if dataset in (None, run[0]) and backbone in (None, run[1])
+        ]
+
     @property
     def set_files(self) -> list[str]:
         """Files of the evaluation sets besides test, relative to a run's folder."""
@@ -165,7 +175,7 @@ class Plan:
         tables = self.config["tables"]
         return {key: self.config[key] for key in ("backbones", "seeds")} | {
             "datasets": self.datasets,
-            "runs": self.runs,
+            "runs": [*self.runs, *external_runs(self.config)],
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
             "layouts": tables["layouts"],
@@ -201,7 +211,8 @@ class Plan:
         """A file of every run in one figure (data set and backbone)."""
         seeds = self.config["seeds"] if kind in ALL_SEEDS else self.config["seeds"][:1]
         folders = [self.run_dir(dataset, backbone, run, s) for run in self.panel_runs(kind) for s in seeds]
-        return [f"{folder}/{file}" for folder in self.finished(folders)]
+        files = [f"{folder}/{file}" for folder in self.finished(folders)]
+        return files + (self.external(file, dataset, backbone) if kind in OF_PREDICTIONS else [])
 
     def figure_kinds(self) -> list[str]:
         """Kinds of figures of the experiment."""

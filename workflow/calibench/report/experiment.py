@@ -15,6 +15,7 @@ from calibench.files import read_json
 from calibench.finished.names import SET
 from calibench.finished.snapshots import sizes
 from calibench.planning import naming, sweeping
+from calibench.planning.externals import external_runs
 from calibench.published import printed_file
 from calibench.published.printed import Published, read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
@@ -125,7 +126,7 @@ class Experiment:
         return {
             "datasets": self.datasets,
             "backbones": self.backbones,
-            "runs": self.run_names,
+            "runs": [*self.run_names, *external_runs(self.config)],
             "seeds": self.config["seeds"],
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],

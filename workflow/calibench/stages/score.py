@@ -11,17 +11,18 @@ import pandas as pd
 from calibench import cli
 from calibench.errors import UserError
 from calibench.external.given import Given, read_given, same_images
-from calibench.external.runs import REGIME, VOTES, write_external
+from calibench.external.runs import VOTES, write_external
+from calibench.figures import OF_PREDICTIONS
 from calibench.files import canonical, write_csv
 from calibench.finished import names
 from calibench.planning.configuration import complete, merge, read_yaml
+from calibench.planning.externals import REGIME
 from calibench.stages import analyse, collect, contrasts, figure, report, resample, tables
 from calibench.tables.long import RUN_TABLES
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "last"  # a network from elsewhere is the one that it ended with
 BACKBONE = "given"
-FIGURES = ("reliability", "retention", "density")
 CLASSES = "classes.csv"
 OWN_KEYS = ("name", "datasets", "backbones", "seeds", "runs")  # what the files and options decide
 
@@ -127,7 +128,7 @@ def tabled(out: Path, data: str, config: dict[str, Any]) -> None:
 
 def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str, Any]) -> None:
     """Figures and the report."""
-    for kind in FIGURES:
+    for kind in OF_PREDICTIONS:
         of_kind = [str(r) for own in records.values() for r in (own if kind == "retention" else own[:1])]
         base = out / "figures" / f"{kind}-{data}-{BACKBONE}"
         looks = ["--checkpoint", CHECKPOINT, "--runs", ",".join(records)]

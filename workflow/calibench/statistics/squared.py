@@ -9,7 +9,6 @@ standard error is the jackknife's over groups, and the upper end allows for the 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from calibench.metrics.calibration import BINS, bin_index
 
@@ -62,6 +61,8 @@ def squared_error(
     )
     variance = float((g - 1) * without.var())
     growth = _linear_variance(sums, sizes)
+    from scipy.stats import t as student
+
     quantile = float(student.isf((1 - level) / 2, g - 1))
     at_zero = max(variance - growth * max(value, 0.0), 0.0)
     half = quantile**2 * growth / 2
