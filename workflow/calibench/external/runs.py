@@ -9,7 +9,6 @@ from calibench import files
 from calibench.errors import UserError
 from calibench.external.given import Given
 from calibench.finished import names
-from calibench.finished.write import INDEX_COLUMNS, write_logits
 
 VOTES = (
     "votes.npy"  # (N, K) shares of the votes on the test images, beside the record where the file had votes
@@ -36,9 +35,9 @@ def write_external(
     index = given.index.assign(row=given.index.get("row", np.arange(len(given.index))))
     for split, parts in names.PARTS.items():
         mask = index["part"].isin(parts).to_numpy()
-        files.write_csv(index.loc[mask, INDEX_COLUMNS], folder / names.index(split))
+        files.write_csv(index.loc[mask, names.INDEX_COLUMNS], folder / names.index(split))
         for checkpoint in checkpoints:
-            write_logits(folder, checkpoint, split, given.logits[mask])
+            files.save_npy(folder / names.logits(checkpoint, split), given.logits[mask])
     record = {
         "run": run,
         "settings": {},
