@@ -43,7 +43,7 @@ def write_indices(folder: Path, index: pd.DataFrame) -> None:
 
 def write_index(folder: Path, split: str, index: pd.DataFrame) -> None:
     """Which image each row of the logits of an evaluation set is; every row's part is the set."""
-    files.write_csv(index.assign(part=split)[INDEX_COLUMNS], folder / names.index(split))
+    files.write_csv(index.assign(part=split)[names.INDEX_COLUMNS], folder / names.index(split))
 
 
 def write_logits(folder: Path, checkpoint: str, split: str, logits: np.ndarray) -> None:
