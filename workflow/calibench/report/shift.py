@@ -6,8 +6,10 @@ import pandas as pd
 
 from calibench.backbones.names import backbone_label
 from calibench.files import read_json
+from calibench.finished.names import SET
 from calibench.finished.sets import ATTACK, CORRUPTION, SITE
 from calibench.regimes.catalog import label
+from calibench.report.comparisons import NAMES, interval, run_label
 from calibench.report.experiment import Experiment
 from calibench.report.html import (
     Html,
@@ -66,11 +68,7 @@ def _rows(experiment: Experiment, frame: pd.DataFrame) -> tuple[list[list[Any]],
         for name, block in blocks:
             means = block.groupby(["calibrator", "metric"])["value"].mean()
             plain = means.get("none", pd.Series(dtype=float))
-            fitted = (
-                means["temperature"]
-                if "temperature" in means.index.get_level_values(0)
-                else pd.Series(dtype=float)
-            )
+            fitted = means.get("temperature", pd.Series(dtype=float))
             cells = [_cell(plain, metric) for metric in SHOWN] + [_cell(fitted, metric) for metric in FITTED]
             rows.append([head, label(run), name, *cells])
     return rows, breaks
@@ -96,6 +94,35 @@ def _sites(experiment: Experiment) -> list[str]:
                 text += f"; {plural(found['copies'], 'image')} left out that are training images of {dataset}, pixel by pixel"
             said.append(text + ".")
     return said
+
+
+def _comparisons(experiment: Experiment) -> Html:
+    """The comparisons named in the config, pooled over backbones and data sets, on each of the other sets."""
+    frame = experiment.frame("contrasts.csv", sets=True)
+    if frame is None:
+        return Html()
+    frame = frame[(frame["family"] == "primary") & frame["split"].str.startswith(SET)]
+    rows = []
+    for row in frame.sort_values(["run", "reference"], kind="stable").to_dict("records"):
+        low, high = (
+            row[f"{end}_holm"] if row["p_holm"] == row["p_holm"] else row[end] for end in ("low", "high")
+        )
+        difference = {"value": row["difference"], "low": low, "high": high}
+        rows.append(
+            [
+                f"{run_label(row['run'])} − {run_label(row['reference'])}",
+                row["split"].removeprefix(SET),
+                NAMES.get(row["metric"], row["metric"]),
+                interval(row["metric"], difference, signed=True),
+                number(row["p_holm"], 3),
+                row["verdict"],
+            ]
+        )
+    title = "Comparisons named beforehand, on these images"
+    heads = ["Comparison", "Asked about", "Measure", "Difference", "p (Holm)", "Verdict"]
+    breaks = [i for i in range(1, len(rows)) if rows[i][:2] != rows[i - 1][:2]]
+    body = table(heads, rows, label=title, stub=2, breaks=breaks, text_columns=[2, 5], caption=title)
+    return details(f"{title}: {number(len(rows))} rows", body) if rows else Html()
 
 
 def shift(experiment: Experiment) -> Html:
@@ -137,6 +164,7 @@ def shift(experiment: Experiment) -> Html:
             paragraph(text),
             *([bullets(said)] if said else []),
             shown,
+            _comparisons(experiment),
             *draw(experiment, "shift"),
         ]
     )

@@ -1,4 +1,4 @@
-"""Measure one run from its stored logits: every measure, maps after training, strata, confidences, sets, warnings."""
+"""Measure runs from their stored logits: every measure, maps after training, strata, confidences, sets, warnings."""
 
 import functools
 import logging
@@ -207,7 +207,7 @@ def analyse_run(asked: Asked) -> dict[str, pd.DataFrame]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    cli.add_record(parser)
+    cli.add_records(parser)
     parser.add_argument("--checkpoint", default="top1", help="predictions for all tables but metrics")
     parser.add_argument("--settings", default="{}", help="JSON: any keys of statistics")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
@@ -220,17 +220,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")
     args = parser.parse_args(argv)
     settings = statistics_settings(args.settings)
-    asked = Asked(
-        args.record.parent,
-        args.checkpoint,
-        settings,
-        args.sets,
-        train_counts(args.sample) if args.sample else None,
-        np.load(args.votes) if args.votes else None,
-        class_numbers(args.classes, settings["positive"]) if settings["positive"] else (),
-    )
-    keys: dict[str, Any] = read_keys(asked.run_dir)
-    for table, frame in analyse_run(asked).items():
-        frame = frame.assign(**keys, **({} if "checkpoint" in frame else {"checkpoint": args.checkpoint}))
+    counts = train_counts(args.sample) if args.sample else None
+    votes = np.load(args.votes) if args.votes else None
+    positive = class_numbers(args.classes, settings["positive"]) if settings["positive"] else ()
+    found: dict[str, list[pd.DataFrame]] = {table: [] for table in RUN_TABLES}
+    for record in args.records:
+        asked = Asked(record.parent, args.checkpoint, settings, args.sets, counts, votes, positive)
+        keys: dict[str, Any] = read_keys(asked.run_dir) | {"checkpoint": args.checkpoint}
+        for table, frame in analyse_run(asked).items():
+            new = {key: value for key, value in keys.items() if key not in frame}
+            found[table].append(frame.assign(**new)[RUN_TABLES[table]])
+    for table, frames in found.items():
         if out := getattr(args, f"out_{table}"):
-            write_csv(frame[RUN_TABLES[table]], out)
+            write_csv(pd.concat(frames, ignore_index=True), out)

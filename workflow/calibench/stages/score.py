@@ -90,17 +90,16 @@ def write_runs(
 
 
 def analysed(out: Path, records: list[Path], config: dict[str, Any]) -> None:
-    """The long tables of every run, joined as in an experiment."""
+    """The long tables of all runs. They are of the same images, so the votes of one file are those of all."""
     asked = ["--checkpoint", CHECKPOINT, "--settings", canonical(config["statistics"])]
     asked += ["--classes", str(out / CLASSES)]
-    for record in records:
-        outs = [f"--out-{table}={record.with_name(f'{table}.csv')}" for table in RUN_TABLES]
-        votes = [f"--votes={record.with_name(VOTES)}"] if record.with_name(VOTES).exists() else []
-        analyse.main(["--record", str(record), *asked, *votes, *outs])
-    for table in RUN_TABLES:
-        collect.main(
-            ["--out", str(out / f"{table}.csv"), *(str(r.with_name(f"{table}.csv")) for r in records)]
-        )
+    votes = [record.with_name(VOTES) for record in records if record.with_name(VOTES).exists()]
+    asked += [f"--votes={path}" for path in votes[:1]]
+    outs = [f"--out-{table}={out / f'{table}.csv'}" for table in RUN_TABLES]
+    analyse.main([*asked, *outs, *map(str, records)])
+    level = canonical({"level": config["statistics"]["level"]})
+    ranked = ["--metrics", str(out / "metrics.csv"), "--checkpoint", CHECKPOINT, "--settings", level]
+    ranks.main([*ranked, "--out", str(out / "ranks.csv")])
 
 
 def compared(out: Path, data: str, records: list[Path], config: dict[str, Any]) -> None:
