@@ -191,6 +191,10 @@ def check_all(config: dict[str, Any]) -> None:
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
+        if dataset["votes"] and not Path(dataset["votes"]).is_file():
+            raise UserError(
+                f"config: datasets.{name}.votes: '{dataset['votes']}' does not exist; correct the path"
+            )
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])

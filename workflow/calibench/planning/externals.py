@@ -1,6 +1,7 @@
 """Predictions from elsewhere that stand beside the runs of a config (``external:``): their names, files and places."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
@@ -44,6 +45,11 @@ def check_external(config: dict[str, Any], datasets: list[str]) -> None:
         if len(datasets) > 1 and "{dataset}" not in template:
             raise UserError(
                 f"{where}: one file cannot hold {len(datasets)} data sets; write {{dataset}} in its name"
+            )
+    for (dataset, backbone, run, seed), file in external_files(config, datasets).items():
+        if not Path(file).is_file():
+            raise UserError(
+                f"config: external: {run.partition('+')[2]}: '{file}' does not exist ({dataset}, {backbone}, seed {seed})"
             )
     asked = config["evaluate_on"]
     if config["external"] and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):

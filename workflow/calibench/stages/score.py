@@ -17,7 +17,7 @@ from calibench.files import canonical, write_csv
 from calibench.finished import names
 from calibench.planning.configuration import complete, merge, read_yaml
 from calibench.planning.externals import REGIME
-from calibench.stages import analyse, collect, contrasts, figure, report, resample, tables
+from calibench.stages import analyse, collect, contrasts, figure, ranks, report, resample, tables
 from calibench.tables.long import RUN_TABLES
 
 log = logging.getLogger(__name__)
