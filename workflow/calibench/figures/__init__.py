@@ -16,4 +16,5 @@ NEEDS = {
     "noise": "noise",
 }
 ALL_SEEDS = ("curves", "entropy", "retention", "sweep", "noise")  # the other kinds show the first seed
+WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL, WHOLE
 from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.snapshots import sizes
@@ -194,7 +194,8 @@ class Plan:
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
-        return [
+        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or WHOLE if kind in WHOLE]
+        return whole + [
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()

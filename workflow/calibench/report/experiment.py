@@ -3,6 +3,7 @@
 import functools
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from calibench.published.printed import Published, read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
 from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
+
+TEXT = ["dataset", "backbone", "regime", "variant", "run", "reference", "stratum", "detail"]
+TEXT += ["fact", "class", "taken_for"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,11 @@ class Experiment:
     def backbones(self) -> list[str]:
         """Names of the backbones, as in the config."""
         return self.config["backbones"]
+
+    @property
+    def checkpoint(self) -> str:
+        """Whose predictions are shown."""
+        return self.config["tables"]["checkpoint"]
 
     @functools.cached_property
     def run_names(self) -> list[str]:
@@ -153,38 +162,56 @@ class Experiment:
         """
         if self.metrics is None:
             return None
-        frames = {}
-        for name in ("posthoc", "snapshots"):
-            frame = self.frame(f"{name}.csv")
-            frames[name] = None if frame is None else frame.assign(variant=frame["variant"].fillna(""))
         published, printed_as = self.published, None
         if layout is not None and self.published_file:
             published = read_published(self.published_file, layout.get("printed"))
             printed_as = layout.get("printed_as")
-        contrasts = self.frame("contrasts.csv")
-        return Numbers(
-            self.metrics,
-            self.table_settings,
-            published,
-            frames["posthoc"],
-            contrasts,
-            frames["snapshots"],
-            printed_as,
-        )
+        more = [self.frame(f"{name}.csv") for name in ("posthoc", "contrasts", "snapshots")]
+        return Numbers(self.metrics, self.table_settings, published, *more, printed_as)
 
     def frame(self, name: str) -> pd.DataFrame | None:
-        """A CSV of the experiment, or the CSVs of this name of all its runs together; None if there
-        are none.
+        """A CSV of the experiment (or those of this name of all its runs together) in the order of the config.
+
+        Rows of data sets, backbones and runs that the config does not name are left out. ``name``: regime and variant
+        of a row; empty data set and backbone: all of them together. None if there are no rows.
         """
         paths = [self.folder / name]
         if not paths[0].is_file():
             paths = [run.folder / name for run in self.finished if (run.folder / name).is_file()]
-        text = dict.fromkeys(["dataset", "backbone", "regime", "variant", "run", "reference", "stratum"], str)
-        frames = [
-            pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"]) for path in paths
-        ]
-        frames = [frame for frame in frames if len(frame)]
-        return pd.concat(frames, ignore_index=True) if frames else None
+        frames = [frame for frame in map(_read, paths) if len(frame)]
+        if not frames:
+            return None
+        frame = pd.concat(frames, ignore_index=True)
+        place = [self._places.get(key) for key in zip(frame["dataset"], frame["backbone"], strict=True)]
+        frame = frame.assign(place=place, turn=0)
+        if "regime" in frame:
+            frame["name"] = frame["regime"] + frame["variant"]
+            frame["turn"] = frame["name"].map({name: i for i, name in enumerate(self.run_names)})
+        frame = frame.dropna(subset=["place", "turn"]).sort_values(["place", "turn"], kind="stable")
+        return None if frame.empty else frame.drop(columns=["place", "turn"]).reset_index(drop=True)
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, str], int]:
+        return {("", ""): -1} | {place: i for i, place in enumerate(product(self.datasets, self.backbones))}
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """(data set, backbone), in the order of the config."""
+        return list(product(self.datasets, self.backbones))
+
+    def where(self, dataset: str, backbone: str) -> str:
+        """A place in words; the data set is named where there are several."""
+        if not backbone:
+            return "All"
+        name = backbone_label(backbone)
+        return f"{name}, {dataset}" if len(self.datasets) > 1 else name
+
+    def tested(self, dataset: str = "") -> int | None:
+        """Test images of a data set, or of the smallest one: what the decimals of a number follow."""
+        if self.metrics is None:
+            return None
+        images = self.metrics[self.metrics["split"] == "test"].groupby("dataset")["n"].max()
+        return int(images.get(dataset, images.min()))
 
     def store_json(self, dataset: str, name: str) -> dict[str, Any]:
         """A JSON file of a data set's store; empty where there is none."""
@@ -197,6 +224,12 @@ class Experiment:
         if path is None or not path.is_file():
             return None
         return pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A long table; its texts are never missing, only empty."""
+    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=["", "nan"])
+    return frame.fillna({column: "" for column in TEXT if column in frame})
 
 
 def open_experiment(

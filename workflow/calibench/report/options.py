@@ -126,3 +126,21 @@ def of_regime(experiment: Experiment, run: str, key: str) -> str:
         if all(v == default for v in values.values())
         else f" (set by this config; default {show(default)})"
     )
+
+
+def regime_choices(x: Experiment, name: str, keys: list[str]) -> list[tuple[str, str, str]]:
+    """(setting, value, where it comes from) of a regime; none if it takes no part."""
+    if name not in x.regimes:
+        return []
+    texts = argument_texts(x.regimes[name])
+    return [(key, of_regime(x, name, key), texts[key]) for key in keys if key in texts]
+
+
+def dataset_choice(x: Experiment, path: str) -> tuple[str, str]:
+    """Value over data sets and where it comes from, of a key such as ``store.colour``."""
+    found = {name: functools.reduce(lambda at, key: at.get(key, {}), path.split("."), s) for name, s in x.config["datasets"].items()}
+    texts = {name: show(value) for name, value in found.items()}
+    same = len(set(texts.values())) == 1
+    text = next(iter(texts.values())) if same else "; ".join(f"{v} ({k})" for k, v in texts.items())
+    whole = path in ("files", "split")  # groups of keys have no default of their own
+    return text, description(f"dataset.{path}") if whole else origin(f"dataset.{path}", found.values())
