@@ -48,6 +48,7 @@ def codes(tmp_path, monkeypatch):
         ("regimes/ls.py", "x = 1\n", set()),
         ("metrics/calibration.py", "# a comment\n", set()),
         ("report/page.css", "p {}\n", {"report"}),
+        ("report/templates/summary.html", "one word", {"report"}),
         ("files.py", "x = 1\n", set()),
     ],
 )

@@ -52,7 +52,9 @@ def _panel(axis: Axes, rows: pd.DataFrame, runs: list[str], looks: dict[str, sty
         mine = rows[rows["run"] == run]
         pooled, each = mine[mine["backbone"] == ""], mine[mine["backbone"] != ""]
         colour = looks[run].colour
-        axis.scatter(each["difference"], [place - 0.24] * len(each), s=12, facecolors="none", edgecolors=colour)
+        axis.scatter(
+            each["difference"], [place - 0.24] * len(each), s=12, facecolors="none", edgecolors=colour
+        )
         for row in pooled.itertuples():
             axis.plot([row.low, row.high], [place, place], color=colour, linewidth=2)
             axis.plot(row.difference, place, "o", color=colour, markersize=5.5)
@@ -85,7 +87,10 @@ def draw(contrasts: pd.DataFrame, runs: list[str], level: float) -> Figure:
     else:
         axes[0].set_title("no run was trained beside hard labels")
         axes[0].axis("off")
-    style.headline(figure, f"Every run minus hard labels: all backbones together (dot, {100 * level:g} % interval), each alone (rings)")
+    style.headline(
+        figure,
+        f"Every run minus hard labels: all backbones together (dot, {100 * level:g} % interval), each alone (rings)",
+    )
     return figure
 
 

@@ -12,7 +12,7 @@ def rows(x: Experiment, family: str) -> list[list[str]]:
     frame = x.frame("contrasts.csv")
     if frame is None:
         return []
-    frame = frame[frame["family"] == family].fillna({"verdict": "", "non_inferior": ""})
+    frame = frame[frame["family"] == family]
     return [
         [
             x.where(row.dataset, row.backbone),

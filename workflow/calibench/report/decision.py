@@ -35,11 +35,16 @@ def table(x: Experiment) -> list[Choice]:
     found = []
     for name in order:
         absolute = name == reference or reference is None
-        cells = [_absolute(x, values, *which, name) if absolute else _difference(x, contrasts, *which, name) for which in COMPARED]
+        cells = [
+            _absolute(x, values, *which, name) if absolute else _difference(x, contrasts, *which, name)
+            for which in COMPARED
+        ]
         for i, tempered in ((2, ""), (3, TEMPERED)):
             if name + tempered in bands:
                 cells[i] += "\nin band: {} of {}".format(*bands[name + tempered])
-        cells += [_mean(x, values, m, name) if absolute else _pairs(x, values, m, name, reference) for m in PAIRED]
+        cells += [
+            _mean(x, values, m, name) if absolute else _pairs(x, values, m, name, reference) for m in PAIRED
+        ]
         cells.append(_cost(x, name, None if absolute else reference))
         found.append(Choice(label(name), cells, *_judged(contrasts, name, reference)))
     return found
@@ -95,8 +100,12 @@ def _pooled(contrasts: pd.DataFrame, family: str, metric: str, run: str) -> pd.D
 
 def paired(values: pd.DataFrame, metric: str, name: str, reference: str) -> np.ndarray:
     """Differences of runs of the same data set, backbone and seed."""
-    wide = values[values["metric"] == metric].pivot_table("value", ["dataset", "backbone", "seed"], "name", sort=False)
-    return (wide[name] - wide[reference]).dropna().to_numpy() if {name, reference} <= set(wide) else np.empty(0)
+    wide = values[values["metric"] == metric].pivot_table(
+        "value", ["dataset", "backbone", "seed"], "name", sort=False
+    )
+    return (
+        (wide[name] - wide[reference]).dropna().to_numpy() if {name, reference} <= set(wide) else np.empty(0)
+    )
 
 
 def _pairs(x: Experiment, values: pd.DataFrame, metric: str, name: str, reference: str) -> str:
@@ -110,7 +119,9 @@ def _pairs(x: Experiment, values: pd.DataFrame, metric: str, name: str, referenc
 def _cost(x: Experiment, name: str, reference: str | None) -> str:
     """Time of training one network; of others as a factor, with the smallest and the largest over pairs."""
     times = {
-        (run.name, run.dataset, run.backbone, run.seed): run.record.get("provenance", {}).get("training_seconds")
+        (run.name, run.dataset, run.backbone, run.seed): run.record.get("provenance", {}).get(
+            "training_seconds"
+        )
         for run in x.finished
     }
     mine = {key[1:]: value for key, value in times.items() if key[0] == name and value}
@@ -141,7 +152,9 @@ def in_band(x: Experiment) -> dict[str, tuple[int, int]]:
     }
 
 
-def _judged(contrasts: pd.DataFrame | None, name: str, reference: str | None) -> tuple[dict[str, list[str]], bool]:
+def _judged(
+    contrasts: pd.DataFrame | None, name: str, reference: str | None
+) -> tuple[dict[str, list[str]], bool]:
     """{verdict: measures} of the planned comparison with the reference; without one, of the comparison with the best."""
     if contrasts is None:
         return {}, False
@@ -162,8 +175,7 @@ def _judged(contrasts: pd.DataFrame | None, name: str, reference: str | None) ->
 class Finding(NamedTuple):
     """One planned comparison of one measure, pooled."""
 
-    run: str
-    reference: str
+    pair: str  # in words
     metric: str
     verdict: str
     text: str  # the difference with the interval that the verdict was read from
@@ -177,15 +189,26 @@ def findings(x: Experiment) -> list[Finding]:
     frame = x.frame("contrasts.csv")
     if frame is None:
         return []
-    frame = frame[frame["family"] == "primary"].fillna({"verdict": "", "non_inferior": ""})
-    return [
+    frame = frame[frame["family"] == "primary"]
+    found = [
         Finding(
-            words.run_label(row.run), words.run_label(row.reference), row.metric, row.verdict,
-            judged_interval(row, x.tested()).replace("\n", words.NO_BREAK) + words.unit(row.metric),
+            in_words(row.run, row.reference), row.metric, row.verdict,
+            judged_interval(row, x.tested()).replace("\n", " ") + words.unit(row.metric),
             row.relevant, row.seeds_needed, row.non_inferior,
         )
         for row in frame.itertuples()
     ]  # fmt: skip
+    order = {metric: i for i, (metric, _) in enumerate(COMPARED)}
+    return sorted(found, key=lambda one: order.get(one.metric, len(order)))
+
+
+def in_words(run: str, reference: str) -> str:
+    """``OLS against Hard labels, both after temperature``."""
+    steps = {name.partition("@")[2] for name in (run, reference)}
+    if len(steps) == 1 and "" not in steps:
+        plain = [words.run_label(name.partition("@")[0]) for name in (run, reference)]
+        return f"{plain[0]} against {plain[1]}, both after {steps.pop()}"
+    return f"{words.run_label(run)} against {words.run_label(reference)}"
 
 
 def judged_interval(row: Any, n: int | None) -> str:
@@ -195,12 +218,13 @@ def judged_interval(row: Any, n: int | None) -> str:
     return words.interval(row.metric, row.difference, low, high, n)
 
 
-def by_pair(found: list[Finding]) -> list[tuple[str, str, list[Finding]]]:
-    """(run, reference, findings), in the order of the config."""
-    pairs: dict[tuple[str, str], list[Finding]] = {}
+def by_pair(found: list[Finding], *verdicts: str) -> list[tuple[str, list[Finding]]]:
+    """(pair, findings with one of the verdicts), in the order of the config."""
+    pairs: dict[str, list[Finding]] = {finding.pair: [] for finding in found}
     for finding in found:
-        pairs.setdefault((finding.run, finding.reference), []).append(finding)
-    return [(*pair, members) for pair, members in pairs.items()]
+        if finding.verdict in verdicts:
+            pairs[finding.pair].append(finding)
+    return [(pair, members) for pair, members in pairs.items() if members]
 
 
 def best(x: Experiment) -> list[tuple[str, list[str]]]:
@@ -208,11 +232,21 @@ def best(x: Experiment) -> list[tuple[str, list[str]]]:
     frame = x.frame("contrasts.csv")
     if frame is None:
         return []
-    frame = frame[(frame["family"] == "best") & (frame["backbone"] == "") & frame["verdict"].isin(["best", "may be best"])]
+    frame = frame[
+        (frame["family"] == "best")
+        & (frame["backbone"] == "")
+        & frame["verdict"].isin(["best", "may be best"])
+    ]
     kept = {metric: part["run"] for metric, part in frame.groupby("metric", sort=False)}
     order = {name: i for i, name in enumerate(x.run_names)}
     return [
-        (metric, [words.run_label(run) for run in sorted(kept[metric], key=lambda run: order[run.partition("@")[0]])])
+        (
+            metric,
+            [
+                words.run_label(run)
+                for run in sorted(kept[metric], key=lambda run: order[run.partition("@")[0]])
+            ],
+        )
         for metric, tempered in COMPARED
         if metric in kept and not tempered
     ]

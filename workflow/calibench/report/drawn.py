@@ -42,7 +42,10 @@ def scores(x: Experiment) -> list[list[str]]:
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
         for (regime, variant, seed), part in frame.groupby(["regime", "variant", "seed"], sort=False):
             values = part.set_index("metric")["value"]
-            cells = [words.fixed(values.get(m, float("nan")) * factor, places) for m, (factor, places) in SCORES.items()]
+            cells = [
+                words.fixed(values.get(m, float("nan")) * factor, places)
+                for m, (factor, places) in SCORES.items()
+            ]
             head = [x.where(dataset, backbone), label(regime + variant), str(seed)]
             rows.append([*head, *cells, words.number(int(part["n"].iloc[0]))])
     return rows

@@ -22,7 +22,7 @@ from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
 
 TEXT = ["dataset", "backbone", "regime", "variant", "run", "reference", "stratum", "detail"]
-TEXT += ["fact", "class", "taken_for"]
+TEXT += ["fact", "class", "taken_for", "verdict", "non_inferior"]
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,14 @@ class Experiment:
 
     def tested(self, dataset: str = "") -> int | None:
         """Test images of a data set, or of the smallest one: what the decimals of a number follow."""
+        return self._tested.get(dataset, min(self._tested.values(), default=None))
+
+    @functools.cached_property
+    def _tested(self) -> dict[str, int]:
         if self.metrics is None:
-            return None
-        images = self.metrics[self.metrics["split"] == "test"].groupby("dataset")["n"].max()
-        return int(images.get(dataset, images.min()))
+            return {}
+        tested = self.metrics[self.metrics["split"] == "test"]
+        return tested.groupby("dataset")["n"].max().astype(int).to_dict()
 
     def store_json(self, dataset: str, name: str) -> dict[str, Any]:
         """A JSON file of a data set's store; empty where there is none."""

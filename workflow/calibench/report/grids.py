@@ -19,7 +19,9 @@ def merged(rows: Sequence[Sequence[Any]], stub: int = 1) -> Iterator[Row]:
 
     A rule stands above every new value of the first column, unless every row has a value of its own.
     """
-    starts = [[i == 0 or rows[i][: j + 1] != rows[i - 1][: j + 1] for i in range(len(rows))] for j in range(stub)]
+    starts = [
+        [i == 0 or rows[i][: j + 1] != rows[i - 1][: j + 1] for i in range(len(rows))] for j in range(stub)
+    ]
     for i, row in enumerate(rows):
         begun = [(j, row[j], _reach(starts[j], i)) for j in range(stub) if starts[j][i]]
         rule = bool(i and starts[0][i] and not all(starts[0]))

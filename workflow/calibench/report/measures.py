@@ -30,7 +30,9 @@ def grid(x: Experiment, name: str) -> Grid | None:
 
 def latex(x: Experiment) -> list[tuple[str, str]]:
     """(file, text) of the tables as LaTeX."""
-    return [(path.name, path.read_text(encoding="utf-8")) for path in sorted((x.folder / "tables").glob("*.tex"))]
+    return [
+        (path.name, path.read_text(encoding="utf-8")) for path in sorted((x.folder / "tables").glob("*.tex"))
+    ]
 
 
 def over_seeds(x: Experiment, metrics: list[str]) -> list[list[str]]:
@@ -39,7 +41,11 @@ def over_seeds(x: Experiment, metrics: list[str]) -> list[list[str]]:
     if numbers is None or not set(metrics) & set(x.metrics["metric"]):
         return []
     return [
-        [x.where(d, b), label(run), *(words.over_seeds(m, numbers.ours(d, b, run, m), x.tested(d)) for m in metrics)]
+        [
+            x.where(d, b),
+            label(run),
+            *(words.over_seeds(m, numbers.ours(d, b, run, m), x.tested(d)) for m in metrics),
+        ]
         for d, b in x.places
         for run in x.run_names
     ]
@@ -51,12 +57,20 @@ def intervals(x: Experiment) -> list[list[str]]:
     if frame is None:
         return []
     rows = []
-    for (dataset, backbone, name, seed), part in frame.groupby(["dataset", "backbone", "name", "seed"], sort=False):
+    for (dataset, backbone, name, seed), part in frame.groupby(
+        ["dataset", "backbone", "name", "seed"], sort=False
+    ):
         n = x.tested(dataset)
         found = {(row.metric, row.kind): row for row in part.itertuples()}
         shown = [found.get((metric, "interval")) for metric in RESAMPLED]
-        cells = [words.interval(m, r.value, r.low, r.high, n, False) if r else words.EMPTY for m, r in zip(RESAMPLED, shown, strict=True)]
-        null, ece = found.get(("ece", "null_groups"), found.get(("ece", "null"))), found.get(("ece", "interval"))
+        cells = [
+            words.interval(m, r.value, r.low, r.high, n, False) if r else words.EMPTY
+            for m, r in zip(RESAMPLED, shown, strict=True)
+        ]
+        null, ece = (
+            found.get(("ece", "null_groups"), found.get(("ece", "null"))),
+            found.get(("ece", "interval")),
+        )
         cells.append(words.measured("ece", ece.value, n) if ece else words.EMPTY)
         cells.append(band(null.low, null.high, n) if null else words.EMPTY)
         rows.append([x.where(dataset, backbone), label(name), str(seed), *cells])
@@ -71,7 +85,7 @@ def band(low: Any, high: Any, n: int | None) -> str:
 
 
 def posthoc(x: Experiment) -> list[list[str]] | None:
-    """Place, run, calibrator, its temperature, ECE, networks in band, NLL, whether it made things worse; means over seeds.
+    """Place, run, map, temperature, ECE, its band, networks in it, NLL, networks made worse; means over seeds.
 
     None where posthoc.csv is missing; empty where no images were kept to fit on.
     """
@@ -81,14 +95,24 @@ def posthoc(x: Experiment) -> list[list[str]] | None:
     if set(frame["calibrator"]) == {"none"}:
         return []
     rows = []
-    for (dataset, backbone, name, calibrator), part in frame.groupby(["dataset", "backbone", "name", "calibrator"], sort=False):
+    for (dataset, backbone, name, calibrator), part in frame.groupby(
+        ["dataset", "backbone", "name", "calibrator"], sort=False
+    ):
         test = part[part["split"] == "test"].pivot_table("value", "seed", "metric", dropna=False)
         n = x.tested(dataset)
         fitted = part[(part["metric"] == "temperature") & (part["calibrator"] == "temperature")]["value"]
-        high = test.get("ece_null_groups_high", test.get("ece_null_high"))
-        inside = words.EMPTY if high is None else f"{int((test['ece'] <= high).sum())} of {len(test)}"
+        low, high = (
+            test.get(f"ece_null_groups_{end}", test.get(f"ece_null_{end}")) for end in ("low", "high")
+        )
+        inside = [words.EMPTY] * 2
+        if high is not None:
+            inside = [band(low.mean(), high.mean(), n), f"{int((test['ece'] <= high).sum())} of {len(test)}"]
         worse = int(part.loc[part["metric"] == "worse"].groupby("seed")["value"].max().sum())
-        cells = [words.measured("ece", test["ece"].mean(), n), inside, words.measured("nll", test["nll"].mean(), n)]
+        cells = [
+            words.measured("ece", test["ece"].mean(), n),
+            *inside,
+            words.measured("nll", test["nll"].mean(), n),
+        ]
         cells.append(f"{worse} of {len(test)}" if worse else words.EMPTY)
         rows.append([x.where(dataset, backbone), label(name), calibrator, spread(fitted), *cells])
     return rows
@@ -118,14 +142,19 @@ def strata(x: Experiment) -> list[list[str]]:
     if frame is None:
         return []
     rows = []
-    for (dataset, backbone, name, _, stratum), part in frame.groupby(["dataset", "backbone", "name", "level", "stratum"], sort=False):
+    for (dataset, backbone, name, _, stratum), part in frame.groupby(
+        ["dataset", "backbone", "name", "level", "stratum"], sort=False
+    ):
         means, n = part.groupby("metric")[["value", "worst"]].mean(), int(part["n"].iloc[0])
         cells = [
-            words.measured(m, means["value"].get(m), n) + ("\N{NO-BREAK SPACE}▲" if means["worst"].get(m, 0) > 0.5 else "")
+            words.measured(m, means["value"].get(m), n)
+            + ("\N{NO-BREAK SPACE}▲" if means["worst"].get(m, 0) > 0.5 else "")
             for m in BY_STRATUM
         ]
         ends = [means["value"].get(f"ece_null_{end}", np.nan) for end in ("low", "high")]
-        rows.append([x.where(dataset, backbone), label(name), stratum, words.number(n), *cells, band(*ends, n)])
+        rows.append(
+            [x.where(dataset, backbone), label(name), stratum, words.number(n), *cells, band(*ends, n)]
+        )
     return rows
 
 
@@ -137,7 +166,11 @@ def plain(x: Experiment, file: str) -> dict[str, Any]:
     frame = frame.assign(backbone=list(map(backbone_label, frame["backbone"])))
     frame.insert(2, "run", [label(name) for name in frame["name"]], allow_duplicates=False)
     frame = frame.drop(columns=["regime", "variant", "name"], errors="ignore")
-    same = {c: words.number(frame[c].iloc[0]) for c in frame if len(frame) > 1 and frame[c].nunique(dropna=False) == 1}
+    same = {
+        c: words.number(frame[c].iloc[0])
+        for c in frame
+        if len(frame) > 1 and frame[c].nunique(dropna=False) == 1
+    }
     frame = frame.drop(columns=list(same))
     stub = max(1, len({"dataset", "backbone", "run"} & set(frame)))
     rows = [[words.number(value) for value in row] for row in frame.itertuples(index=False)]

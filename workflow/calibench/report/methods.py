@@ -14,7 +14,12 @@ from calibench.report import options, words
 from calibench.report.experiment import Experiment, Run
 
 CITATION = Path(__file__).with_name("CITATION.cff")
-PARTS = {"train": "train", "select": "val", "calibrate": "val", "test": "test"}  # part of a run → listed split
+PARTS = {
+    "train": "train",
+    "select": "val",
+    "calibrate": "val",
+    "test": "test",
+}  # part of a run → listed split
 VERSIONS = ("python", "torch", "torchvision", "numpy")
 
 
@@ -52,8 +57,13 @@ def profile(priors: dict[str, Any], width: float, height: float) -> dict[str, An
     shares = {name: np.array(v, float)[order] / max(sum(v), 1) for name, v in lines.items()}
     top = max(share.max() for share in shares.values())
     xs = np.repeat(np.linspace(0, width, len(before) + 1), 2)[1:-1]
-    drawn = {name: zip(xs, np.repeat(height * (1 - share / top), 2), strict=True) for name, share in shares.items()}
-    return {"top": top, "lines": {name: " ".join(f"{a:.1f},{b:.1f}" for a, b in line) for name, line in drawn.items()}}
+    drawn = {
+        name: zip(xs, np.repeat(height * (1 - share / top), 2), strict=True) for name, share in shares.items()
+    }
+    return {
+        "top": top,
+        "lines": {name: " ".join(f"{a:.1f},{b:.1f}" for a, b in line) for name, line in drawn.items()},
+    }
 
 
 def per_class(x: Experiment, dataset: str, sample: dict[str, Any]) -> list[list[str]]:
@@ -153,7 +163,9 @@ def software(x: Experiment) -> dict[str, list[str]]:
     found["precision"] = [run.record.get("precision", {}).get("training") for run in x.finished]
     dates = sorted(r[key] for r in records for key in ("started", "finished") if key in r)
     found["dates"] = [dates[0], dates[-1]] if dates else []
-    return {key: [str(v) for v in dict.fromkeys(values) if v not in (None, "")] for key, values in found.items()}
+    return {
+        key: [str(v) for v in dict.fromkeys(values) if v not in (None, "")] for key, values in found.items()
+    }
 
 
 def checksums(x: Experiment) -> list[list[str]]:

@@ -138,7 +138,10 @@ def regime_choices(x: Experiment, name: str, keys: list[str]) -> list[tuple[str,
 
 def dataset_choice(x: Experiment, path: str) -> tuple[str, str]:
     """Value over data sets and where it comes from, of a key such as ``store.colour``."""
-    found = {name: functools.reduce(lambda at, key: at.get(key, {}), path.split("."), s) for name, s in x.config["datasets"].items()}
+    found = {
+        name: functools.reduce(lambda at, key: at.get(key, {}), path.split("."), s)
+        for name, s in x.config["datasets"].items()
+    }
     texts = {name: show(value) for name, value in found.items()}
     same = len(set(texts.values())) == 1
     text = next(iter(texts.values())) if same else "; ".join(f"{v} ({k})" for k, v in texts.items())

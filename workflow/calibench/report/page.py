@@ -25,7 +25,6 @@ from calibench.report import (
 from calibench.report.experiment import Experiment
 
 HERE = Path(__file__).parent
-PAGES = ("report", "papers")
 SHOWN = 0.55  # figures have 200 dots per inch: about their printed size, a little larger
 FILTERS = ("number", "fixed", "measured", "percent", "plural", "listed", "duration", "run_label", "slug")
 FILTERS += ("head", "short", "unit", "relevant")
@@ -74,12 +73,13 @@ def image(path: Path, scale: float = SHOWN) -> dict[str, Any]:
     return {"data": base64.b64encode(stream.getvalue()).decode("ascii"), "width": width, "height": height}
 
 
+def section(experiment: Experiment, template: str, **more: Any) -> str:
+    """One template filled: a section, or the frame of a page."""
+    css = Markup((HERE / "page.css").read_text(encoding="utf-8"))
+    return environment().get_template(f"{template}.html").render(x=experiment, css=css, image=image, **more)
+
+
 def render(experiment: Experiment, page: str = "report") -> str:
     """One whole page, ``report`` or ``papers``."""
-    shown = {
-        "x": experiment,
-        "css": Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        "image": image,
-    }
-    body = environment().get_template(f"{page}.html").render(shown)
-    return environment().get_template("page.html").render(shown, page=page, body=Markup(body), contents=contents(body))
+    body = section(experiment, page)
+    return section(experiment, "page", page=page, body=Markup(body), contents=contents(body)) + "\n"

@@ -44,7 +44,9 @@ def _classes(x: Experiment, dataset: str, details: pd.Series) -> str:
     """Names of the classes that any of the networks never predicts; the first ten."""
     targets = sorted({int(target) for text in details for target in text.split()})
     classes = x.classes(dataset)
-    names = [str(t) if classes is None else classes.set_index("target")["label"].get(t, str(t)) for t in targets]
+    names = [
+        str(t) if classes is None else classes.set_index("target")["label"].get(t, str(t)) for t in targets
+    ]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
@@ -91,7 +93,9 @@ def not_learned(x: Experiment) -> list[dict[str, Any]]:
         failed = rows[(rows["dataset"] == dataset) & (rows["value"] >= lucky - 1e-9)]
         runs = [
             f"{label(regime + variant)} with {backbone_label(backbone)} (seed {', '.join(map(str, part['seed']))})"
-            for (regime, variant, backbone), part in failed.groupby(["regime", "variant", "backbone"], sort=False)
+            for (regime, variant, backbone), part in failed.groupby(
+                ["regime", "variant", "backbone"], sort=False
+            )
         ]
         if runs:
             found.append({"dataset": dataset, "runs": runs, "n": n, "chance": chance})

@@ -9,7 +9,13 @@ from calibench.regimes.catalog import label
 from calibench.tables.cells import digits
 from calibench.tables.grid import EMPTY
 
-SHORT = {"top1_error": "error", "top5_error": "Top-5 error", "nll": "NLL", "ece": "ECE", "brier": "Brier score"}
+SHORT = {
+    "top1_error": "error",
+    "top5_error": "Top-5 error",
+    "nll": "NLL",
+    "ece": "ECE",
+    "brier": "Brier score",
+}
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
