@@ -1,7 +1,7 @@
 """Rows of contrasts.csv as they are printed, one family at a time."""
 
 from calibench.report import words
-from calibench.report.decision import judged_interval
+from calibench.report.decision import in_words, judged_interval
 from calibench.report.experiment import Experiment
 
 FAMILIES = ("primary", "secondary", "hard", "best")
@@ -13,19 +13,23 @@ def rows(x: Experiment, family: str) -> list[list[str]]:
     if frame is None:
         return []
     frame = frame[frame["family"] == family]
+    pairs = list(
+        dict.fromkeys(zip(frame["dataset"], frame["backbone"], frame["run"], frame["reference"], strict=True))
+    )
+    found = sorted(frame.itertuples(), key=lambda r: pairs.index((r.dataset, r.backbone, r.run, r.reference)))
     return [
         [
             x.where(row.dataset, row.backbone),
-            f"{words.run_label(row.run)} − {words.run_label(row.reference)}",
+            in_words(row.run, row.reference, "−"),
             words.short(row.metric),
-            judged_interval(row, x.tested(row.dataset)) + words.unit(row.metric).replace(" nats", ""),
+            judged_interval(row, x.tested(row.dataset)).replace("\n", " "),
             words.fixed(row.p_holm, 3),
             words.EMPTY if words.missing(row.seeds) else words.number(int(row.seeds)),
             needed(row.seeds_needed),
             row.non_inferior or words.EMPTY,
             row.verdict or words.EMPTY,
         ]
-        for row in frame.itertuples()
+        for row in found
     ]
 
 

@@ -202,13 +202,13 @@ def findings(x: Experiment) -> list[Finding]:
     return sorted(found, key=lambda one: order.get(one.metric, len(order)))
 
 
-def in_words(run: str, reference: str) -> str:
+def in_words(run: str, reference: str, between: str = "against") -> str:
     """``OLS against Hard labels, both after temperature``."""
     steps = {name.partition("@")[2] for name in (run, reference)}
     if len(steps) == 1 and "" not in steps:
         plain = [words.run_label(name.partition("@")[0]) for name in (run, reference)]
-        return f"{plain[0]} against {plain[1]}, both after {steps.pop()}"
-    return f"{words.run_label(run)} against {words.run_label(reference)}"
+        return f"{plain[0]} {between} {plain[1]}, both after {steps.pop()}"
+    return f"{words.run_label(run)} {between} {words.run_label(reference)}"
 
 
 def judged_interval(row: Any, n: int | None) -> str:

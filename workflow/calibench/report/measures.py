@@ -85,7 +85,7 @@ def band(low: Any, high: Any, n: int | None) -> str:
 
 
 def posthoc(x: Experiment) -> list[list[str]] | None:
-    """Place, run, map, temperature, ECE, its band, networks in it, NLL, networks made worse; means over seeds.
+    """Place, run, map, temperature, ECE, its band, networks in it, NLL, networks made worse before and on test; means.
 
     None where posthoc.csv is missing; empty where no images were kept to fit on.
     """
@@ -107,13 +107,15 @@ def posthoc(x: Experiment) -> list[list[str]] | None:
         inside = [words.EMPTY] * 2
         if high is not None:
             inside = [band(low.mean(), high.mean(), n), f"{int((test['ece'] <= high).sum())} of {len(test)}"]
-        worse = int(part.loc[part["metric"] == "worse"].groupby("seed")["value"].max().sum())
+        worse = part[part["metric"] == "worse"].groupby("split")["value"].sum()
         cells = [
             words.measured("ece", test["ece"].mean(), n),
             *inside,
             words.measured("nll", test["nll"].mean(), n),
         ]
-        cells.append(f"{worse} of {len(test)}" if worse else words.EMPTY)
+        cells += [
+            f"{int(worse[s])} of {len(test)}" if worse.get(s) else words.EMPTY for s in ("calibrate", "test")
+        ]
         rows.append([x.where(dataset, backbone), label(name), calibrator, spread(fitted), *cells])
     return rows
 

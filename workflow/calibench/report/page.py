@@ -38,8 +38,7 @@ FACTS = {
 def environment() -> Environment:
     """Templates with every text escaped; a name that does not exist is an error."""
     found = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )  # fmt: skip
     found.filters |= {name: getattr(words, name) for name in FILTERS}
     found.filters |= {"show": options.show, "merged": grids.merged}
