@@ -132,7 +132,7 @@ def test_executed_notebook_makes_tables_and_figures_anew(made):
     assert all(o["output_type"] != "error" for c in code for o in c["outputs"])
     shown = json.dumps(made[1])
     assert "Top-1 error (%)" in shown and "Average confidence" in shown
-    assert shown.count("data:image/png") == 4  # reliability, retention, density and curves of one backbone
+    assert shown.count('"image/png"') == 4  # reliability, retention, density and curves of one backbone
 
 
 def test_failing_cell_is_one_sentence(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from calibench.regimes.catalog import label
-from calibench.report import drawn, words
+from calibench.report import words
 from calibench.report.experiment import Experiment
 
 HARD, TEMPERED = "hard", "@temperature"
@@ -225,38 +225,3 @@ def by_pair(found: list[Finding], *verdicts: str) -> list[tuple[str, list[Findin
         if finding.verdict in verdicts:
             pairs[finding.pair].append(finding)
     return [(pair, members) for pair, members in pairs.items() if members]
-
-
-def best(x: Experiment) -> list[tuple[str, list[str]]]:
-    """(measure, runs that may be the best in it, over all data sets and backbones), for error, NLL and ECE."""
-    frame = x.frame("contrasts.csv")
-    if frame is None:
-        return []
-    frame = frame[
-        (frame["family"] == "best")
-        & (frame["backbone"] == "")
-        & frame["verdict"].isin(["best", "may be best"])
-    ]
-    kept = {metric: part["run"] for metric, part in frame.groupby("metric", sort=False)}
-    order = {name: i for i, name in enumerate(x.run_names)}
-    return [
-        (
-            metric,
-            [
-                words.run_label(run)
-                for run in sorted(kept[metric], key=lambda run: order[run.partition("@")[0]])
-            ],
-        )
-        for metric, tempered in COMPARED
-        if metric in kept and not tempered
-    ]
-
-
-def ranks(x: Experiment) -> list[str]:
-    """Names of the data sets whose ranks may be compared; empty below about eight of them."""
-    return x.datasets if len(x.datasets) >= 8 else []
-
-
-def forest(x: Experiment) -> Any:
-    """The forest plot, if it was drawn."""
-    return drawn.whole(x, "forest")

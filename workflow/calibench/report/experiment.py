@@ -1,7 +1,6 @@
 """What a report is made from: the files of one experiment, read once, nothing computed."""
 
 import functools
-import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,8 +12,9 @@ from calibench import __version__
 from calibench.backbones.names import backbone_label
 from calibench.errors import UserError
 from calibench.files import read_json
-from calibench.finished.snapshots import sizes
-from calibench.planning import naming, sweeping
+from calibench.finished import names
+from calibench.planning import naming
+from calibench.planning.plan import Plan
 from calibench.published import printed_file
 from calibench.published.printed import Published, read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
@@ -46,13 +46,6 @@ class Run:
         """All that tells it from other runs."""
         return f"{self.dataset}, {backbone_label(self.backbone)}, {self.label}, seed {self.seed}"
 
-    @functools.cached_property
-    def history(self) -> pd.DataFrame:
-        """One row per epoch; empty where there is none."""
-        path = self.folder / "history.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
-
 
 @dataclass(frozen=True)
 class Experiment:
@@ -70,6 +63,11 @@ class Experiment:
     version: str
     stores: dict[str, Path]
 
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """Which runs the configuration asks for."""
+        return Plan(self.config)
+
     @property
     def datasets(self) -> list[str]:
         """Names of the data sets."""
@@ -85,10 +83,10 @@ class Experiment:
         """Whose predictions are shown."""
         return self.config["tables"]["checkpoint"]
 
-    @functools.cached_property
+    @property
     def run_names(self) -> list[str]:
         """Regimes with their variants, braces expanded."""
-        return sweeping.run_names(self.config)
+        return self.plan.runs
 
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
@@ -100,14 +98,10 @@ class Experiment:
     def runs(self) -> list[Run]:
         """All planned runs."""
         found = []
-        for dataset in self.datasets:
-            for backbone in self.backbones:
-                for name in self.run_names:
-                    for seed in self.config["seeds"]:
-                        folder = self.folder / dataset / backbone / name / f"seed{seed}"
-                        path = folder / "run.json"
-                        record = read_json(path) if path.is_file() else None
-                        found.append(Run(dataset, backbone, name, seed, folder, record))
+        for key in self.plan.all_runs:
+            folder = Path(names.run_folder(str(self.folder), *key))
+            path = folder / names.RECORD
+            found.append(Run(*key, folder, read_json(path) if path.is_file() else None))
         return found
 
     @property
@@ -125,21 +119,6 @@ class Experiment:
         """The long table of all runs, or None."""
         path = self.folder / "metrics.csv"
         return read_long(path) if path.is_file() else None
-
-    @property
-    def table_settings(self) -> dict[str, Any]:
-        """What the stage ``tables`` reads."""
-        tables = self.config["tables"]
-        return {
-            "datasets": self.datasets,
-            "backbones": self.backbones,
-            "runs": self.run_names,
-            "seeds": self.config["seeds"],
-            "checkpoint": tables["checkpoint"],
-            "published": tables["published"],
-            "layouts": tables["layouts"],
-            "snapshots": sizes(self.config["train"]["snapshots"]),
-        }
 
     @property
     def published_file(self) -> Path | None:
@@ -167,7 +146,7 @@ class Experiment:
             published = read_published(self.published_file, layout.get("printed"))
             printed_as = layout.get("printed_as")
         more = [self.frame(f"{name}.csv") for name in ("posthoc", "contrasts", "snapshots")]
-        return Numbers(self.metrics, self.table_settings, published, *more, printed_as)
+        return Numbers(self.metrics, self.plan.tables_settings(), published, *more, printed_as)
 
     def frame(self, name: str) -> pd.DataFrame | None:
         """A CSV of the experiment (or those of this name of all its runs together) in the order of the config.

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
-from calibench.backbones.names import backbone_label
 from calibench.files import sha256_of
+from calibench.finished.read import read_history
 from calibench.planning import naming
 from calibench.planning.settings import PARTS as SETTINGS
 from calibench.report import options, words
@@ -123,32 +124,25 @@ def cost(x: Experiment) -> list[list[str]]:
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in x.finished:
         groups.setdefault((run.dataset, run.backbone, run.name), []).append(run)
-    return [
-        [x.where(dataset, backbone), members[0].label, *_cost(members)]
-        for (dataset, backbone, _), members in groups.items()
-    ]
-
-
-def _cost(members: list[Run]) -> list[str]:
-    records = [run.record.get("provenance", {}) for run in members]
-    histories = [run.history for run in members if len(run.history)]
-    speed = _mean(h["images_per_second"].median() for h in histories if "images_per_second" in h)
-    memory = [r["peak_memory_mb"] for r in records if r.get("peak_memory_mb") is not None]
-    times = [_mean(r.get(key) for r in records) for key in ("training_seconds", "seconds")]
-    best = [run.record.get("epochs", {}).get("top1") for run in members]
-    return [
-        words.number(len(members)),
-        " / ".join(map(str, sorted({len(h) for h in histories}))) or words.EMPTY,
-        ", ".join(str(epoch) for epoch in best if epoch) or words.EMPTY,
-        *(words.EMPTY if seconds is None else words.duration(seconds) for seconds in times),
-        words.EMPTY if speed is None else words.number(round(speed)),
-        f"{max(memory) / 1000:.2f}" if memory else words.EMPTY,
-    ]
-
-
-def _mean(values: Any) -> float | None:
-    known = [value for value in values if not words.missing(value)]
-    return float(np.mean(known)) if known else None
+    rows = []
+    for (dataset, backbone, _), members in groups.items():
+        records = pd.DataFrame([run.record.get("provenance", {}) for run in members])
+        records = records.reindex(columns=["training_seconds", "seconds", "peak_memory_mb"]).astype(float)
+        training, seconds, _ = records.mean()
+        histories = [read_history(run.folder) for run in members]
+        epochs = dict.fromkeys(str(len(history)) for history in histories)
+        best = [str(run.record.get("epochs", {}).get("top1", words.EMPTY)) for run in members]
+        speed = pd.concat(histories).get("images_per_second", pd.Series(dtype=float)).median()
+        cells = [
+            len(members),
+            " / ".join(epochs),
+            ", ".join(best),
+            words.duration(training),
+            words.duration(seconds),
+        ]
+        cells += [words.fixed(speed, 0), words.fixed(records["peak_memory_mb"].max() / 1000, 2)]
+        rows.append([x.where(dataset, backbone), members[0].label, *cells])
+    return rows
 
 
 def total(x: Experiment) -> float:
@@ -183,8 +177,3 @@ def citation() -> tuple[dict[str, Any], str]:
     """CITATION.cff, read and as text."""
     text = CITATION.read_text(encoding="utf-8")
     return yaml.safe_load(text), text
-
-
-def labels(x: Experiment) -> list[str]:
-    """Backbones as they are called."""
-    return [backbone_label(backbone) for backbone in x.backbones]

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from calibench.backbones.names import backbone_label
 from calibench.report import (
     comparisons,
     decision,
@@ -41,7 +42,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )  # fmt: skip
     found.filters |= {name: getattr(words, name) for name in FILTERS}
-    found.filters |= {"show": options.show, "merged": grids.merged}
+    found.filters |= {"show": options.show, "merged": grids.merged, "backbone_label": backbone_label}
     found.globals |= {**FACTS, "OPEN_ROWS": grids.OPEN_ROWS, "zip": zip}
     found.globals["m"] = found.get_template("macros.html").module
     return found

@@ -45,8 +45,6 @@ def interval(metric: str, value: Any, low: Any, high: Any, n: int | None = None,
     if missing(value) or missing(low):
         return measured(metric, value, n, signed)
     ends = [measured(metric, end, n) for end in (low, high)]
-    if metric in SIGNED:
-        ends = [measured(metric, end, n, True) for end in (low, high)]
     return f"{measured(metric, value, n, signed)}\n[{ends[0]},{NO_BREAK}{ends[1]}]"
 
 
@@ -55,12 +53,7 @@ def over_seeds(metric: str, values: Sequence[float], n: int | None = None) -> st
     if not len(values):
         return EMPTY
     text = measured(metric, values.mean(), n)
-    return f"{text} ± {measured_spread(metric, values.std(ddof=1), n)}" if len(values) > 1 else text
-
-
-def measured_spread(metric: str, value: float, n: int | None) -> str:
-    """A standard deviation: never signed."""
-    return fixed(value * METRICS[metric][1], digits(metric, n))
+    return f"{text} ± {measured(metric, values.std(ddof=1), n).lstrip('+')}" if len(values) > 1 else text
 
 
 def number(value: Any, places: int = 4) -> str:
@@ -95,7 +88,9 @@ def listed(words: Sequence[str], word: str = "and") -> str:
 
 
 def duration(seconds: float) -> str:
-    """``42 s``, ``3 min 5 s`` or ``2 h 7 min``."""
+    """``42 s``, ``3 min 5 s`` or ``2 h 7 min``; a dash where it is not known."""
+    if missing(seconds):
+        return EMPTY
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

@@ -19,8 +19,6 @@ def notebook(experiment_dir: Path, settings: dict[str, Any], stores: Sequence[Pa
     """The executed notebook as text."""
     import nbformat
 
-    from calibench.report import redraw  # noqa: F401  the notebook calls it, so its code decides the result
-
     parameters = {
         "experiment_dir": str(experiment_dir),
         "stores": [str(path) for path in stores],
