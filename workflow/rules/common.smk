@@ -21,6 +21,7 @@ elif importlib.util.find_spec("calibench") is None:
 
 import calibench
 from calibench.errors import UserError
+from calibench.extensions import brought, packages
 from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
@@ -62,8 +63,14 @@ pathvars:
 
 
 as_workflow_error(checks.check_all, config)  # before anything below relies on it
+if packages() and DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        f"--sdm conda: its environments do not have {', '.join(packages())}, which extend calibench here; leave --sdm "
+        "conda out, or uninstall them"
+    )
 
 PLAN = Plan(config, RESULTS)
+BROUGHT = sorted(brought("regimes"))  # regimes of other packages
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
@@ -102,9 +109,9 @@ def code_of(stage):
 
 
 def run_of(regime):
-    """Params function: the settings of a run as canonical JSON."""
+    """Params function: the settings of a run as canonical JSON; of the regime of the wildcard, where none is named."""
     return lambda w: canonical(
-        as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, regime + w.variant, w.seed)
+        as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, (regime or w.regime) + w.variant, w.seed)
     )
 
 
@@ -114,12 +121,14 @@ def inputs_of(regime):
     The keys of those runs are known from the class; a record of such a run is there when all its files are. A rule
     that inherits the inputs of `hard` has none: what its variants set is no setting of `hard`.
     """
-    builds = catalog()[regime].other_runs or catalog()[regime].combines
+    builds = regime is None or catalog()[regime].other_runs or catalog()[regime].combines
     return {
         "store": store_files,
-        "pretrained": lambda w: PLAN.weights_of(w.backbone, regime + w.variant),
+        "pretrained": lambda w: PLAN.weights_of(w.backbone, (regime or w.regime) + w.variant),
         "others": lambda w: (
-            [f"{folder}/{names.RECORD}" for folder in others_of(regime, w).values()] if builds else []
+            [f"{folder}/{names.RECORD}" for folder in others_of(regime or w.regime, w).values()]
+            if builds
+            else []
         ),
     }
 
@@ -173,7 +182,9 @@ def of_runs(file):
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
     ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
-    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)}
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)} | {
+        *BROUGHT
+    }
 
 
 def check_experiment():

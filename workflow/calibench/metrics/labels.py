@@ -1,5 +1,7 @@
 """How measures are shown: header, factor on the value, decimals."""
 
+from calibench.extensions import brought, literal
+
 METRICS = {
     "top1_error": ("Top-1 error (%)", 100, 2),
     "top5_error": ("Top-5 error (%)", 100, 2),
@@ -27,3 +29,9 @@ METRICS = {
     "confidence_wrong": ("Confidence when wrong", 1, 4),
 }
 SIGNED = {"gap"}  # printed with a plus
+
+# A module that brings a measure may say how it is shown: SHOWN = {"name": ("Name (%)", 100, 2)}
+METRICS |= {
+    name: tuple((literal(item.module, "SHOWN") or {}).get(name, (name, 1, 4)))
+    for name, item in brought("metrics", METRICS).items()
+}

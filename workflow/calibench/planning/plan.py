@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from calibench.extensions import brought
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL, WHOLE
 from calibench.files import sha256_of
 from calibench.finished import names
@@ -68,7 +69,8 @@ class Plan:
 
     def training_code(self, backbone: str, run: str) -> str:
         """Fingerprint of the code that decides what a run ends with."""
-        return fingerprint.of_modules("calibench.stages.train", *self.regime_modules(backbone, run))
+        network = [item.module for name, item in brought("backbones").items() if name == backbone]
+        return fingerprint.of_modules("calibench.stages.train", *network, *self.regime_modules(backbone, run))
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
         """All that one training run reads; names of pretrained weights are paths.

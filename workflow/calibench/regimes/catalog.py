@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
+from calibench.extensions import brought, imported_module, source
 from calibench.regimes.ranges import check_choice, check_range, check_steps, check_weights
 
 REGIMES = Path(__file__).parent
@@ -23,6 +24,7 @@ NOT_REGIMES = {
     "betamixture",
     "catalog",
     "combined",
+    "contract",
     "functional",
     "hosttable",
     "parts",
@@ -45,7 +47,7 @@ class RegimeInfo:
 
     ``required``: settings without a default. ``inputs``: arrays of another run given once before training; ``other_runs``: {setting that names the
     other run: which of its files is wanted}. Both as in :class:`calibench.regimes.base.Regime`. ``combines``: it
-    is made of others (:mod:`calibench.regimes.parts`), and they may need more.
+    is made of others (:mod:`calibench.regimes.parts`), and they may need more. ``module``: where its class is.
     """
 
     name: str
@@ -61,6 +63,7 @@ class RegimeInfo:
     required: tuple[str, ...] = ()
     combines: bool = False
     checks: tuple[str, ...] = ()
+    module: str = ""
 
     def check(self, settings: dict[str, Any]) -> None:
         """Check settings as the class would, without importing it: by those statements of its ``__init__`` that need
@@ -148,24 +151,37 @@ def _checks(node: ast.ClassDef, names: Iterable[str]) -> tuple[str, ...]:
     return _alone(init.body, names)
 
 
-def _imported(tree: ast.Module, folder: Path) -> dict[str, tuple[Path, str]]:
-    """Name in this file → file and name of the regime's class that it stands for."""
+def _file(module: str, path: Path, importer: str) -> Path | None:
+    """The file of a module that a regime's file imports, if it may hold a regime: one of ours or of its own package."""
+    if module.startswith("calibench.regimes."):
+        folder = path.parent if importer.startswith("calibench.") else REGIMES
+        file = folder / f"{module.rsplit('.', 1)[1]}.py"
+        return file if file.stem not in NOT_REGIMES and file.is_file() else None
+    return source(module) if module.split(".")[0] == importer.split(".")[0] else None
+
+
+def _imported(tree: ast.Module, path: Path, module: str) -> dict[str, tuple[Path, str, str]]:
+    """Name in this file → file, module and name of the regime's class that it stands for."""
     found = {}
     for item in tree.body:
-        if isinstance(item, ast.ImportFrom) and (item.module or "").startswith("calibench.regimes."):
-            path = folder / f"{item.module.rsplit('.', 1)[1]}.py"
-            if path.stem not in NOT_REGIMES and path.is_file():
-                found |= {alias.asname or alias.name: (path, alias.name) for alias in item.names}
+        if isinstance(item, ast.ImportFrom):
+            name = imported_module(item, module, path)
+            if file := _file(name, path, module):
+                found |= {alias.asname or alias.name: (file, name, alias.name) for alias in item.names}
     return found
 
 
-def _classes(path: Path) -> dict[str, _Class]:
-    """Classes of a regime file in their order, with what they inherit from this file and other regimes."""
+def _parsed(path: Path) -> ast.Module:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
-    imported, classes = _imported(tree, path.parent), {}
+
+
+def _classes(path: Path, module: str) -> dict[str, _Class]:
+    """Classes of a regime file in their order, with what they inherit from this file and other regimes."""
+    tree = _parsed(path)
+    imported, classes = _imported(tree, path, module), {}
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -185,17 +201,29 @@ def _classes(path: Path) -> dict[str, _Class]:
     return classes
 
 
-def _base(path: Path, name: str) -> _Class | None:
-    return _classes(path).get(name)
+def _base(path: Path, module: str, name: str) -> _Class | None:
+    return _classes(path, module).get(name)
 
 
-def read_regime(path: Path) -> RegimeInfo:
+def read_regime(path: Path, module: str = "", class_name: str = "") -> RegimeInfo:
     """Read one regime file.
 
+    Args:
+        path: the file.
+        module: its name; that of one of ours by default.
+        class_name: the class of the regime; the first one with a ``name`` by default. It may be imported there.
+
     Raises:
-        UserError: if it does not parse or has no class with a literal ``name``.
+        UserError: if it does not parse or has no such class with a literal ``name``.
     """
-    for found in _classes(path).values():
+    module = module or f"calibench.regimes.{path.stem}"
+    there = _classes(path, module)
+    if class_name and class_name not in there:
+        origin = _imported(_parsed(path), path, module).get(class_name)
+        if origin is None:
+            raise UserError(f"{path}: no class {class_name}; name the module in which it is written")
+        return read_regime(*origin)
+    for found in [there[class_name]] if class_name else there.values():
         literals = found.literals
         if isinstance(literals.get("name"), str):
             return RegimeInfo(
@@ -212,15 +240,28 @@ def read_regime(path: Path) -> RegimeInfo:
                 required=found.required,
                 checks=found.checks,
                 combines=bool(literals.get("combines", False)),
+                module=module,
             )
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
 
 
 @functools.cache
 def catalog(folder: Path = REGIMES) -> dict[str, RegimeInfo]:
-    """All regimes by name, in the order of their file names."""
+    """All regimes by name: ours in the order of their file names, then those that other packages bring.
+
+    Raises:
+        UserError: if one cannot be read, or two have one name.
+    """
     infos = [read_regime(p) for p in sorted(folder.glob("*.py")) if p.stem not in NOT_REGIMES]
-    return {info.name: info for info in infos}
+    found = {info.name: info for info in infos}
+    for name, item in brought("regimes", found).items():
+        info = read_regime(item.source(), item.module, item.attribute)
+        if info.name != name:
+            raise UserError(
+                f"{item.package}: the entry point '{name}' is a regime whose name is '{info.name}'; make them equal"
+            )
+        found[name] = info
+    return found
 
 
 def label(run: str) -> str:
