@@ -31,7 +31,8 @@ METRICS = {
 SIGNED = {"gap"}  # printed with a plus
 
 # A module that brings a measure may say how it is shown: SHOWN = {"name": ("Name (%)", 100, 2)}
-METRICS |= {
+BROUGHT = {
     name: tuple((literal(item.module, "SHOWN") or {}).get(name, (name, 1, 4)))
     for name, item in brought("metrics", METRICS).items()
 }
+METRICS |= BROUGHT

@@ -7,13 +7,14 @@ import pandas as pd
 
 from calibench.backbones.names import backbone_label
 from calibench.calibrators.temperature import TEMPERATURES
+from calibench.metrics.labels import BROUGHT
 from calibench.regimes.catalog import label
 from calibench.report import words
 from calibench.report.experiment import Experiment
 from calibench.tables.grid import Grid
 from calibench.tables.layouts import LAYOUTS, of_config
 
-CALIBRATION = ["gap", "ece_debiased", "smooth_ece", "ace", "balanced_accuracy"]
+FURTHER = ["gap", "ece_debiased", "smooth_ece", "ace", "balanced_accuracy", *BROUGHT]
 SELECTIVE = ["r_auc", "r_auc_normalised", "aurc", "coverage_at_5", "confidence_right", "confidence_wrong"]
 RESAMPLED = ["top1_error", "nll", "brier", "gap"]
 BY_STRATUM = ["top1_error", "ece", "gap", "nll", "r_auc_normalised"]
