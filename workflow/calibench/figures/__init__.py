@@ -12,9 +12,17 @@ NEEDS = {
     "bars": None,
     "classmeans": None,
     "distances": "features",
+    "shift": "sets",
     "sweep": "sweep",
     "noise": "noise",
 }
-ALL_SEEDS = ("curves", "entropy", "retention", "sweep", "noise")  # the other kinds show the first seed
+ALL_SEEDS = (
+    "curves",
+    "entropy",
+    "retention",
+    "shift",
+    "sweep",
+    "noise",
+)  # the other kinds show the first seed
 WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -70,8 +70,8 @@ class Experiment:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the data sets."""
-        return list(self.config["datasets"])
+        """Names of the data sets that runs are trained on."""
+        return naming.trained_on(self.config)
 
     @property
     def backbones(self) -> list[str]:
@@ -91,8 +91,8 @@ class Experiment:
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
         """The regimes that take part, in the order of the config."""
-        names = dict.fromkeys(naming.split_name(run)[0] for run in self.run_names)
-        return {name: catalog()[name] for name in names if name in catalog()}
+        used = dict.fromkeys(naming.split_name(run)[0] for run in self.run_names)
+        return {name: catalog()[name] for name in used if name in catalog()}
 
     @functools.cached_property
     def runs(self) -> list[Run]:
@@ -116,9 +116,9 @@ class Experiment:
 
     @functools.cached_property
     def metrics(self) -> pd.DataFrame | None:
-        """The long table of all runs, or None."""
+        """The long table of all trained runs without evaluation sets besides test, or None."""
         path = self.folder / "metrics.csv"
-        return read_long(path) if path.is_file() else None
+        return _of_test(read_long(path)) if path.is_file() else None
 
     @property
     def published_file(self) -> Path | None:
@@ -148,16 +148,18 @@ class Experiment:
         more = [self.frame(f"{name}.csv") for name in ("posthoc", "contrasts", "snapshots")]
         return Numbers(self.metrics, self.plan.tables_settings(), published, *more, printed_as)
 
-    def frame(self, name: str) -> pd.DataFrame | None:
+    def frame(self, name: str, sets: bool = False) -> pd.DataFrame | None:
         """A CSV of the experiment (or those of this name of all its runs together) in the order of the config.
 
-        Rows of data sets, backbones and runs that the config does not name are left out. ``name``: regime and variant
-        of a row; empty data set and backbone: all of them together. None if there are no rows.
+        Rows of data sets, backbones and runs that the config does not name are left out; with ``sets`` other evaluation
+        sets than test and seed ensembles are kept. ``name``: regime and variant of a row; empty data set and backbone:
+        all of them together. None if there are no rows.
         """
         paths = [self.folder / name]
         if not paths[0].is_file():
             paths = [run.folder / name for run in self.finished if (run.folder / name).is_file()]
-        frames = [frame for frame in map(_read, paths) if len(frame)]
+        frames = [frame if sets else _of_test(frame) for frame in map(_read, paths)]
+        frames = [frame for frame in frames if len(frame)]
         if not frames:
             return None
         frame = pd.concat(frames, ignore_index=True)
@@ -165,7 +167,8 @@ class Experiment:
         frame = frame.assign(place=place, turn=0)
         if "regime" in frame:
             frame["name"] = frame["regime"] + frame["variant"]
-            frame["turn"] = frame["name"].map({name: i for i, name in enumerate(self.run_names)})
+            turns = {name: i for i, name in enumerate(self.run_names)}
+            frame["turn"] = frame["name"].str.partition("@")[0].map(turns)
         frame = frame.dropna(subset=["place", "turn"]).sort_values(["place", "turn"], kind="stable")
         return None if frame.empty else frame.drop(columns=["place", "turn"]).reset_index(drop=True)
 
@@ -215,6 +218,16 @@ def _read(path: Path) -> pd.DataFrame:
     return frame.fillna({column: "" for column in TEXT if column in frame})
 
 
+def _of_test(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without evaluation sets besides test, and without derived runs (ensembles)."""
+    others = pd.Series(False, index=frame.index)
+    if "split" in frame:
+        others |= frame["split"].astype(str).str.startswith(names.SET)
+    if "variant" in frame:
+        others |= frame["variant"].astype(str).str.contains("@")
+    return frame[~others]
+
+
 def open_experiment(
     folder: str | Path, settings: dict[str, Any], stores: list[str | Path] = ()
 ) -> Experiment:
@@ -236,10 +249,10 @@ def open_experiment(
     config = settings["config"]
     by_name = {Path(path).name: Path(path) for path in stores}
     try:
-        names = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
+        named = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
     except KeyError as error:
         raise UserError(
             f"--settings: config lacks {error}; complete it with this version's calibench.planning.configuration"
         ) from error
-    found = {dataset: by_name[name] for dataset, name in names.items() if name in by_name}
+    found = {dataset: by_name[name] for dataset, name in named.items() if name in by_name}
     return Experiment(folder, config, str(settings.get("version") or __version__), found)
