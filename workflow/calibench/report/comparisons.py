@@ -4,8 +4,6 @@ from calibench.report import words
 from calibench.report.decision import in_words, judged_interval
 from calibench.report.experiment import Experiment
 
-FAMILIES = ("primary", "secondary", "hard", "best")
-
 
 def rows(x: Experiment, family: str) -> list[list[str]]:
     """Place, comparison, measure, difference with interval, p (Holm), seeds, seeds needed, not worse, verdict."""

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from calibench.regimes.catalog import label
@@ -10,8 +9,7 @@ from calibench.report import words
 from calibench.report.experiment import Experiment
 
 HARD, TEMPERED = "hard", "@temperature"
-# columns of contrasts.csv: (measure, after temperature scaling)
-COMPARED = [("top1_error", False), ("nll", False), ("ece", False), ("ece", True)]
+COMPARED = ["top1_error", "nll", "ece", "ece@temperature"]  # in contrasts.csv
 PAIRED = ["coverage_at_5", "worst_stratum"]  # no test, so the range over pairs of runs
 OPEN = ("inconclusive", "no test", "one seed")
 
@@ -22,7 +20,6 @@ class Choice(NamedTuple):
     name: str
     cells: list[str]
     judged: dict[str, list[str]]
-    tested: bool
 
 
 def table(x: Experiment) -> list[Choice]:
@@ -34,19 +31,14 @@ def table(x: Experiment) -> list[Choice]:
     order = [reference, *(n for n in x.run_names if n != reference)] if reference else x.run_names
     found = []
     for name in order:
-        absolute = name == reference or reference is None
-        cells = [
-            _absolute(x, values, *which, name) if absolute else _difference(x, contrasts, *which, name)
-            for which in COMPARED
-        ]
-        for i, tempered in ((2, ""), (3, TEMPERED)):
-            if name + tempered in bands:
-                cells[i] += "\nin band: {} of {}".format(*bands[name + tempered])
-        cells += [
-            _mean(x, values, m, name) if absolute else _pairs(x, values, m, name, reference) for m in PAIRED
-        ]
-        cells.append(_cost(x, name, None if absolute else reference))
-        found.append(Choice(label(name), cells, *_judged(contrasts, name, reference)))
+        absolute, cells = name == reference or reference is None, []
+        for metric in (*COMPARED, *PAIRED):
+            shown = _mean if absolute else _pairs if metric in PAIRED else _difference
+            cells.append(shown(x, values if shown is not _difference else contrasts, metric, name))
+            if metric.startswith("ece") and name + metric[3:] in bands:
+                cells[-1] += "\nin band: {} of {}".format(*bands[name + metric[3:]])
+        cells.append(_cost(values, name, absolute))
+        found.append(Choice(label(name), cells, _judged(contrasts, name, reference)))
     return found
 
 
@@ -65,6 +57,9 @@ def _values(x: Experiment) -> pd.DataFrame:
         fitted = fitted[(fitted["calibrator"] == "temperature") & (fitted["split"] == "test")]
         parts.append(fitted[fitted["metric"] == "ece"].assign(metric="ece" + TEMPERED))
     kept = ["dataset", "backbone", "name", "seed", "metric", "value"]
+    time = "training_seconds"
+    times = [[r.dataset, r.backbone, r.name, r.seed, time, r.measured(time)] for r in x.finished]
+    parts.append(pd.DataFrame(times, columns=kept).dropna())
     return pd.concat([part[kept] for part in parts], ignore_index=True)
 
 
@@ -78,18 +73,12 @@ def _mean(x: Experiment, values: pd.DataFrame, metric: str, name: str) -> str:
     return words.measured(_as(metric), mine.mean() if len(mine) else None, x.tested())
 
 
-def _absolute(x: Experiment, values: pd.DataFrame, metric: str, tempered: bool, name: str) -> str:
-    return _mean(x, values, metric + TEMPERED * tempered, name)
-
-
-def _difference(x: Experiment, contrasts: pd.DataFrame, metric: str, tempered: bool, name: str) -> str:
-    suffix = TEMPERED * tempered
-    rows = _pooled(contrasts, "hard", metric, name + suffix)
-    rows = rows[rows["reference"] == HARD + suffix]
-    if rows.empty:
-        return words.EMPTY
-    row = rows.iloc[0]
-    return words.interval(metric, row["difference"], row["low"], row["high"], x.tested())
+def _difference(x: Experiment, contrasts: pd.DataFrame, column: str, name: str) -> str:
+    metric, at, step = column.partition("@")
+    rows = _pooled(contrasts, "hard", metric, name + at + step)
+    rows = rows[rows["reference"] == HARD + at + step]
+    row = rows.iloc[0] if len(rows) else {}
+    return words.interval(metric, row.get("difference"), row.get("low"), row.get("high"), x.tested())
 
 
 def _pooled(contrasts: pd.DataFrame, family: str, metric: str, run: str) -> pd.DataFrame:
@@ -98,41 +87,31 @@ def _pooled(contrasts: pd.DataFrame, family: str, metric: str, run: str) -> pd.D
     return contrasts[mine & (contrasts["backbone"] == "")]
 
 
-def paired(values: pd.DataFrame, metric: str, name: str, reference: str) -> np.ndarray:
-    """Differences of runs of the same data set, backbone and seed."""
-    wide = values[values["metric"] == metric].pivot_table(
-        "value", ["dataset", "backbone", "seed"], "name", sort=False
-    )
-    return (
-        (wide[name] - wide[reference]).dropna().to_numpy() if {name, reference} <= set(wide) else np.empty(0)
-    )
+def pairs(values: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A row per data set, backbone and seed, a column per run."""
+    return values[values["metric"] == metric].pivot_table("value", ["dataset", "backbone", "seed"], "name")
 
 
-def _pairs(x: Experiment, values: pd.DataFrame, metric: str, name: str, reference: str) -> str:
+def _pairs(x: Experiment, values: pd.DataFrame, metric: str, name: str) -> str:
     """Mean difference with the smallest and the largest over pairs."""
-    found = paired(values, metric, name, reference)
-    if not len(found):
+    found = pairs(values, metric)
+    if not {name, HARD} <= set(found):
         return words.EMPTY
-    return words.interval(_as(metric), found.mean(), found.min(), found.max(), x.tested())
+    apart = found[name] - found[HARD]
+    return words.interval(_as(metric), apart.mean(), apart.min(), apart.max(), x.tested())
 
 
-def _cost(x: Experiment, name: str, reference: str | None) -> str:
+def _cost(values: pd.DataFrame, name: str, absolute: bool) -> str:
     """Time of training one network; of others as a factor, with the smallest and the largest over pairs."""
-    times = {
-        (run.name, run.dataset, run.backbone, run.seed): run.record.get("provenance", {}).get(
-            "training_seconds"
-        )
-        for run in x.finished
-    }
-    mine = {key[1:]: value for key, value in times.items() if key[0] == name and value}
-    if not mine:
+    found = pairs(values, "training_seconds")
+    if name not in found:
         return words.EMPTY
-    if reference is None:
-        return words.duration(np.mean(list(mine.values())))
-    ratios = [value / times[reference, *key] for key, value in mine.items() if times.get((reference, *key))]
-    if not ratios:
+    if absolute:
+        return words.duration(found[name].mean())
+    ratio = (found[name] / found.get(HARD)).dropna()
+    if ratio.empty:
         return words.EMPTY
-    return f"× {np.mean(ratios):.2f}\n[{min(ratios):.2f},{words.NO_BREAK}{max(ratios):.2f}]"
+    return f"× {ratio.mean():.2f}\n[{ratio.min():.2f},{words.NO_BREAK}{ratio.max():.2f}]"
 
 
 def in_band(x: Experiment) -> dict[str, tuple[int, int]]:
@@ -152,24 +131,23 @@ def in_band(x: Experiment) -> dict[str, tuple[int, int]]:
     }
 
 
-def _judged(
-    contrasts: pd.DataFrame | None, name: str, reference: str | None
-) -> tuple[dict[str, list[str]], bool]:
+def _judged(contrasts: pd.DataFrame | None, name: str, reference: str | None) -> dict[str, list[str]]:
     """{verdict: measures} of the planned comparison with the reference; without one, of the comparison with the best."""
     if contrasts is None:
-        return {}, False
+        return {}
     found: dict[str, list[str]] = {}
     for family in ("primary", "best"):
-        for metric, tempered in COMPARED:
-            rows = _pooled(contrasts, family, metric, name + TEMPERED * tempered)
+        for column in COMPARED:
+            metric, at, step = column.partition("@")
+            rows = _pooled(contrasts, family, metric, name + at + step)
             if family == "primary":
-                rows = rows[rows["reference"] == f"{reference}{TEMPERED * tempered}"]
+                rows = rows[rows["reference"] == f"{reference}{at}{step}"]
             for row in rows.itertuples():
-                said = words.short(metric) + (" after temperature" if tempered else "")
+                said = words.short(metric) + (f" after {step}" if step else "")
                 found.setdefault(row.verdict or "none", []).append(said)
         if found:
-            return found, family == "primary"
-    return {}, False
+            break
+    return found
 
 
 class Finding(NamedTuple):
@@ -181,7 +159,6 @@ class Finding(NamedTuple):
     text: str  # the difference with the interval that the verdict was read from
     relevant: float
     seeds_needed: float
-    non_inferior: str
 
 
 def findings(x: Experiment) -> list[Finding]:
@@ -194,11 +171,11 @@ def findings(x: Experiment) -> list[Finding]:
         Finding(
             in_words(row.run, row.reference), row.metric, row.verdict,
             judged_interval(row, x.tested()).replace("\n", " ") + words.unit(row.metric),
-            row.relevant, row.seeds_needed, row.non_inferior,
+            row.relevant, row.seeds_needed,
         )
         for row in frame.itertuples()
     ]  # fmt: skip
-    order = {metric: i for i, (metric, _) in enumerate(COMPARED)}
+    order = {metric: i for i, metric in enumerate(COMPARED)}
     return sorted(found, key=lambda one: order.get(one.metric, len(order)))
 
 

@@ -1,6 +1,7 @@
 """What a report is made from: the files of one experiment, read once, nothing computed."""
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +17,7 @@ from calibench.finished import names
 from calibench.planning import naming
 from calibench.planning.plan import Plan
 from calibench.published import printed_file
-from calibench.published.printed import Published, read_published
+from calibench.published.printed import read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
 from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
@@ -40,6 +41,10 @@ class Run:
     def label(self) -> str:
         """Regime and variants as tables name them."""
         return label(self.name)
+
+    def measured(self, key: str) -> Any:
+        """What the finished run measured of itself, such as ``training_seconds``; None where it did not."""
+        return self.record.get("provenance", {}).get(key)
 
     @property
     def title(self) -> str:
@@ -127,12 +132,6 @@ class Experiment:
         path = printed_file(name) if name else None
         return path if path and path.is_file() else None
 
-    @functools.cached_property
-    def published(self) -> Published | None:
-        """The printed numbers, or None."""
-        path = self.published_file
-        return read_published(path) if path else None
-
     def numbers(self, layout: dict[str, Any] | None = None) -> Numbers | None:
         """Looks up cells of one table and remembers what is missing in it; None without metrics.
 
@@ -141,12 +140,12 @@ class Experiment:
         """
         if self.metrics is None:
             return None
-        published, printed_as = self.published, None
-        if layout is not None and self.published_file:
-            published = read_published(self.published_file, layout.get("printed"))
-            printed_as = layout.get("printed_as")
+        layout = layout or {}
+        published = (
+            read_published(self.published_file, layout.get("printed")) if self.published_file else None
+        )
         more = [self.frame(f"{name}.csv") for name in ("posthoc", "contrasts", "snapshots")]
-        return Numbers(self.metrics, self.plan.tables_settings(), published, *more, printed_as)
+        return Numbers(self.metrics, self.plan.tables_settings(), published, *more, layout.get("printed_as"))
 
     def frame(self, name: str, sets: bool = False) -> pd.DataFrame | None:
         """A CSV of the experiment (or those of this name of all its runs together) in the order of the config.
@@ -171,6 +170,17 @@ class Experiment:
             frame["turn"] = frame["name"].str.partition("@")[0].map(turns)
         frame = frame.dropna(subset=["place", "turn"]).sort_values(["place", "turn"], kind="stable")
         return None if frame.empty else frame.drop(columns=["place", "turn"]).reset_index(drop=True)
+
+    def parts(
+        self, file: str, *more: str, sets: bool = False
+    ) -> Iterator[tuple[list[str], pd.DataFrame, int | None]]:
+        """([place, run, values of the columns ``more``], rows, test images) of every run in a long table."""
+        frame = self.frame(file, sets)
+        keys = ["dataset", "backbone", "name", *more]
+        for (dataset, backbone, name, *rest), part in (
+            () if frame is None else frame.groupby(keys, sort=False)
+        ):
+            yield [self.where(dataset, backbone), label(name), *map(str, rest)], part, self.tested(dataset)
 
     @functools.cached_property
     def _places(self) -> dict[tuple[str, str], int]:

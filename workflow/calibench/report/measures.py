@@ -1,8 +1,8 @@
 """Tables of numbers: what was measured, over seeds, per network, per stratum and after post-hoc calibration."""
 
+from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from calibench.backbones.names import backbone_label
@@ -31,9 +31,7 @@ def grid(x: Experiment, name: str) -> Grid | None:
 
 def latex(x: Experiment) -> list[tuple[str, str]]:
     """(file, text) of the tables as LaTeX."""
-    return [
-        (path.name, path.read_text(encoding="utf-8")) for path in sorted((x.folder / "tables").glob("*.tex"))
-    ]
+    return [(path.name, path.read_text("utf-8")) for path in sorted((x.folder / "tables").glob("*.tex"))]
 
 
 def over_seeds(x: Experiment, metrics: list[str]) -> list[list[str]]:
@@ -41,40 +39,22 @@ def over_seeds(x: Experiment, metrics: list[str]) -> list[list[str]]:
     numbers = x.numbers()
     if numbers is None or not set(metrics) & set(x.metrics["metric"]):
         return []
-    return [
-        [
-            x.where(d, b),
-            label(run),
-            *(words.over_seeds(m, numbers.ours(d, b, run, m), x.tested(d)) for m in metrics),
-        ]
-        for d, b in x.places
-        for run in x.run_names
-    ]
+    rows = []
+    for place, run in product(x.places, x.run_names):
+        cells = [words.over_seeds(m, numbers.ours(*place, run, m), x.tested(place[0])) for m in metrics]
+        rows.append([x.where(*place), label(run), *cells])
+    return rows
 
 
 def intervals(x: Experiment) -> list[list[str]]:
     """Place, run, seed, :data:`RESAMPLED` with intervals over images, ECE, the band of a calibrated network."""
-    frame = x.frame("intervals.csv")
-    if frame is None:
-        return []
     rows = []
-    for (dataset, backbone, name, seed), part in frame.groupby(
-        ["dataset", "backbone", "name", "seed"], sort=False
-    ):
-        n = x.tested(dataset)
+    for head, part, n in x.parts("intervals.csv", "seed"):
         found = {(row.metric, row.kind): row for row in part.itertuples()}
-        shown = [found.get((metric, "interval")) for metric in RESAMPLED]
-        cells = [
-            words.interval(m, r.value, r.low, r.high, n, False) if r else words.EMPTY
-            for m, r in zip(RESAMPLED, shown, strict=True)
-        ]
-        null, ece = (
-            found.get(("ece", "null_groups"), found.get(("ece", "null"))),
-            found.get(("ece", "interval")),
-        )
-        cells.append(words.measured("ece", ece.value, n) if ece else words.EMPTY)
-        cells.append(band(null.low, null.high, n) if null else words.EMPTY)
-        rows.append([x.where(dataset, backbone), label(name), str(seed), *cells])
+        shown = {m: found[m, "interval"] for m in [*RESAMPLED, "ece"] if (m, "interval") in found}
+        cells = [words.interval(m, r.value, r.low, r.high, n, False) for m, r in shown.items()]
+        null = found.get(("ece", "null_groups"), found.get(("ece", "null")))
+        rows.append([*head, *cells, band(null.low, null.high, n)])
     return rows
 
 
@@ -96,11 +76,8 @@ def posthoc(x: Experiment) -> list[list[str]] | None:
     if set(frame["calibrator"]) == {"none"}:
         return []
     rows = []
-    for (dataset, backbone, name, calibrator), part in frame.groupby(
-        ["dataset", "backbone", "name", "calibrator"], sort=False
-    ):
+    for head, part, n in x.parts("posthoc.csv", "calibrator"):
         test = part[part["split"] == "test"].pivot_table("value", "seed", "metric", dropna=False)
-        n = x.tested(dataset)
         fitted = part[(part["metric"] == "temperature") & (part["calibrator"] == "temperature")]["value"]
         low, high = (
             test.get(f"ece_null_groups_{end}", test.get(f"ece_null_{end}")) for end in ("low", "high")
@@ -108,16 +85,10 @@ def posthoc(x: Experiment) -> list[list[str]] | None:
         inside = [words.EMPTY] * 2
         if high is not None:
             inside = [band(low.mean(), high.mean(), n), f"{int((test['ece'] <= high).sum())} of {len(test)}"]
-        worse = part[part["metric"] == "worse"].groupby("split")["value"].sum()
-        cells = [
-            words.measured("ece", test["ece"].mean(), n),
-            *inside,
-            words.measured("nll", test["nll"].mean(), n),
-        ]
-        cells += [
-            f"{int(worse[s])} of {len(test)}" if worse.get(s) else words.EMPTY for s in ("calibrate", "test")
-        ]
-        rows.append([x.where(dataset, backbone), label(name), calibrator, spread(fitted), *cells])
+        ece, nll = (words.measured(m, test[m].mean(), n) for m in ("ece", "nll"))
+        worse = part[part["metric"] == "worse"].groupby("split")["value"].sum().reindex(["calibrate", "test"])
+        told = [f"{count:.0f} of {len(test)}" if count > 0 else words.EMPTY for count in worse]
+        rows.append([*head, spread(fitted), ece, *inside, nll, *told])
     return rows
 
 
@@ -141,23 +112,16 @@ def unbounded(x: Experiment) -> dict[str, int]:
 
 def strata(x: Experiment) -> list[list[str]]:
     """Place, run, stratum, images, :data:`BY_STRATUM` and the band of ECE; means over seeds. ``▲`` marks the worst."""
-    frame = x.frame("strata.csv")
-    if frame is None:
-        return []
     rows = []
-    for (dataset, backbone, name, _, stratum), part in frame.groupby(
-        ["dataset", "backbone", "name", "level", "stratum"], sort=False
-    ):
+    for (*head, _, stratum), part, _ in x.parts("strata.csv", "level", "stratum"):
         means, n = part.groupby("metric")[["value", "worst"]].mean(), int(part["n"].iloc[0])
+        values, worst = means["value"], means["worst"] > 0.5
         cells = [
-            words.measured(m, means["value"].get(m), n)
-            + ("\N{NO-BREAK SPACE}▲" if means["worst"].get(m, 0) > 0.5 else "")
+            words.measured(m, values.get(m), n) + f"{words.NO_BREAK}▲" * bool(worst.get(m))
             for m in BY_STRATUM
         ]
-        ends = [means["value"].get(f"ece_null_{end}", np.nan) for end in ("low", "high")]
-        rows.append(
-            [x.where(dataset, backbone), label(name), stratum, words.number(n), *cells, band(*ends, n)]
-        )
+        ends = (values.get("ece_null_low"), values.get("ece_null_high"))
+        rows.append([*head, stratum, words.number(n), *cells, band(*ends, n)])
     return rows
 
 
@@ -169,12 +133,9 @@ def plain(x: Experiment, file: str) -> dict[str, Any]:
     frame = frame.assign(backbone=list(map(backbone_label, frame["backbone"])))
     frame.insert(2, "run", [label(name) for name in frame["name"]], allow_duplicates=False)
     frame = frame.drop(columns=["regime", "variant", "name"], errors="ignore")
-    same = {
-        c: words.number(frame[c].iloc[0])
-        for c in frame
-        if len(frame) > 1 and frame[c].nunique(dropna=False) == 1
-    }
-    frame = frame.drop(columns=list(same))
+    fixed = [c for c in frame if len(frame) > 1 and frame[c].nunique(dropna=False) == 1]
+    same = {c: words.number(frame[c].iloc[0]) for c in fixed}
+    frame = frame.drop(columns=fixed)
     stub = max(1, len({"dataset", "backbone", "run"} & set(frame)))
     rows = [[words.number(value) for value in row] for row in frame.itertuples(index=False)]
     return {"columns": [str(c).replace("_", " ") for c in frame], "rows": rows, "same": same, "stub": stub}

@@ -48,25 +48,6 @@ def distance(priors: dict[str, list[int]]) -> float:
     return float(np.abs(p - q).sum() / 2)
 
 
-def profile(priors: dict[str, Any], width: float, height: float) -> dict[str, Any] | None:
-    """Class shares as polylines of an SVG, most frequent class first; None where the classes are close to balanced."""
-    before = np.array(priors["before"]["train"], float)
-    if before.max() <= 1.5 * max(before.min(), 1):
-        return None
-    order = np.argsort(-before, kind="stable")
-    lines = {"listed": before, "training": priors["after"]["train"], "test": priors["after"]["test"]}
-    shares = {name: np.array(v, float)[order] / max(sum(v), 1) for name, v in lines.items()}
-    top = max(share.max() for share in shares.values())
-    xs = np.repeat(np.linspace(0, width, len(before) + 1), 2)[1:-1]
-    drawn = {
-        name: zip(xs, np.repeat(height * (1 - share / top), 2), strict=True) for name, share in shares.items()
-    }
-    return {
-        "top": top,
-        "lines": {name: " ".join(f"{a:.1f},{b:.1f}" for a, b in line) for name, line in drawn.items()},
-    }
-
-
 def per_class(x: Experiment, dataset: str, sample: dict[str, Any]) -> list[list[str]]:
     """Class, listed images per split, used images per part."""
     classes = x.classes(dataset)
@@ -92,9 +73,8 @@ def thumbnails(x: Experiment, dataset: str, audit: dict[str, Any]) -> list[tuple
 
 def recipe(x: Experiment, main: list[str] | None = None) -> list[list[str]]:
     """Setting of training, its value for every backbone, where it comes from; all of them or those named."""
-    known = [f"{part}.{key}" for part in SETTINGS for key in options.recipe(x, x.backbones[0])[part]]
     rows = []
-    for path in [key for key in main or known if key in known]:
+    for path in main or [f"{part}.{key}" for part in SETTINGS for key in x.config[part]]:
         values = options.of_recipe(x, path).values()
         rows.append([path, *map(options.show, values), options.origin(path, values)])
     return rows

@@ -25,25 +25,21 @@ class Warned(NamedTuple):
 
 def warned(x: Experiment, fact: str) -> list[Warned]:
     """Runs of which warnings.csv says this loudly, the worst first."""
-    frame = x.frame("warnings.csv")
-    if frame is None:
-        return []
-    frame = frame[frame["fact"] == fact]
     found = []
-    for (dataset, backbone, name), part in frame.groupby(["dataset", "backbone", "name"], sort=False):
-        loud = part[part["warn"] == 1]
+    for (where, run, kind), part, _ in x.parts("warnings.csv", "fact"):
+        loud = part[(part["warn"] == 1) & (kind == fact)]
         if len(loud):
             means = loud[["value", "expected", "of"]].mean()
-            classes = _classes(x, dataset, loud["detail"]) if fact == "never_predicted" else ""
-            place = (label(name), x.where(dataset, backbone), len(loud), len(part))
+            classes = _classes(x, loud) if fact == "never_predicted" else ""
+            place = (run, where, len(loud), len(part))
             found.append(Warned(*place, means["value"], means["expected"], means["of"], classes))
     return sorted(found, key=lambda one: -one.value * one.networks)
 
 
-def _classes(x: Experiment, dataset: str, details: pd.Series) -> str:
+def _classes(x: Experiment, rows: pd.DataFrame) -> str:
     """Names of the classes that any of the networks never predicts; the first ten."""
-    targets = sorted({int(target) for text in details for target in text.split()})
-    classes = x.classes(dataset)
+    targets = sorted({int(target) for text in rows["detail"] for target in text.split()})
+    classes = x.classes(rows["dataset"].iloc[0])
     names = [
         str(t) if classes is None else classes.set_index("target")["label"].get(t, str(t)) for t in targets
     ]

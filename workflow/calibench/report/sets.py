@@ -1,6 +1,9 @@
 """Beyond one network on its test images: other evaluation sets, seed ensembles, other confidence functions."""
 
+from itertools import product
 from typing import Any
+
+import pandas as pd
 
 from calibench.files import read_json
 from calibench.finished.sets import CORRUPTION, SITE
@@ -30,17 +33,18 @@ def shift(x: Experiment) -> dict[str, Any] | None:
     frame = x.frame("shift.csv", sets=True)
     if frame is None:
         return None
-    frame = frame[~frame["name"].str.contains("@")]
-    frame = frame.assign(group=[_group(row) for row in frame.itertuples()])
     rows = []
-    for (dataset, backbone, name), part in frame.groupby(["dataset", "backbone", "name"], sort=False):
-        blocks = [("test images", part.assign(value=part["test"]))]
-        blocks += [(group, part[part["group"] == group]) for group in part["group"].unique()]
-        for group, block in blocks:
+    for head, part, n in x.parts("shift.csv", sets=True):
+        if "@" in part["name"].iloc[0]:
+            continue
+        group = pd.Series([_group(row) for row in part.itertuples()], part.index)
+        blocks = {"test images": part.assign(value=part["test"])} | {
+            g: part[group == g] for g in group.unique()
+        }
+        for name, block in blocks.items():
             means = block.groupby(["calibrator", "metric"])["value"].mean().to_dict()
             asked = [("none", m) for m in SHOWN] + [("temperature", m) for m in FITTED]
-            cells = [words.measured(m, means.get((c, m)), x.tested(dataset)) for c, m in asked]
-            rows.append([x.where(dataset, backbone), label(name), group, *cells])
+            rows.append([*head, name, *(words.measured(m, means.get((c, m)), n) for c, m in asked)])
     kinds = frame.loc[frame["kind"] == CORRUPTION, "family"].nunique()
     return {"rows": rows, "kinds": set(frame["kind"]), "corruptions": kinds}
 
@@ -66,45 +70,28 @@ def _on_test(x: Experiment, file: str) -> dict[tuple[str, ...], float]:
 
 
 def ensembles(x: Experiment) -> list[list[str]]:
-    """Place, run, whose predictions (calibrator of the members; ``""``: one network), :data:`SHOWN`, share of disagreement."""
+    """Place, run, calibrator of an ensemble's members (``""``: one network), :data:`SHOWN`, share of disagreement."""
     values, apart = _on_test(x, "metrics.csv"), _on_test(x, "disagreement.csv")
+    derived = derived_runs(x.config).items()
     rows = []
-    for place in x.places if apart else ():
-        for run in x.run_names:
-            named = {run: ""} | {
-                k: calibrator for k, (of, calibrator) in derived_runs(x.config).items() if of == run
-            }
-            for name, calibrator in named.items():
-                cells = [words.measured(m, values.get((*place, name, m)), x.tested(place[0])) for m in SHOWN]
-                share = apart.get((*place, name, "disagreement"))
-                rows.append(
-                    [
-                        x.where(*place),
-                        label(run),
-                        calibrator,
-                        *cells,
-                        words.measured("top1_error", share, x.tested(place[0])),
-                    ]
-                )
+    for place, run in product(x.places, x.run_names) if apart else ():
+        n = x.tested(place[0])
+        for name, calibrator in [(run, ""), *((key, of[1]) for key, of in derived if of[0] == run)]:
+            cells = [words.measured(m, values.get((*place, name, m)), n) for m in SHOWN]
+            share = apart.get((*place, name, "disagreement"))
+            rows.append(
+                [x.where(*place), label(run), calibrator, *cells, words.measured("top1_error", share, n)]
+            )
     return rows
 
 
 def confidences(x: Experiment) -> list[list[str]]:
     """Place, run, confidence function, :data:`FOUND` on test, means over seeds; ``▼`` marks the lowest AURC of a run."""
-    frame = x.frame("selective.csv")
-    if frame is None:
-        return []
-    frame = frame[(frame["split"] == "test") & frame["metric"].isin(FOUND)]
-    keys = ["dataset", "backbone", "name", "confidence"]
-    means = frame.pivot_table("value", keys, "metric", sort=False)
-    best = set(means.groupby(keys[:3], sort=False)["aurc"].idxmin()) if len(means) else set()
-    return [
-        [
-            x.where(key[0], key[1]),
-            label(key[2]),
-            key[3],
-            *(words.measured(m, row.get(m), x.tested(key[0])) for m in FOUND),
-            "▼" * (key in best),
-        ]
-        for key, row in means.iterrows()
-    ]
+    rows = []
+    for head, part, n in x.parts("selective.csv"):
+        part = part[(part["split"] == "test") & part["metric"].isin(FOUND)]
+        means = part.pivot_table("value", "confidence", "metric", sort=False)
+        for name, row in means.iterrows():
+            cells = [words.measured(m, row.get(m), n) for m in FOUND]
+            rows.append([*head, name, *cells, "▼" * bool(name == means["aurc"].idxmin())])
+    return rows
