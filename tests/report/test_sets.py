@@ -86,13 +86,13 @@ def test_ensembles_stand_below_the_networks_they_are_made_of(tmp_path):
     assert len(x.metrics) == 1  # tables and comparisons are without them
 
 
-def test_the_confidence_that_finds_errors_best_is_marked(tmp_path):
+def test_every_confidence_function_has_a_row(tmp_path):
     rows = [{"split": s, "confidence": c, "metric": "aurc", "value": v} for s, c, v in
             [("test", "max_probability", 0.02), ("test", "margin", 0.01), ("test@b", "entropy", 0.0)]]  # fmt: skip
     written(tmp_path / "selective.csv", rows)
     x = open_experiment(tmp_path, {"config": CONFIG})
-    assert [(row[2], row[-1]) for row in sets.confidences(x)] == [("max_probability", ""), ("margin", "▼")]
-    assert "0.0100▼" in said(x, "confidences")
+    assert [row[2:4] for row in sets.confidences(x)] == [["max_probability", "0.0200"], ["margin", "0.0100"]]
+    assert "margin of the two largest" in said(x, "confidences")
 
 
 def test_nothing_is_said_of_what_was_not_asked(small):

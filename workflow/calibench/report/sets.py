@@ -86,12 +86,13 @@ def ensembles(x: Experiment) -> list[list[str]]:
 
 
 def confidences(x: Experiment) -> list[list[str]]:
-    """Place, run, confidence function, :data:`FOUND` on test, means over seeds; ``▼`` marks the lowest AURC of a run."""
+    """Place, run, confidence function, :data:`FOUND` on test, means over seeds."""
     rows = []
     for head, part, n in x.parts("selective.csv"):
         part = part[(part["split"] == "test") & part["metric"].isin(FOUND)]
         means = part.pivot_table("value", "confidence", "metric", sort=False)
-        for name, row in means.iterrows():
-            cells = [words.measured(m, row.get(m), n) for m in FOUND]
-            rows.append([*head, name, *cells, "▼" * bool(name == means["aurc"].idxmin())])
+        rows += [
+            [*head, name, *(words.measured(m, row.get(m), n) for m in FOUND)]
+            for name, row in means.iterrows()
+        ]
     return rows
