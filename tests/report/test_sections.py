@@ -137,7 +137,7 @@ def test_every_verdict_is_in_the_answer(tmp_path, rows, wanted, unwanted):
 def test_the_answer_says_how_many_seeds_are_needed(tmp_path):
     row = {"metric": "ece", "verdict": "inconclusive", "difference": 0.0, "relevant": 0.01}
     for seeds, wanted in {
-        7.0: "about 7 seeds per backbone would show 0.01 of ECE",
+        7.0: "with about 7 seeds per backbone, 4 of 5 studies would find a difference of 0.01 in ECE",
         np.inf: "take more test images",
     }.items():
         contrasts(tmp_path, row | {"seeds_needed": seeds})
