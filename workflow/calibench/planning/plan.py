@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL, WHOLE
 from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
@@ -252,7 +252,8 @@ class Plan:
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
-        return [
+        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or WHOLE if kind in WHOLE]
+        return whole + [
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()
