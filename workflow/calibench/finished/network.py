@@ -21,6 +21,8 @@ def load_network(run_dir: Path, num_classes: int, checkpoint: str = "top1") -> C
     record = read_record(run_dir)
     settings = record["settings"]
     model = build(record["run"]["backbone"], num_classes, settings["model"])
+    if size := record["data"].get("input_size"):
+        model.fit_to_size(size)
     model.load_state_dict(load_weights(run_dir, checkpoint))
     channels_last = settings["train"]["memory_format"] == "channels_last"
     model = model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

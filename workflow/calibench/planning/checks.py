@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import check_backbone, check_stages
+from calibench.backbones.names import TIMM, check_backbone, check_stages
 from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS
@@ -72,6 +72,11 @@ def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
 def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
     """What a schema cannot say of training, augmentation and label noise: how values fit together."""
     train, augment, data = (settings[part] for part in ("train", "augment", "data"))
+    if settings["model"]["weights"] == "imagenet" and settings["run"]["backbone"].startswith(TIMM):
+        raise UserError(
+            f"{where}: model: weights: imagenet are torchvision's; for a network of timm download its "
+            "model.safetensors and set weights to that file, or to none"
+        )
     if train["snapshots"] != config["train"]["snapshots"]:
         raise UserError(
             f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"

@@ -117,11 +117,13 @@ def make_job(
     train, run = settings["train"], settings["run"]
     store, index, num_classes = read_store(store_dir, stage)
     splits = split_images(store, index, device, train["resident"], runs_per_gpu)
-    check_sizes(store.shape[1], train["input_size"] or store.shape[1], settings["augment"])
+    size = train["input_size"] or store.shape[1]
+    check_sizes(store.shape[1], size, settings["augment"])
     seed_torch(run["seed"], Purpose.INIT)
     model = classifier.build(run["backbone"], num_classes, settings["model"])
     if settings["model"]["weights"] != "none":
         load_pretrained(model, settings["model"]["weights"])
+    model.fit_to_size(size)
     layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
     model = model.to(device=device, memory_format=layout)
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
@@ -129,7 +131,7 @@ def make_job(
     if "feature_map" in regime.needs:
         model.watch_feature_map()
     if "stages" in regime.needs:
-        given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
+        given["stage_shapes"] = model.watch_stages(size)
     teacher = prepare_regime(regime, others, given, num_classes, device, layout)
     regime = regime.to(device)
     test = _split(splits, index, "test", device) if train.get("watch_test") else None
@@ -218,7 +220,7 @@ def finish(
     record = {
         "run": job.settings["run"],
         "settings": job.settings,
-        "data": {"index": sha256_of(store_dir / "index.csv")},
+        "data": {"index": sha256_of(store_dir / "index.csv"), "input_size": job.size},
         "epochs": epochs,
         "features_checkpoint": job.settings["train"]["features_checkpoint"],
         "precision": precision_record(job.device, job.precision),
