@@ -28,7 +28,8 @@ def timm_network(name: str) -> nn.Module:
     if not timm.is_model(name.removeprefix(TIMM)):
         raise UserError(f"backbones: timm {timm.__version__} has no network '{name.removeprefix(TIMM)}'")
     try:
-        network = timm.create_model(name.removeprefix(TIMM), pretrained=False)
+        # a head of any size: some tags, as dino's, have none
+        network = timm.create_model(name.removeprefix(TIMM), pretrained=False, num_classes=2)
     except RuntimeError as error:  # timm: there is no such tag
         raise UserError(f"backbones: '{name}': {error}") from error
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
