@@ -166,3 +166,8 @@ def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
     head = nn.Linear(network.get_submodule(path).in_features, num_classes)
     _set_module(network, path, nn.Identity())
     return Classifier(network, head)
+
+
+def head_alone(features: int, num_classes: int) -> Classifier:
+    """A head on features (B, D) that were computed before; what would be images are features."""
+    return Classifier(nn.Identity(), nn.Linear(features, num_classes))

@@ -19,6 +19,7 @@ OWN = (
     "resnext29_32x4d",
 )
 LABELS = {
+    "embeddings": "Embeddings",
     "resnet18": "ResNet-18",
     "resnet34": "ResNet-34",
     "resnet50": "ResNet-50",
@@ -44,6 +45,7 @@ WITH_STAGES = (
     *("vgg", "efficientnet", "alexnet", "lenet"),
 )
 REGISTERED = re.compile(r"^@register_model(?:\(\))?\n(?:@.*\n)*def (\w+)", re.M)
+EMBEDDINGS = "embeddings"  # the backbone of a data set that holds features: none, a head alone
 TIMM = "timm."  # how the names of timm's networks begin in a config
 
 
@@ -54,7 +56,8 @@ def known() -> frozenset[str]:
     Empty where torchvision is not installed: an environment that only plans.
     """
     found = _registered("torchvision")
-    return found and found.union(OWN, brought("backbones", found.union(OWN)))
+    found = found and found.union(OWN, [EMBEDDINGS])
+    return found and found.union(brought("backbones", found))
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from calibench.data.radimagenet import ACCESS
 from calibench.errors import UserError, did_you_mean
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
+from calibench.planning import features
 from calibench.planning.naming import split_name
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.planning.sweeping import check_sweep, run_names
@@ -34,6 +35,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     _check_regime(run, backbone, found["run"]["regime"], found["regime"])
     _check_needs(run, backbone, found)
     _check_training(config, f"config: run '{run}' on {backbone}", found)
+    features.check_run(config, backbone, run, parts.needs(found["run"]["regime"], found["regime"]), found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
