@@ -27,7 +27,7 @@ def test_features_are_planned_once_for_all_regimes_and_seeds(checkout):
 
 
 @pytest.mark.slow
-def test_frozen_bodies_and_embeddings_go_to_a_report(checkout):
+def test_frozen_bodies_go_to_a_report(checkout):
     torch.manual_seed(0)
     save_tensors(checkout / "r.safetensors", classifier.build("resnet20", 10, MODEL).state_dict())
     model = {"freeze": "body", "weights": "r.safetensors", "copies": 1}
@@ -36,6 +36,9 @@ def test_frozen_bodies_and_embeddings_go_to_a_report(checkout):
     assert set(frozen["regime"]) == {"hard", "tfkd_self"}
     assert "train_hard" not in planned(snakemake(checkout, "-n", *write(checkout, model=model)))
 
+
+@pytest.mark.slow
+def test_embeddings_go_to_a_report(checkout):
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 3, 300)
     vectors = (draw.normal(size=(3, 16))[labels] + draw.normal(size=(300, 16))).astype(np.float32)
@@ -43,6 +46,7 @@ def test_frozen_bodies_and_embeddings_go_to_a_report(checkout):
     np.savez(checkout / "data/x.npz", features=vectors, label=labels)
     data = {"emb": {"root": "data", "format": "embeddings", "files": {"features": "x.npz"}}}
     changes = {"name": "emb", "datasets": data, "backbones": ["embeddings"], "runs": ["hard", "ols"]}
+    changes["train"] = MINI["train"] | {"epochs": 5, "lr": 0.1}
     snakemake(checkout, *write(checkout, **changes))
     metrics = pd.read_csv(checkout / "results/emb/metrics.csv")
     assert metrics.loc[metrics["metric"] == "top1_error", "value"].max() < 0.3
