@@ -63,6 +63,14 @@ def test_a_run_knows_its_features_and_the_size_they_were_made_at():
         ({"backbones": ["embeddings"]}, "data sets of format embeddings have the backbone embeddings"),
         ({"datasets": {"a": EMBEDDINGS}, "backbones": ["embeddings"]}, "embeddings are features already"),
         ({"datasets": {"a": EMBEDDINGS | {"files": {}}}}, "name the vectors as"),
+        (
+            {
+                "datasets": {"a": EMBEDDINGS},
+                "backbones": ["embeddings"],
+                "evaluate_on": {"corruptions": {"names": ["blur"]}},
+            },
+            "evaluate_on asks about images",
+        ),
     ],
 )
 def test_what_a_head_on_features_cannot_do_is_told(changes, sentence):

@@ -12,8 +12,8 @@ STAGES = Path(__file__).parent / "stages"
 # The order in which an image meets them, for the help; a stage that is not named here is listed last.
 ORDER = (
     *("digits", "fetch", "list", "audit", "sample", "store", "weights", "features", "train"),
-    *("predict", "predict_training"),
-    *("analyse", "ensemble", "collect", "resample", "contrasts", "confusions", "gradients", "sweep"),
+    *("predict", "predict_training", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
+    *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
     *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
     "check_regime",
 )

@@ -26,6 +26,7 @@ from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
+from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
@@ -74,6 +75,9 @@ BROUGHT = sorted(brought("regimes"))  # regimes of other packages
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
+SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
+OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
+OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
@@ -179,6 +183,22 @@ def of_runs(file):
     return lambda w: PLAN.files_of_runs(file, w.get("dataset"))
 
 
+def of_all(file):
+    """Input function: as of_runs, with the seed ensembles behind the runs."""
+    return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
+
+
+def of_sets(w):
+    """Input function: predictions on the evaluation sets besides test, of the experiment's or one data set's runs."""
+    return [path for file in PLAN.set_files for path in of_all(file)(w)]
+
+
+def site_options(dataset):
+    """Options of the stage evaluate: each site's images and which of them are asked about."""
+    sites = zip(config["evaluate_on"]["sites"], PLAN.site_files(dataset), strict=True)
+    return " ".join(f"--site {site} {PLAN.store_dir(site)}/images.npy {index}" for site, index in sites)
+
+
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
     ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
@@ -190,6 +210,7 @@ def regimes_with_rule():
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
+    as_workflow_error(check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
     if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "

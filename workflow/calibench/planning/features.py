@@ -69,6 +69,11 @@ def check_run(
             f"{where}: data sets of format embeddings have the backbone {EMBEDDINGS}, and only they; put data sets of "
             "images into an experiment of their own"
         )
+    asked = config["evaluate_on"]
+    if on_embeddings and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
+        raise UserError(
+            "config: evaluate_on asks about images, and the data sets hold embeddings; leave it out"
+        )
     frozen = settings["model"]["freeze"] == "body"
     if not frozen and settings["model"]["copies"]:
         raise UserError(
