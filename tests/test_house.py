@@ -36,7 +36,7 @@ def test_lock_holds_everything_that_is_asked_for():
 
 
 # what few want: not in the environment of `make setup`; the tests of it are skipped where it is not installed
-UNLOCKED = {"timm"}
+UNLOCKED = {"timm", "trackers"}
 
 
 def test_package_asks_for_nothing_that_is_not_locked():

@@ -15,7 +15,7 @@ ORDER = (
     *("predict", "predict_training", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
     *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
     *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
-    "check_regime",
+    *("export", "check_regime"),
 )
 
 
