@@ -120,6 +120,36 @@ rule store:
         " --out-report {output.report} --threads {threads}"
 
 
+# Features of a network whose body is not trained: heads are trained on them instead of images.
+rule features:
+    input:
+        images="<results>/store/{store}/images.npy",
+        index="<results>/store/{store}/index.csv",
+        classes="<results>/store/{store}/classes.csv",
+        pretrained=lambda w: PLAN.features_settings(w.store, w.features)["model"]["weights"],
+    output:
+        images="<results>/store/{store}/{features}/images.npy",
+        index="<results>/store/{store}/{features}/index.csv",
+        classes="<results>/store/{store}/{features}/classes.csv",
+        report="<results>/store/{store}/{features}/features.json",
+    log:
+        "<results>/store/{store}/{features}/features.log",
+    wildcard_constraints:
+        features=r"features-[0-9a-f]+",
+    conda:
+        "../../envs/train.yaml"
+    threads: config["resources"]["train_threads"]
+    resources:
+        gpu=config["resources"]["gpu"],
+        mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
+        runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
+    params:
+        settings=lambda w: canonical(as_workflow_error(PLAN.features_settings, w.store, w.features)),
+    shell:
+        "stage {log} features --settings {params.settings:q} --images {input.images} --threads {threads}"
+        " --out {output.images} --out-index {output.index} --out-classes {output.classes} --out-report {output.report}"
+
+
 # Votes of readers in the order of the store, where the config names a file of them.
 rule votes:
     input:

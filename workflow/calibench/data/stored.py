@@ -36,6 +36,9 @@ def _read_table(path: Path, **options: Any) -> pd.DataFrame:
 def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFrame, int]:
     """Memory map of the images (with ``stage`` of a copy on the node), their index, and the number of classes.
 
+    In a store of features ``images.npy`` holds float32 vectors (N, D), and maybe augmented copies behind them
+    (:mod:`calibench.data.vectors`).
+
     Raises:
         UserError: if a file is missing or damaged, or index and images do not match.
     """
@@ -44,7 +47,9 @@ def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFr
         store = np.load(staging.stage(images) if stage else images, mmap_mode="r")
     index = _read_table(folder / "index.csv", dtype={"group": str, "stratum": str, "label": str})
     classes = _read_table(folder / "classes.csv")
-    if len(index) != len(store):
+    training = max(int((index["split"] == "train").sum()), 1)
+    copies = (len(store) - len(index)) / training if store.ndim == 2 else 0
+    if len(index) != len(store) and not (copies > 0 and copies.is_integer()):
         raise UserError(
             f"{folder}: index.csv has {len(index)} rows, images.npy {len(store)}; delete the folder and run again"
         )

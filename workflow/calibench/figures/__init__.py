@@ -24,6 +24,7 @@ ALL_SEEDS = (
     "sweep",
     "noise",
 )  # the other kinds show the first seed
+WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
 OF_PREDICTIONS = (
     "reliability",
     "retention",

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import check_backbone, check_stages
+from calibench.backbones.names import TIMM, check_backbone, check_stages
 from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS
@@ -12,6 +12,7 @@ from calibench.errors import UserError, did_you_mean
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
+from calibench.planning import features
 from calibench.planning.externals import check_external, external_runs
 from calibench.planning.naming import split_name, trained_on
 from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
@@ -37,6 +38,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     _check_regime(run, backbone, found["run"]["regime"], found["regime"])
     _check_needs(run, backbone, found)
     _check_training(config, f"config: run '{run}' on {backbone}", found)
+    features.check_run(config, backbone, run, parts.needs(found["run"]["regime"], found["regime"]), found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
@@ -75,6 +77,11 @@ def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
 def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
     """What a schema cannot say of training, augmentation and label noise: how values fit together."""
     train, augment, data = (settings[part] for part in ("train", "augment", "data"))
+    if settings["model"]["weights"] == "imagenet" and settings["run"]["backbone"].startswith(TIMM):
+        raise UserError(
+            f"{where}: model: weights: imagenet are torchvision's; for a network of timm download its "
+            "model.safetensors and set weights to that file, or to none"
+        )
     if train["snapshots"] != config["train"]["snapshots"]:
         raise UserError(
             f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"

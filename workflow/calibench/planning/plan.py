@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL
-from calibench.files import sha256_of
+from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
+from calibench.files import read_json, sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
-from calibench.planning import fingerprint, naming, protection, settings, sweeping
+from calibench.planning import features, fingerprint, naming, protection, settings, sweeping
 from calibench.planning.externals import external_files, external_runs
 from calibench.planning.sets import derived_runs
 from calibench.regimes import parts
@@ -79,8 +79,11 @@ class Plan:
 
     def training_code(self, backbone: str, run: str) -> str:
         """Fingerprint of the code that decides what a run ends with."""
+        frozen = ["calibench.stages.features"] if features.is_frozen(self.config, backbone, run) else []
         network = [item.module for name, item in brought("backbones").items() if name == backbone]
-        return fingerprint.of_modules("calibench.stages.train", *network, *self.regime_modules(backbone, run))
+        return fingerprint.of_modules(
+            "calibench.stages.train", *frozen, *network, *self.regime_modules(backbone, run)
+        )
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
         """All that one training run reads; names of pretrained weights are paths.
@@ -95,10 +98,38 @@ class Plan:
             found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
         code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
+        if frozen := self.features_of(dataset, backbone, run):
+            size = features.settings_of_features(self.config, dataset, backbone, run)["input_size"]
+            found["train"] = found["train"] | {"input_size": size}
+            found["features"] = frozen
         if not self.config["protect"]:
             return found
         record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
         return protection.with_recorded_code(record, found)
+
+    def features_of(self, dataset: str, backbone: str, run: str) -> str:
+        """Name of the folder, in that of the store, with the features a run is trained on; '' of a run on images."""
+        if not features.is_frozen(self.config, backbone, run):
+            return ""
+        return features.name_of(features.settings_of_features(self.config, dataset, backbone, run))
+
+    def store_files(self, dataset: str, backbone: str, run: str) -> list[str]:
+        """The store that a run reads: images, or features of them, with index and classes."""
+        folder = Path(self.store_dir(dataset), self.features_of(dataset, backbone, run))
+        return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
+
+    def features_settings(self, store: str, name: str) -> dict[str, Any]:
+        """What the stage ``features`` reads; features that are there keep the code they were made by, if protected."""
+        dataset = self.dataset_of[store]
+        backbone, run = features.all_features(self.config, dataset)[name]
+        found = features.settings_of_features(self.config, dataset, backbone, run)
+        if weights := self.weights_of(backbone, run):
+            found["model"] = found["model"] | {"weights": weights[0]}
+        report = Path(self.results, "store", store, name, "features.json")
+        code = fingerprint.of_modules("calibench.stages.features")
+        return found | {
+            "code": read_json(report)["code"] if self.config["protect"] and report.exists() else code
+        }
 
     def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
         """Folders of the runs that a run builds on, by the setting that names each."""
@@ -108,7 +139,8 @@ class Plan:
 
     def audited(self, store: str) -> bool:
         """Whether the data set of a store is audited."""
-        return self.config["datasets"][self.dataset_of[store]]["audit"]["enabled"]
+        data = self.config["datasets"][self.dataset_of[store]]
+        return data["audit"]["enabled"] and data["format"] != "embeddings"  # it looks at pixels
 
     def kept_code(self, store: str) -> dict[str, str]:
         """Code that made a protected store, by stage; nothing where it is to be made, or made again.
@@ -263,7 +295,8 @@ class Plan:
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
-        return [
+        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or WHOLE if kind in WHOLE]
+        return whole + [
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()
