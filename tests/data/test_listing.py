@@ -128,7 +128,7 @@ def test_unknown_label_names_file_and_line(root):
 
 def test_missing_root_names_key_and_access(tmp_path):
     given = {"name": "rin", "format": "radimagenet", "root": str(tmp_path / "none")}
-    with pytest.raises(UserError, match=r"datasets\.rin\.root .*radimagenet\.com"):
+    with pytest.raises(UserError, match=r"datasets\.rin\.root: .*radimagenet\.com"):
         listing.load(dataset_settings(json.dumps(given))[0])
 
 

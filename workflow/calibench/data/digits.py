@@ -1,8 +1,8 @@
 """scikit-learn's handwritten digits as PNG files and lists, the data of the demo.
 
 1,797 real scans, 8x8 pixels with 17 grey levels (Alpaydin and Kaynak 1998, UCI Optical Recognition of
-Handwritten Digits, CC BY 4.0). They come with scikit-learn, so nothing is downloaded. They are written as files so
-that the demo is read in the same way as RadImageNet. The writers are not recorded, so one writer can be in two splits.
+Handwritten Digits, CC BY 4.0). They come with scikit-learn, so nothing is downloaded. They are written as files, so
+that the demo takes the same way as RadImageNet. The writers are unknown: one writer may be in two splits.
 """
 
 from pathlib import Path
@@ -29,11 +29,7 @@ def encode(image: np.ndarray, size: int) -> bytes:
 def write(root: Path, size: int = 8, seed: int = 0) -> pd.DataFrame:
     """Write ``root/digits/*.png`` and ``root/{train,val,test}.csv``; the same arguments give the same bytes.
 
-    Returns:
-        Frame filename, label, split.
-
-    Raises:
-        UserError: if the folder cannot be written.
+    Returns the frame filename, label, split. UserError if the folder cannot be written.
     """
     from sklearn.datasets import load_digits
 
