@@ -106,7 +106,8 @@ def test_both_readings_are_shown(tmp_path, names, shown):
 def test_a_tree_packed_in_one_more_folder(tmp_path):
     tree(tmp_path, "archive/train/a/1.png", "archive/train/b/1.png", "archive/test/a/1.png")
     with pytest.raises(
-        UserError, match=r"single folder 'archive' only; .* set datasets\.toy\.root to \S+/archive; if it is a class"
+        UserError,
+        match=r"single folder 'archive' only; .* set datasets\.toy\.root to \S+/archive; if it is a class",
     ):
         listing.load(settings(tmp_path))
 

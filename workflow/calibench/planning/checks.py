@@ -36,7 +36,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     _check_training(config, f"config: run '{run}' on {backbone}", found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
-        if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
+        if wanted == "regime" and not catalog()[split_name(other)[0]].shows_matrix:
             raise UserError(
                 f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does"
             )

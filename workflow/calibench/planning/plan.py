@@ -165,7 +165,7 @@ class Plan:
             return [run for run in self.runs if self._noisy(run)]
         if NEEDS[kind] != "matrix":
             return self.runs
-        return [run for run in self.runs if catalog()[naming.split_name(run)[0]].matrix]
+        return [run for run in self.runs if catalog()[naming.split_name(run)[0]].shows_matrix]
 
     def panel_files(self, kind: str, dataset: str, backbone: str, file: str) -> list[str]:
         """A file of every run in one figure (data set and backbone)."""

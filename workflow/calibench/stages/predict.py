@@ -12,7 +12,7 @@ from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.network import load_network, load_weights
 from calibench.finished.read import read_record
-from calibench.training.device import memory_told, set_determinism, take_device
+from calibench.training.device import memory_errors, set_determinism, take_device
 from calibench.training.job import split_images
 from calibench.training.predicting import write_all_predictions
 
@@ -47,5 +47,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     set_determinism(True)
-    with take_device(options.device) as device, memory_told(device):
+    with take_device(options.device) as device, memory_errors(device):
         predict_run(options.record.parent, options.images.parent, device)

@@ -12,7 +12,7 @@ from calibench.files import save_npy, write_csv
 from calibench.finished import names
 from calibench.finished.network import load_network
 from calibench.finished.read import read_record
-from calibench.training.device import memory_told, set_determinism, take_device
+from calibench.training.device import memory_errors, set_determinism, take_device
 from calibench.training.predicting import predict_split
 
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     store, index, num_classes = read_store(options.images.parent)
     train = index.loc[index["split"] == "train", ["row", "target"]]
     settings = read_record(options.record.parent)["settings"]
-    with take_device(options.device) as device, memory_told(device):
+    with take_device(options.device) as device, memory_errors(device):
         model = load_network(options.record.parent, num_classes, options.checkpoint).to(device)
         images = Images(store, train["row"].to_numpy(), device, "never")
         logits = predict_split(model, images, settings)[1]
