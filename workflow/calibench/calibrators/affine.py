@@ -28,14 +28,17 @@ class Affine:
         return log_softmax((x * self.weights if self.weights.ndim == 1 else x @ self.weights.T) + self.bias)
 
 
-def fit(x: np.ndarray, targets: np.ndarray, penalty: Penalty, start: Affine) -> Affine:
+def fit(
+    x: np.ndarray, targets: np.ndarray, penalty: Penalty, start: Affine, precision: float = 1e-11
+) -> Affine:
     """The minimum of mean NLL + penalty, by L-BFGS; the problem is convex, so the start only saves time.
 
     Args:
         x: (N, K) float64 scores.
         targets: (N,).
-        penalty: see :class:`Penalty`; with ``rest`` infinite only the diagonal of W is free.
-        start: its weights have the shape that is fitted.
+        penalty: see :class:`Penalty`; ``rest`` counts only where all of W is free.
+        start: its weights have the shape that is fitted, (K, K) or the diagonal (K,).
+        precision: relative change of the objective at which the search ends.
     """
     from scipy.optimize import minimize
 
@@ -58,6 +61,6 @@ def fit(x: np.ndarray, targets: np.ndarray, penalty: Penalty, start: Affine) -> 
         return float(value), np.concatenate([slope.ravel(), error.mean(axis=0) + 2 * penalty.bias * now.bias])
 
     first = np.concatenate([start.weights.ravel(), start.bias])
-    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-7}
+    options = {"maxiter": 1000, "maxfun": 2000, "ftol": precision, "gtol": 1e-7}
     flat = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
     return Affine(flat[:-k].reshape(shape), flat[-k:])

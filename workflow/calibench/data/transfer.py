@@ -14,7 +14,12 @@ def upload(numbers: np.ndarray, device: torch.device) -> Tensor:
     PyTorch reuses the pinned memory only after the device has read it.
     """
     host = torch.from_numpy(numbers)
-    return host if device.type == "cpu" else host.pin_memory().to(device, non_blocking=True)
+    return host if device.type == "cpu" else pinned(host).to(device, non_blocking=True)
+
+
+def pinned(host: Tensor) -> Tensor:
+    """A copy in pinned memory; tests replace this function on machines without a GPU."""
+    return host.pin_memory()
 
 
 def load_rows(store: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
@@ -23,5 +28,5 @@ def load_rows(store: np.ndarray, rows: np.ndarray, device: torch.device) -> Tens
     step = max(CHUNK_BYTES // int(np.prod(store.shape[1:])), 1)
     for start in range(0, len(rows), step):
         chunk = torch.from_numpy(store[rows[start : start + step]])
-        loaded[start : start + step].copy_(chunk if device.type == "cpu" else chunk.pin_memory())
+        loaded[start : start + step].copy_(chunk if device.type == "cpu" else pinned(chunk))
     return loaded
