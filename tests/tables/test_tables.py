@@ -192,7 +192,7 @@ def test_bad_settings_are_refused(text, message):
 
 def test_an_unknown_paper_is_refused(tmp_path):
     config = settings(published="nature")
-    with pytest.raises(UserError, match="nature: there are no printed numbers"):
+    with pytest.raises(UserError, match="nature does not exist; correct tables.published"):
         build(tmp_path, config, metrics(config))
 
 

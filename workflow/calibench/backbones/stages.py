@@ -2,7 +2,6 @@
 
 from torch import nn
 
-from calibench.backbones.names import WITH_STAGES
 from calibench.errors import UserError
 
 LAST = ("layer4", "conv5", "features")  # the first of these modules that exists has the output that is pooled
@@ -31,8 +30,7 @@ def shallow(body: nn.Module) -> list[nn.Module]:
     features = getattr(body, "features", None)
     if not isinstance(features, nn.Sequential):
         raise UserError(
-            f"byot needs the stages of the network, which are not known for {type(body).__name__}; use one of the "
-            f"families {', '.join(WITH_STAGES)}"
+            f"byot needs the stages of the network, which are not known for {type(body).__name__}; choose another backbone"
         )
     ends = [before for before, after in zip(features[:-1], features[1:], strict=True) if _shrinks(after)]
     return ends[-3:]

@@ -1,7 +1,7 @@
-"""A fingerprint of the code that decides a stage's result: what it imports, comments and docstrings left out.
+"""A fingerprint of the code behind the result of a stage: all it imports, without comments, docstrings and errors.
 
-It stands in the settings of every rule, so that a change of one regime's file retrains that regime and a comment
-retrains nothing, in a fresh clone as well (no file times).
+It is part of the settings of every rule, so that a change in the file of one regime trains that regime again, and a
+new wording trains nothing again, also in a fresh clone (file times do not matter).
 """
 
 import ast
@@ -13,8 +13,8 @@ import calibench
 from calibench.errors import UserError
 
 ROOT = Path(calibench.__file__).parent.parent
-# What changes no number: how errors are told and files written, how settings are completed before the rule hands
-# them over, the names of regimes, and an equal copy of the same images.
+# Modules that change no number: errors, writing of files, completing settings (the rules pass complete ones), the
+# names of regimes, and equal copies of the images.
 PLUMBING = {
     "calibench",
     "calibench.cli",
@@ -23,7 +23,7 @@ PLUMBING = {
     "calibench.planning.configuration",
 }
 PLUMBING |= {"calibench.regimes", "calibench.regimes.catalog", "calibench.data.staging"}
-PLUMBING.add("calibench.data.overview")  # shown to people, read by no stage
+PLUMBING.add("calibench.data.overview")  # only for people
 
 
 def _file(module: str) -> Path | None:
@@ -42,8 +42,12 @@ def _imports(tree: ast.Module) -> set[str]:
     return {name for name in found if name.split(".")[0] == "calibench" and _file(name)}
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_texts(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings and without the sentences of UserErrors."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            if isinstance(node.exc.func, ast.Name) and node.exc.func.id == "UserError":
+                node.exc.args = []
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
@@ -60,12 +64,12 @@ def _read(module: str) -> tuple[frozenset[str], str]:
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     imports = frozenset(_imports(tree))
-    return imports, ast.dump(_without_docstrings(tree))
+    return imports, ast.dump(_without_texts(tree))
 
 
 @functools.cache
 def _data_files(folder: Path) -> bytes:
-    """Hash of what lies beside a module and is no code: a style sheet, printed numbers."""
+    """Hash of the other files in the folder of a module: a style sheet, printed numbers."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix not in (".py", ".pyc"):
@@ -75,9 +79,9 @@ def _data_files(folder: Path) -> bytes:
 
 @functools.cache
 def of_modules(*modules: str) -> str:
-    """Hash of the given modules, of all calibench modules they import, directly or not, and of the data beside them.
+    """Hash of these modules, of all calibench modules that they import, directly or not, and of files next to them.
 
-    An import inside a function counts; one by a name that is made at run time does not: such a module is given.
+    Imports inside functions count. A module that is imported by a computed name must be among ``modules``.
     """
     todo, seen = list(modules), set()
     while todo:

@@ -1,4 +1,4 @@
-"""Measure one run from its stored logits: every measure, calibration after training, strata, and warnings."""
+"""Measure one run from its stored logits: all measures, calibration after training, strata, and warnings."""
 
 import logging
 from collections.abc import Sequence
@@ -42,12 +42,12 @@ def train_counts(sample: Path) -> Sequence[int] | None:
     priors = read_json(sample).get("priors", {})
     before, after = priors.get("before", {}).get("train"), priors.get("after", {}).get("train")
     if not before or not after:
-        raise UserError(f"{sample} has no priors of train; sample the data set again")
+        raise UserError(f"{sample} has no priors of train; run the stage sample again")
     return changed_priors(before, after)
 
 
 def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
-    """The part `calibrate` of a run; None where the config keeps none."""
+    """The part `calibrate` of a run; None if the config has none."""
     logits, index = read_part(run_dir, checkpoint, "calibrate")
     if index.empty:
         return None
@@ -56,12 +56,12 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
 
 
 def groups_of(index: pd.DataFrame) -> np.ndarray:
-    """Group codes (N,) of the images of an index; each its own where there are no groups."""
+    """Group codes (N,) of the images of an index; without groups each image is its own group."""
     return group_codes(np.asarray(index["group"] if "group" in index else np.full(len(index), "")))
 
 
 def facts_of(run_dir: Path, checkpoint: str, seen: Predictions) -> pd.DataFrame:
-    """What must be said of a run beside its numbers."""
+    """Warnings about the numbers of a run."""
     epochs = read_record(run_dir).get("epochs", {})
     return facts(seen, read_history(run_dir), epochs, checkpoint)
 

@@ -1,4 +1,4 @@
-"""Write what a finished run says of its training images, without augmentation: for figures of the training set."""
+"""Write the logits of a finished run for its training images, without augmentation, for figures of the training set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_images(parser)
     parser.add_argument("--checkpoint", default="top1", choices=names.CHECKPOINTS)
     parser.add_argument("--out", type=Path, required=True, help=".npy to write: logits (N, K) float32")
-    parser.add_argument(
-        "--out-index", type=Path, required=True, help="CSV to write: row and true target of each"
-    )
+    parser.add_argument("--out-index", type=Path, required=True, help="CSV to write: row and true target")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     cli.add_threads(parser)
     options = parser.parse_args(argv)
