@@ -4,7 +4,7 @@ import json
 
 import cv2
 import numpy as np
-from calibench.data import digits, listing
+from calibench.data import listing
 from calibench.planning.configuration import dataset_settings
 from calibench.stages import digits as digits_stage
 from sklearn.datasets import load_digits

@@ -70,10 +70,7 @@ def _rows(
         seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {name}")
         after = on_test(name, seen, calibrator.doubt(logits) if calibrator.doubt else None)
         after["worse"] = float(after["nll"] > raw["nll"] + WORSE)
-        own = calibrator.parameters.get(
-            "nll_cv"
-        )  # a map that cross-validates itself is not asked to five times over
-        cv = cross_validated_nll(fit, fold) if own is None else own
+        cv = cross_validated_nll(fit, fold)
         judged = {} if np.isnan(cv) else {"nll_cv": cv, "worse": float(cv > before["nll_cv"] + WORSE)}
         if after["worse"] or judged.get("worse"):
             log.warning("%s: %s makes NLL worse than no map", where, name)

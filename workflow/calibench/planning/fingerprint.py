@@ -45,9 +45,8 @@ def _imports(tree: ast.Module) -> set[str]:
 def _without_texts(tree: ast.Module) -> ast.Module:
     """The tree without docstrings and without the sentences of UserErrors."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            if isinstance(node.exc.func, ast.Name) and node.exc.func.id == "UserError":
-                node.exc.args = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UserError":
+            node.args = []
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
