@@ -85,7 +85,7 @@ def test_numbers_are_sorted_by_value():
 BAD_TRAIN = {
     "missing column": ("file,label\na.png,x\n", r"train\.csv: column 'filename' is missing"),
     "duplicate column": ("filename,label,label\na.png,x,x\n", "column 'label' appears twice"),
-    "header only": ("filename,label\n", r"train\.csv has a header only"),
+    "header only": ("filename,label\n", r"train\.csv has only a header"),
     "empty file": ("", r"train\.csv is empty"),
     "latin-1": (b"filename,label\na.png,x\nb.png,caf\xe9\n", r"train\.csv, line 3: byte 0xe9 is not UTF-8"),
     "utf-16": ("filename,label\na.png,x\n".encode("utf-16"), r"train\.csv, line 1: "),

@@ -19,7 +19,7 @@ RESIDENT_SHARE = 0.5  # share of the device's free memory that resident images m
 
 
 @dataclass(frozen=True)
-class Window:
+class Crop:
     """Where each sample of a batch is cropped: top and left corner (B,), and whether it is flipped (B,) bool."""
 
     top: np.ndarray
@@ -27,9 +27,9 @@ class Window:
     flip: np.ndarray
 
 
-def random_window(
+def random_crop(
     draw: np.random.Generator, batch: int, stored: int, size: int, augment: dict[str, Any]
-) -> Window | Box:
+) -> Crop | Box:
     """Random crops of ``size`` px from padded images of ``stored`` px, or random resized crops; and random flips."""
     if augment.get("scale") is not None:
         return random_boxes(draw, batch, stored, augment)
@@ -38,13 +38,13 @@ def random_window(
     if not augment["crop"]:
         low = high = (stored - size) // 2
     top, left = draw.integers(low, high + 1, (2, batch))
-    return Window(top, left, draw.random(batch) < augment["flip"])
+    return Crop(top, left, draw.random(batch) < augment["flip"])
 
 
-def centre_window(batch: int, stored: int, size: int) -> Window:
-    """The window without augmentation: the centre of the image."""
+def centre_crop(batch: int, stored: int, size: int) -> Crop:
+    """The crop without augmentation: the centre of the image."""
     corner = np.full(batch, (stored - size) // 2)
-    return Window(corner, corner, np.zeros(batch, bool))
+    return Crop(corner, corner, np.zeros(batch, bool))
 
 
 def padding(augment: dict[str, Any], size: int) -> int:
@@ -57,34 +57,32 @@ def _reflect(index: np.ndarray, length: int) -> np.ndarray:
     return np.where(index >= length, 2 * (length - 1) - index, index)
 
 
-def _pixels_of(window: Window, size: int) -> np.ndarray:
-    """Rows and columns of the pixels in each window, (2, B, size) int64; some may lie outside the image."""
+def _pixels_of(crop: Crop, size: int) -> np.ndarray:
+    """Rows and columns of the pixels in each crop, (2, B, size) int64; some may lie outside the image."""
     steps = np.arange(size)
-    across = np.where(window.flip[:, None], size - 1 - steps, steps)
-    return np.stack([window.top[:, None] + steps, window.left[:, None] + across])
+    across = np.where(crop.flip[:, None], size - 1 - steps, steps)
+    return np.stack([crop.top[:, None] + steps, crop.left[:, None] + across])
 
 
-def cut(
-    images: Tensor, rows: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
-) -> Tensor:
-    """Cut windows out of stored images and scale them to [-1, 1].
+def cut(images: Tensor, rows: np.ndarray, crop: Crop | Box, size: int, pad_mode: str = "reflect") -> Tensor:
+    """Cut crops out of stored images and scale them to [-1, 1].
 
     The host computes which pixels are needed and sends the indices to the device in one transfer.
 
     Args:
         images: uint8 (N, H, H) grey or (N, H, H, 3).
         rows: int64 (B,), which images.
-        window: where to cut.
-        size: side S of the window in pixels.
+        crop: where to cut.
+        size: side S of the crop in pixels.
         pad_mode: what is outside the image: its reflection, or zeros (black).
 
     Returns:
         float32 (B, 3, S, S) in channels_last memory order, on the device of ``images``.
     """
-    if isinstance(window, Box):
-        return cut_boxes(images, rows, window, size)
+    if isinstance(crop, Box):
+        return cut_boxes(images, rows, crop, size)
     stored, batch = images.shape[1], len(rows)
-    wanted = _pixels_of(window, size)
+    wanted = _pixels_of(crop, size)
     sent = [rows, _reflect(wanted, stored)]
     if pad_mode == "zero":
         sent.append((wanted < 0) | (wanted >= stored))
@@ -154,14 +152,12 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(
-        self, positions: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
-    ) -> Tensor:
+    def batch(self, positions: np.ndarray, crop: Crop | Box, size: int, pad_mode: str = "reflect") -> Tensor:
         """Images at ``positions`` (B,) of this split, cut and scaled: float32 (B, 3, size, size)."""
         if self._pixels is not None:
-            return cut(self._pixels, positions, window, size, pad_mode)
+            return cut(self._pixels, positions, crop, size, pad_mode)
         pixels = upload(self.store[self.rows[positions]], self.device)
-        return cut(pixels, np.arange(len(positions)), window, size, pad_mode)
+        return cut(pixels, np.arange(len(positions)), crop, size, pad_mode)
 
 
 def check_sizes(stored: int, size: int, augment: dict[str, Any]) -> None:

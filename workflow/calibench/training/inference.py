@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
-from calibench.data.batches import Images, centre_window
+from calibench.data.batches import Images, centre_crop
 from calibench.training.device import free_memory
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def _each_batch(
         part = slice(start, min(start + batch, len(positions)))
         chunk = positions[part]
         try:
-            window = centre_window(len(chunk), images.stored_size, size)
-            use(as_input(images.batch(chunk, window, size), memory_format), part)
+            crop = centre_crop(len(chunk), images.stored_size, size)
+            use(as_input(images.batch(chunk, crop, size), memory_format), part)
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise

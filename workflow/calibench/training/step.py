@@ -10,7 +10,7 @@ from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
 from calibench.data import augment
-from calibench.data.batches import Images, random_window
+from calibench.data.batches import Images, random_crop
 from calibench.data.transfer import upload
 from calibench.regimes.base import OF_ONE_IMAGE, Regime
 from calibench.training import inference
@@ -82,8 +82,8 @@ def _augmented(
     options, size = job.settings["augment"], job.settings["train"]["batch_size"]
     positions = order[step * size : (step + 1) * size]
     draw = generator(job.seed, purpose, epoch, step)
-    window = random_window(draw, len(positions), job.train.images.stored_size, job.size, options)
-    pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
+    crop = random_crop(draw, len(positions), job.train.images.stored_size, job.size, options)
+    pixels = job.train.images.batch(positions, crop, job.size, options["pad_mode"])
     if options["randaugment"] is not None:
         strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
         from calibench.data.randaugment import randaugment
