@@ -253,6 +253,19 @@ def test_idx(tmp_path, zipped):
     assert (reader.read("test/000003") == content["t10k"][3]).all()
 
 
+def test_a_site_may_be_test_files_alone(tmp_path):
+    for name, array in (
+        ("images-idx3", np.zeros((40, 7, 5), np.uint8)),
+        ("labels-idx1", np.arange(40, dtype=np.uint8) % 4),
+    ):
+        (tmp_path / f"t10k-{name}-ubyte").write_bytes(idx(array))
+    files = {f"test_{what}": arrays.IDX_FILES[f"test_{what}"] for what in ("images", "labels")}
+    frame, classes = listing.load(settings(tmp_path, "idx", files=files, train_on=False))
+    assert len(frame) == 40 and classes[["train", "val", "test"]].to_numpy().sum() == 40
+    with pytest.raises(UserError, match="train-images-idx3-ubyte is missing"):
+        listing.load(settings(tmp_path, "idx", files=files))
+
+
 def test_damaged_idx(tmp_path):
     for name in arrays.IDX_FILES.values():
         (tmp_path / name).write_bytes(idx(np.zeros((20, 4, 4), np.uint8))[:200])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from calibench.errors import UserError
 from calibench.finished import names, snapshots
-from calibench.stages import ensemble
+from calibench.stages import ensemble_epochs
 
 from tests.finished.fake_runs import make_logits, write_run
 
@@ -33,7 +33,7 @@ def test_the_stage_measures_the_mean_of_the_probabilities(tmp_path):
             np.save(file, make_logits(rng, targets, 4, 1.0, 1.0))
         snapshots.write_snapshots(folder, split, files)
         kept[split] = np.load(folder / names.snapshots(split)), targets
-    ensemble.main(["--record", str(folder / "run.json"), "--out", str(tmp_path / "e.csv")])
+    ensemble_epochs.main(["--record", str(folder / "run.json"), "--out", str(tmp_path / "e.csv")])
     table = pd.read_csv(tmp_path / "e.csv", keep_default_na=False)
     found = table[(table["split"] == "test") & (table["calibrator"] == "snapshots3")]
     logits, targets = kept["test"]

@@ -6,8 +6,9 @@ import torch
 from calibench.backbones.classifier import build
 from calibench.data import augment, randaugment
 from calibench.data.batches import Images, random_crop
+from calibench.regimes.contract import extras
 from calibench.training.device import full_float32
-from test_contract import NAMES, extras, ready
+from test_contract import NAMES, ready
 from torch.utils._pytree import tree_map
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

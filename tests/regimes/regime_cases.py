@@ -8,32 +8,9 @@ import math
 
 import pytest
 import torch
+from calibench.regimes import contract
+from calibench.regimes.contract import CASES
 
-
-def _random(batch, classes, scale=2.0, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(batch, classes, generator=generator) * scale
-    return logits, torch.randint(classes, (batch,), generator=generator)
-
-
-def _extreme():
-    logits, targets = _random(6, 5, seed=6)
-    logits = logits + 1e4 * torch.tensor([[1, -1, 0, -1, 0], [-1, 1, -1, -1, 0], [0, 0, -1, -1, -1]] * 2)
-    targets[:2] = torch.tensor([0, 3])  # one surely right, one surely wrong
-    return logits, targets
-
-
-CASES = {
-    "odd_batch": _random(7, 5),
-    "even_batch": _random(8, 4, seed=1),
-    "one_sample": _random(1, 3, seed=2),
-    "two_classes": _random(6, 2, seed=3),
-    "missing_class": (_random(9, 4, seed=4)[0], torch.tensor([0, 1, 3, 3, 1, 0, 0, 3, 1])),
-    "batch_below_classes": _random(3, 7, seed=5),
-    "extreme": _extreme(),
-    "thousand_classes": _random(4, 1000, seed=7),
-    "bf16": (_random(5, 6, seed=8)[0].bfloat16(), _random(5, 6, seed=8)[1]),
-}
 each_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -112,7 +89,4 @@ def resumed(regime, fresh):
 
 
 def same_state(one, other):
-    a, b = one.state_dict(), other.state_dict()
-    assert a.keys() == b.keys()
-    for key in a:
-        assert torch.equal(a[key], b[key]), key
+    assert not contract.difference(one, other)

@@ -8,81 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 from calibench.errors import UserError
-from calibench.regimes import Regime, build
+from calibench.regimes import Regime, build, contract
 from calibench.regimes.catalog import catalog
-from regime_cases import CASES, resumed, same_state
+from calibench.regimes.contract import CLASSES
+from regime_cases import resumed, same_state
 from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 NAMES = list(catalog())
 each_regime = pytest.mark.parametrize("name", NAMES)
-CLASSES, TRAIN_SIZE = 5, 40
 
 
 def ready(name, classes=CLASSES):
-    generator = torch.Generator().manual_seed(0)
-    torch.manual_seed(0)  # for weights of its own
-    regime = build(name, classes)
-    matrix = torch.rand(classes, classes, generator=generator)
-    if regime.inputs:
-        regime.prepare(
-            val_logits=torch.randn(30, classes, generator=generator),
-            val_targets=torch.arange(30) % classes,
-            matrix=matrix / matrix.sum(1, keepdim=True),
-            other_settings={"alpha": 0.5, "weights": "mix"},
-            train_size=TRAIN_SIZE,
-            epochs=4,
-            stage_shapes=[[8, 4, 4], [5, 4, 4], [6, 2, 2]],
-        )
-    return regime
-
-
-def extras(regime, logits, step):
-    """All extras there are; only those of ``needs`` are handed on."""
-    generator = torch.Generator().manual_seed(100 + step)
-    batch, classes = logits.shape
-    torch.manual_seed(0)
-    everything = {
-        "features": torch.randn(batch, 6, generator=generator),
-        "feature_map": torch.randn(batch, 6, 2, 2, generator=generator),
-        "classifier": nn.Linear(6, classes),
-        "teacher_logits": torch.randn(batch, classes, generator=generator),
-        "sample": torch.randperm(TRAIN_SIZE, generator=generator)[:batch],
-        "step_seed": step,
-        "stages": [torch.randn(batch, c, 4, 4, generator=generator) for c in (8, 5)],
-        "second_view": (
-            torch.randn(batch, classes, generator=generator),
-            torch.randn(batch, 6, generator=generator),
-        ),
-    }
-    everything["host_sample"] = everything["sample"]
-    together = {"plain_logits": ("plain_logits", "eval_logits")}
-    for key in ("plain_logits", "eval_logits"):
-        everything[key] = torch.randn(batch, classes, generator=generator)
-    return {key: everything[key] for need in regime.needs for key in together.get(need, (need,))}
-
-
-def train(regime, steps, classes=CLASSES, learning_rate=0.1):
-    """Steps of a linear model on fixed images; returns its weight. A pure function of state and steps."""
-    weight = nn.Parameter(torch.zeros(8, classes))
-    groups = [{"params": [weight]}, *regime.parameter_groups(learning_rate, 0.0)]
-    optimizer = torch.optim.SGD(groups, lr=learning_rate)
-    for step in steps:
-        generator = torch.Generator().manual_seed(step)
-        images = torch.randn(8, 8, generator=generator)
-        targets = torch.randint(classes, (8,), generator=generator)
-        logits = images @ weight + 0.5 * torch.randn(8, classes, generator=generator)
-        optimizer.zero_grad()
-        regime(logits, targets, **extras(regime, logits, step)).backward()
-        optimizer.step()
-        if step % 4 == 3:
-            regime.validated(logits.detach(), targets)
-            if regime.reviews:
-                regime.review(logits.detach(), targets)
-            regime.close_epoch()
-        weight.data = weight.data.clone()
-    return weight.detach()
+    return contract.ready(lambda k: build(name, k), classes)
 
 
 @each_regime
@@ -103,91 +40,21 @@ def test_labels_tell_regimes_apart():
 
 
 @each_regime
-@pytest.mark.parametrize("case", CASES)
-def test_every_input_gives_a_finite_loss_and_gradient(name, case):
-    logits, targets = CASES[case]
-    regime = ready(name, logits.shape[1])
-    for epoch in range(2):
-        leaf = logits.clone().requires_grad_()
-        loss = regime(leaf, targets, **extras(regime, logits, epoch))
-        loss.backward()
-        assert loss.dtype == torch.float32 and loss.isfinite()
-        assert leaf.grad.dtype == logits.dtype and leaf.grad.isfinite().all() and leaf.grad.any()
-        regime.validated(logits, targets)
-        report = regime.close_epoch()
-        assert all(type(v) is float and v == v for v in report.values())
+@pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
+def test_every_promise_is_kept(name, promise):
+    promise(lambda k: build(name, k))
 
 
-@each_regime
-@pytest.mark.parametrize("cut", [2, 6])
-def test_state_survives_a_resume_in_the_middle_of_an_epoch(name, cut, tmp_path):
-    straight, half, again = ready(name), ready(name), build(name, CLASSES)
-    train(straight, range(cut)), train(half, range(cut))
+def test_rows_that_arrive_later_keep_the_promises_too():
+    contract.never_waits(lambda k: build("ols", k, update_every=3))
+
+
+def test_state_survives_safetensors(tmp_path):
+    half, again = ready("ols"), build("ols", CLASSES)
+    contract.train(half, range(6))
     save_file(half.state_dict(), tmp_path / "regime.safetensors")
     again.load_state_dict(load_file(tmp_path / "regime.safetensors"))
     same_state(half, again)
-    assert torch.equal(train(straight, range(cut, 10)), train(again, range(cut, 10)))
-    same_state(straight, again)
-
-
-@each_regime
-def test_no_other_random_numbers_are_drawn(name):
-    regime = ready(name)
-    logits = CASES["odd_batch"][0]
-    given = extras(regime, logits, 0)
-    before = torch.get_rng_state()
-    regime(logits, CASES["odd_batch"][1], **given)
-    regime.close_epoch()
-    assert torch.equal(before, torch.get_rng_state())
-
-
-class Operations(TorchDispatchMode):
-    """Remembers the operators that ran."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.seen.add(function.overloadpacket.__name__)
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("name", [*NAMES, "ols every 3"])
-def test_a_step_never_waits_for_the_device(name):
-    regime = build("ols", CLASSES, update_every=3) if " " in name else ready(name)
-    logits, targets = CASES["odd_batch"]
-    given = extras(regime, logits, 0)
-    regime(logits, targets, **given)  # the first step after a start may ask once
-    with Operations() as operations:
-        regime(logits.clone().requires_grad_(), targets, **given).backward()
-    waiting = {"_local_scalar_dense", "item", "nonzero", "masked_select", "equal", "is_nonzero", "unique"}
-    assert not operations.seen & waiting
-
-
-@each_regime
-def test_evaluation_mode_changes_no_state(name):
-    regime = ready(name)
-    train(regime, range(6))
-    before = {k: v.clone() for k, v in regime.state_dict().items()}
-    logits, targets = CASES["odd_batch"]
-    regime.eval()(logits, targets, **extras(regime, logits, 1))
-    for key, value in regime.state_dict().items():
-        assert torch.equal(before[key], value)
-
-
-@each_regime
-def test_autocast_leaves_the_loss_in_float32(name):
-    logits, targets = CASES["odd_batch"]
-    plain, cast = ready(name), ready(name)
-    given = extras(plain, logits, 0)
-    if "feature_map" in given:
-        given["feature_map"] = torch.ones(7, 6, 1, 1)  # one clear vote, the same in bf16
-    expected = plain(logits, targets, **given)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = cast(logits, targets, **given)
-    assert got.dtype == torch.float32 and torch.allclose(got, expected, rtol=1e-6)
-    same_state(plain, cast)
 
 
 def test_unknown_names_and_settings_are_told():

@@ -5,8 +5,9 @@ import contextlib
 import pytest
 import torch
 from calibench.regimes import ols
+from calibench.regimes.contract import extras
 from calibench.regimes.functional import log_probs, nll
-from test_contract import NAMES, extras, ready
+from test_contract import NAMES, ready
 from torch.utils._pytree import tree_map
 
 from tests.backbones.test_deterministic import OPERATIONS, Seen

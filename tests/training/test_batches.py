@@ -39,7 +39,7 @@ def test_batch_equals_written_out_windows(seed, mode, colour, size):
         np.testing.assert_allclose(batch[i], expected, atol=1e-6)
 
 
-def test_centre_window_of_equal_size_is_the_image():
+def test_centre_crop_of_equal_size_is_the_image():
     store = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8)
     batch = Images(store, np.arange(2), torch.device("cpu")).batch(np.arange(2), centre_crop(2, 8, 8), 8)
     np.testing.assert_allclose(batch[:, 0].numpy(), store / 127.5 - 1, atol=1e-6)

@@ -125,16 +125,16 @@ def test_a_whole_step_looks_at_no_number(meta_job, run, augmented):
 
 def test_a_loss_that_is_not_finite_is_found_at_its_step(store, tmp_path):
     made = job.make_job(make_settings(), store, tmp_path, [], CPU)[0]
-    guard, targets = loop.LossGuard(made), torch.tensor([0, 1])
+    guard, targets, rows = loop.LossGuard(made), torch.tensor([0, 1]), torch.tensor([0, 1])
     logits = torch.tensor([[2.0, 0, 0], [2.0, 0, 0]])
     for step, loss in enumerate([0.5, 0.25, float("nan"), 1.0]):
-        guard.add(step, torch.tensor(loss), logits, targets)
+        guard.add(step, torch.tensor(loss), logits, targets, rows)
     with pytest.raises(UserError, match="epoch 1, step 3 of 6"):
         guard.check(made)
     guard = loop.LossGuard(made)
-    guard.add(0, torch.tensor(0.5), logits, targets)
+    guard.add(0, torch.tensor(0.5), logits, targets, rows)
     guard.check(made)
-    guard.add(1, torch.tensor(0.25), logits, targets)
+    guard.add(1, torch.tensor(0.25), logits, targets, rows)
     guard.check(made)
     assert guard.loss == 1.5 and guard.correct == 2
 

@@ -26,7 +26,9 @@ def test_memory_and_time_of_every_submitted_rule_grow_with_the_attempt(run_snake
     run_snakemake("-n", "--quiet")
     asked = json.loads((checkout / "asked.json").read_text())
     others = {rule for rule in asked if not rule.startswith("train_")}
-    assert others == {"audit", "store", "figure_tsne", "resample"} and "train_hard" in asked
+    assert (
+        others == {"audit", "store", "predict_training", "figure_tsne", "resample"} and "train_hard" in asked
+    )
     for rule, requests in asked.items():
         for first, third in requests:
             assert third == 3 * first, f"{rule} asks for {first}, then for {third}"

@@ -12,9 +12,10 @@ STAGES = Path(__file__).parent / "stages"
 # The order in which an image meets them, for the help; a stage that is not named here is listed last.
 ORDER = (
     *("digits", "fetch", "list", "audit", "sample", "store", "weights", "train"),
-    *("predict", "predict_training"),
-    *("analyse", "ensemble", "collect", "resample", "contrasts", "confusions", "gradients", "sweep"),
+    *("predict", "predict_training", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
+    *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
     *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
+    "check_regime",
 )
 
 
@@ -51,6 +52,8 @@ def start(argv: list[str] | None) -> None:
         UserError: if there is no such stage.
     """
     stage, *rest = argv or ["--help"]
+    if stage.replace("-", "_") in stages():  # check-regime is the file check_regime
+        stage = stage.replace("-", "_")
     if stage in ("-h", "--help"):
         print(usage())
     elif stage == "--version":

@@ -48,6 +48,13 @@ def add_records(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sets(command: argparse.ArgumentParser) -> None:
+    """The option ``--sets``: what the stage evaluate asked the network about."""
+    command.add_argument(
+        "--sets", nargs="*", default=[], metavar="SET", help="evaluation sets besides test, as test@noise3"
+    )
+
+
 def add_threads(command: argparse.ArgumentParser) -> None:
     """The option ``--threads``."""
     command.add_argument("--threads", type=int, default=0, help="CPU threads (0 = torch's choice)")

@@ -21,10 +21,12 @@ elif importlib.util.find_spec("calibench") is None:
 
 import calibench
 from calibench.errors import UserError
+from calibench.extensions import brought, packages
 from calibench.files import canonical
 from calibench.finished import names
 from calibench.planning import checks, configuration, fingerprint
 from calibench.planning.plan import Plan, pattern
+from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
@@ -62,11 +64,20 @@ pathvars:
 
 
 as_workflow_error(checks.check_all, config)  # before anything below relies on it
+if packages() and DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        f"--sdm conda: its environments do not have {', '.join(packages())}, which extend calibench here; leave --sdm "
+        "conda out, or uninstall them"
+    )
 
 PLAN = Plan(config, RESULTS)
+BROUGHT = sorted(brought("regimes"))  # regimes of other packages
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
 TESTED = names.logits(CHECKPOINT, "test")
+SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
+OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
+OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
@@ -102,9 +113,9 @@ def code_of(stage):
 
 
 def run_of(regime):
-    """Params function: the settings of a run as canonical JSON."""
+    """Params function: the settings of a run as canonical JSON; of the regime of the wildcard, where none is named."""
     return lambda w: canonical(
-        as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, regime + w.variant, w.seed)
+        as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, (regime or w.regime) + w.variant, w.seed)
     )
 
 
@@ -114,12 +125,14 @@ def inputs_of(regime):
     The keys of those runs are known from the class; a record of such a run is there when all its files are. A rule
     that inherits the inputs of `hard` has none: what its variants set is no setting of `hard`.
     """
-    builds = catalog()[regime].other_runs or catalog()[regime].combines
+    builds = regime is None or catalog()[regime].other_runs or catalog()[regime].combines
     return {
         "store": store_files,
-        "pretrained": lambda w: PLAN.weights_of(w.backbone, regime + w.variant),
+        "pretrained": lambda w: PLAN.weights_of(w.backbone, (regime or w.regime) + w.variant),
         "others": lambda w: (
-            [f"{folder}/{names.RECORD}" for folder in others_of(regime, w).values()] if builds else []
+            [f"{folder}/{names.RECORD}" for folder in others_of(regime or w.regime, w).values()]
+            if builds
+            else []
         ),
     }
 
@@ -170,15 +183,34 @@ def of_runs(file):
     return lambda w: PLAN.files_of_runs(file, w.get("dataset"))
 
 
+def of_all(file):
+    """Input function: as of_runs, with the seed ensembles behind the runs."""
+    return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
+
+
+def of_sets(w):
+    """Input function: predictions on the evaluation sets besides test, of the experiment's or one data set's runs."""
+    return [path for file in PLAN.set_files for path in of_all(file)(w)]
+
+
+def site_options(dataset):
+    """Options of the stage evaluate: each site's images and which of them are asked about."""
+    sites = zip(config["evaluate_on"]["sites"], PLAN.site_files(dataset), strict=True)
+    return " ".join(f"--site {site} {PLAN.store_dir(site)}/images.npy {index}" for site, index in sites)
+
+
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
     ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
-    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)}
+    return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)} | {
+        *BROUGHT
+    }
 
 
 def check_experiment():
     """Everything that can be wrong with a config is told before anything is planned."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
+    as_workflow_error(check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
     if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "

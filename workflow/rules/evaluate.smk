@@ -6,30 +6,35 @@ rule analyse:
         record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
         predictions=[
             f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
-            for file in names.all_predictions()
+            for file in names.all_predictions() + PLAN.set_files
         ],
         sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
     output:
         metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
         posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
         strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
+        selective="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/selective.csv",
         warnings="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/warnings.csv",
     log:
         "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
     conda:
         "../../envs/analyse.yaml"
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
     params:
         checkpoint=CHECKPOINT,
+        sets=SETS,
         code=code_of("analyse"),
     shell:
         "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
-        " --out-warnings {output.warnings}"
+        " --out-selective {output.selective} --out-warnings {output.warnings} {params.sets}"
 
 
 rule metrics:
     input:
-        of_runs("metrics.csv"),
+        of_all("metrics.csv"),
     output:
         report(
             "<experiment>/metrics.csv",
@@ -49,7 +54,7 @@ rule metrics:
 
 use rule metrics as collect_posthoc with:
     input:
-        of_runs("posthoc.csv"),
+        of_all("posthoc.csv"),
     output:
         "<experiment>/posthoc.csv",
     log:
@@ -58,11 +63,20 @@ use rule metrics as collect_posthoc with:
 
 use rule metrics as collect_strata with:
     input:
-        of_runs("strata.csv"),
+        of_all("strata.csv"),
     output:
         "<experiment>/strata.csv",
     log:
         "<experiment>/strata.log",
+
+
+use rule metrics as collect_selective with:
+    input:
+        of_all("selective.csv"),
+    output:
+        "<experiment>/selective.csv",
+    log:
+        "<experiment>/selective.log",
 
 
 use rule metrics as collect_warnings with:
@@ -75,7 +89,7 @@ use rule metrics as collect_warnings with:
 
 
 # Ensembles of the epochs of one training, where `train: snapshots` kept their logits.
-rule ensemble:
+rule ensemble_epochs:
     input:
         record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
         snapshots=[
@@ -89,9 +103,9 @@ rule ensemble:
     conda:
         "../../envs/analyse.yaml"
     params:
-        code=code_of("ensemble"),
+        code=code_of("ensemble_epochs"),
     shell:
-        "stage {log} ensemble --record {input.record} --out {output}"
+        "stage {log} ensemble_epochs --record {input.record} --out {output}"
 
 
 use rule metrics as collect_snapshots with:
@@ -167,12 +181,12 @@ rule remove_checkpoints:
 
 
 localrules:
-    analyse,
     metrics,
     collect_posthoc,
     collect_strata,
+    collect_selective,
     collect_snapshots,
-    ensemble,
+    ensemble_epochs,
     collect_warnings,
     tables,
     remove_checkpoints,

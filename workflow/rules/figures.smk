@@ -239,6 +239,27 @@ use rule figure_reliability as figure_distances with:
         code=PLAN.figure_code("distances"),
 
 
+use rule figure_reliability as figure_shift with:
+    input:
+        records=panel("shift"),
+        data="<experiment>/shift.csv",
+    output:
+        png=report(
+            "<experiment>/figures/shift-{dataset}-{backbone}.png",
+            caption="../report/shift.rst",
+            category="Figures",
+            subcategory="Away from the test images",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/shift-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/shift-{dataset}-{backbone}.log",
+    params:
+        kind="shift",
+        options=lambda w, input: f"{SHOWN} --shift {input.data}",
+        code=PLAN.figure_code("shift"),
+
+
 use rule figure_reliability as figure_noise with:
     input:
         records=panel("noise"),
@@ -293,5 +314,6 @@ localrules:
     figure_bars,
     figure_classmeans,
     figure_distances,
+    figure_shift,
     figure_noise,
     figure_sweep,

@@ -245,3 +245,15 @@ use rule train_hard as train_byot with:
         regime="byot",
     params:
         settings=run_of("byot"),
+
+
+# The regimes that other packages bring (calibench.extensions) share one rule, which reads of the class what it needs.
+if BROUGHT:
+
+    use rule train_hard as train_brought with:
+        input:
+            **inputs_of(None),
+        pathvars:
+            regime=f"{{regime,{pattern(BROUGHT)}}}",  # constraints elsewhere do not reach what stands for <regime>
+        params:
+            settings=run_of(None),

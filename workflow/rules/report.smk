@@ -6,6 +6,7 @@ rule report:
                 "metrics",
                 "posthoc",
                 "strata",
+                "selective",
                 "warnings",
                 "intervals",
                 "contrasts",
@@ -13,7 +14,9 @@ rule report:
                 "gradients",
                 "confusions",
             ]
-            + (["sweep"] if PLAN.swept() else []),
+            + (["sweep"] if PLAN.swept() else [])
+            + (["shift"] if PLAN.sets else [])
+            + (["disagreement"] if config["ensembles"] and PLAN.derived(names.RECORD) else []),
         ),
         tables=rules.tables.output,
         figures=PLAN.figures(),

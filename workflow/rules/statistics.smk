@@ -3,8 +3,9 @@
 
 rule resample:
     input:
-        records=of_runs(names.RECORD),
-        logits=of_runs(TESTED),
+        records=of_all(names.RECORD),
+        logits=of_all(TESTED),
+        sets=of_sets,
     output:
         "<experiment>/{dataset}/intervals.csv",
     log:
@@ -17,10 +18,11 @@ rule resample:
     params:
         settings=lambda w: canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
         checkpoint=CHECKPOINT,
+        sets=SETS,
         code=code_of("resample"),
     shell:
         "stage {log} resample --settings {params.settings:q} --checkpoint {params.checkpoint}"
-        " --out {output} {input.records}"
+        " {params.sets} --out {output} {input.records}"
 
 
 use rule metrics as collect_intervals with:
@@ -38,8 +40,9 @@ use rule metrics as collect_intervals with:
 
 rule contrasts:
     input:
-        records=of_runs(names.RECORD),
-        logits=of_runs(TESTED),
+        records=of_all(names.RECORD),
+        logits=of_all(TESTED),
+        sets=of_sets,
     output:
         report(
             "<experiment>/contrasts.csv",
@@ -59,10 +62,11 @@ rule contrasts:
             {k: v for k, v in config["statistics"].items() if k not in ("resamples", "seed")}
         ),
         checkpoint=CHECKPOINT,
+        sets=SETS,
         code=code_of("contrasts"),
     shell:
         "stage {log} contrasts --settings {params.settings:q} --checkpoint {params.checkpoint}"
-        " --out {output} {input.records}"
+        " {params.sets} --out {output} {input.records}"
 
 
 rule published:
@@ -82,5 +86,4 @@ rule published:
 
 localrules:
     collect_intervals,
-    contrasts,
     published,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from calibench.backbones import resnet_cifar, resnext_cifar, stages
 from calibench.backbones.networks import NETWORKS
 from calibench.errors import UserError
+from calibench.extensions import brought
 
 
 class Classifier(nn.Module):
@@ -124,6 +125,8 @@ def _apply_settings(network: nn.Module, settings: dict[str, Any]) -> None:
 def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
     if name in NETWORKS:
         return NETWORKS[name](num_classes)  # made for small images: model.input changes nothing
+    if name in brought("backbones"):
+        return brought("backbones")[name](num_classes)
     from calibench.backbones.torchvision_networks import torchvision_network
 
     return torchvision_network(name, input_size)
@@ -133,8 +136,8 @@ def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
     """A backbone by its name, initialised from torch's global generator.
 
     Args:
-        name: one of :data:`calibench.backbones.networks.NETWORKS`, or any torchvision classification model with a
-            linear last layer.
+        name: one of :data:`calibench.backbones.networks.NETWORKS`, a backbone of an installed package, or any torchvision
+            classification model with a linear last layer.
         num_classes: K.
         settings: ``model`` of a run's settings.
 

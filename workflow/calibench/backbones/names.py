@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from calibench.errors import UserError
+from calibench.extensions import brought
 
 # The same names as in calibench.backbones.networks.NETWORKS; a test compares the two.
 OWN = (
@@ -47,15 +48,16 @@ REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.M)
 
 @functools.cache
 def known() -> frozenset[str]:
-    """Names of torchvision's classification models, read from their source files, and ours.
+    """Names of torchvision's classification models, read from their source files, ours, and those of other packages.
 
     Empty without torchvision, in an environment that only plans.
     """
-    found = importlib.util.find_spec("torchvision")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
         return frozenset()
-    sources = (Path(found.origin).parent / "models").glob("*.py")
-    return frozenset(OWN).union(*(REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources))
+    sources = (Path(spec.origin).parent / "models").glob("*.py")
+    found = frozenset(OWN).union(*(REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources))
+    return found.union(brought("backbones", found))
 
 
 def check_backbone(name: str, where: str = "backbones") -> None:

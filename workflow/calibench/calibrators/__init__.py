@@ -1,6 +1,7 @@
 """Post-hoc calibration: maps from logits to better calibrated probabilities, one file each.
 
-``FITS`` names those that a config may ask for (``hard@temperature``); each is fitted on the part `calibrate` alone.
+``FITS`` names those that a config may ask for (``hard@temperature``), and those that other packages bring; each is
+fitted on the part `calibrate` alone.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from calibench.calibrators.fold import CalibrateFold, Calibrator
 from calibench.calibrators.isotonic import isotonic
 from calibench.calibrators.temperature import temperature
 from calibench.calibrators.vector import vector
+from calibench.extensions import brought
 
 FITS: dict[str, Callable[[CalibrateFold], Calibrator]] = {
     fit.__name__: fit for fit in (temperature, vector, isotonic, ensemble_temperature)
 }
+FITS |= brought("calibrators", FITS)

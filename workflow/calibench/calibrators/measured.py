@@ -1,7 +1,7 @@
 """How good a run is after each calibrator: fitted on the part `calibrate`, measured on other predictions."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 COLUMNS = ["split", "calibrator", "metric", "value", "n"]
 WORSE = 1e-3  # nats: a rise of NLL that nobody would see in a table is none
 Row = tuple[str, str, str, float, int]  # as COLUMNS
+# name of an evaluation set, logits (N, K), targets (N,), group codes (N,) of its images
+Set = tuple[str, np.ndarray, np.ndarray, np.ndarray | None]
 Fit = Callable[[CalibrateFold], Calibrator]
 
 
@@ -42,65 +44,65 @@ def _unmapped(_: CalibrateFold) -> Calibrator:
     return Calibrator("none", softmax)
 
 
-def _rows(
-    fold: CalibrateFold | None,
-    logits: np.ndarray,
-    targets: np.ndarray,
-    train_counts: Sequence[int] | None,
-    where: str,
-    codes: np.ndarray | None,
+def _each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
+    for metric, value in values.items():
+        yield split, calibrator, metric, value, n
+
+
+def _on_set(one: Set, fitted: dict[str, Calibrator], where: str) -> Iterator[Row]:
+    """Before and after each map, on one evaluation set."""
+    split, logits, targets, codes = one
+    where = f"{where} ({split})"
+    plain = Predictions.of(logits, targets, where)
+    raw = core(plain, where) | null_band(plain.confidence, codes)
+    yield from _each(split, "none", raw, len(targets))
+    for name, calibrator in fitted.items():
+        seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {name}")
+        doubt = calibrator.doubt(logits) if calibrator.doubt else None
+        after = core(seen, f"{where}, {name}") | null_band(seen.confidence, codes, doubt)
+        after["worse"] = float(after["nll"] > raw["nll"] + WORSE)
+        if after["worse"]:
+            log.warning("%s: %s makes NLL worse than no map", where, name)
+        yield from _each(split, name, after, len(targets))
+
+
+def _on_calibrate(
+    fold: CalibrateFold, fits: dict[str, Fit], fitted: dict[str, Calibrator], where: str
 ) -> Iterator[Row]:
-    def on_test(name: str, seen: Predictions, doubt: np.ndarray | None = None) -> dict[str, float]:
-        return core(seen, f"{where}, {name}") | null_band(seen.confidence, codes, doubt)
-
-    def each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
-        for metric, value in values.items():
-            yield split, calibrator, metric, value, n
-
-    raw = on_test("none", Predictions.of(logits, targets, where))
-    yield from each("test", "none", raw, len(targets))
-    if fold is None:
-        log.warning("%s: calibrate is 0, so nothing can be fitted after training", where)
-        return
+    """What the maps are fitted to, and whether they help in cross-validation there."""
     errors = int((fold.logits.argmax(axis=1) != fold.targets).sum())
     before = {"errors": errors, "nll_cv": cross_validated_nll(_unmapped, fold)}
-    yield from each("calibrate", "none", before, len(fold.targets))
-    for name, fit in all_fits(train_counts).items():
-        calibrator = fit(fold)
-        seen = Predictions.of_probs(calibrator.apply(logits), targets, f"{where}, {name}")
-        after = on_test(name, seen, calibrator.doubt(logits) if calibrator.doubt else None)
-        after["worse"] = float(after["nll"] > raw["nll"] + WORSE)
+    yield from _each("calibrate", "none", before, len(fold.targets))
+    for name, fit in fits.items():
         cv = cross_validated_nll(fit, fold)
         judged = {} if np.isnan(cv) else {"nll_cv": cv, "worse": float(cv > before["nll_cv"] + WORSE)}
-        if after["worse"] or judged.get("worse"):
-            log.warning("%s: %s makes NLL worse than no map", where, name)
-        yield from each("test", name, after, len(targets))
-        yield from each("calibrate", name, calibrator.parameters | judged, len(fold.targets))
+        if judged.get("worse"):
+            log.warning("%s: %s makes NLL worse than no map in cross-validation", where, name)
+        yield from _each("calibrate", name, fitted[name].parameters | judged, len(fold.targets))
 
 
 def after_calibration(
-    fold: CalibrateFold | None,
-    logits: np.ndarray,
-    targets: np.ndarray,
-    train_counts: Sequence[int] | None,
-    where: str,
-    codes: np.ndarray | None = None,
+    fold: CalibrateFold | None, sets: Iterable[Set], train_counts: Sequence[int] | None, where: str
 ) -> pd.DataFrame:
     """Measures of :func:`calibench.metrics.core` without and after each calibrator, columns :data:`COLUMNS`.
 
-    Rows of split ``test`` also hold the band of the ECE of a calibrated network with these confidences
+    Rows of evaluation sets also hold the band of the ECE of a calibrated network with these confidences
     (:func:`calibench.metrics.debiased.null_band`). Rows of split ``calibrate``: fitted parameters (``temperature``, the
     ensemble's weights, ``strength`` of vector scaling); ``errors``, the number of wrong predictions there (with none, a
     temperature is not determined); ``nll_cv``, NLL in five-fold cross-validation. ``worse`` is 1 where a map raises
-    NLL by more than 0.001 nats, on test or in cross-validation.
+    NLL by more than 0.001 nats, on the set or in cross-validation.
 
     Args:
         fold: what calibrators are fitted on; None (config: ``calibrate: 0``) gives the rows ``none`` only.
-        logits: (N, K) of test.
-        targets: (N,) of test.
+        sets: evaluation sets (:data:`Set`), looked at one by one.
         train_counts: training images per class, where ``prior`` is wanted.
-        where: what to call the predictions in an error.
-        codes: (N,) group codes of the test images.
+        where: what to call the run in an error.
     """
-    rows = _rows(fold, logits, targets, train_counts, where, codes)
-    return pd.DataFrame(list(rows), columns=COLUMNS)
+    fits = {} if fold is None else all_fits(train_counts)
+    fitted = {name: fit(fold) for name, fit in fits.items()}
+    rows = [row for one in sets for row in _on_set(one, fitted, where)]
+    if fold is None:
+        log.warning("%s: calibrate is 0, so nothing can be fitted after training", where)
+    else:
+        rows += _on_calibrate(fold, fits, fitted, where)
+    return pd.DataFrame(rows, columns=COLUMNS)

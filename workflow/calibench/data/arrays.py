@@ -202,7 +202,6 @@ def _read_idx(path: Path) -> np.ndarray:
 
 
 def _load_idx(root: Path, files: dict[str, str], names: list[str], key: str) -> dict[str, Part]:
-    files = IDX_FILES | files
     parts = {}
     for split in [s for s in SPLITS if f"{s}_images" in files]:
         images = _find_file(root, files[f"{split}_images"], key)
@@ -252,8 +251,11 @@ def load(settings: dict[str, Any], root: Path) -> dict[str, Part]:
         UserError: naming the file: missing, damaged, pickled, several labels per image, volumes.
     """
     key, names = f"datasets.{settings['name']}", [str(name) for name in settings["labels"] or []]
+    files = settings["files"]
+    if settings["format"] == "idx" and (settings.get("train_on", True) or not files):
+        files = IDX_FILES | files  # a site may be the test files of a set alone
     try:
-        return LOADERS[settings["format"]](root, settings["files"], names, key)
+        return LOADERS[settings["format"]](root, files, names, key)
     except DAMAGED as error:
         raise UserError(f"{key}.root {root}: an array cannot be read ({error}); download it again") from error
 

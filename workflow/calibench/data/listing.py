@@ -75,6 +75,8 @@ def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
 
 def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
     """Fill the columns ``split`` and ``drawn`` in place: as listed, or drawn by group where the list has no split."""
+    if not settings.get("train_on", True):
+        frame["split"] = ""  # a site that nobody trains on may have test images only; all are asked about
     listed = frame["split"].str.strip()
     splits = listed.map({name: split_of(name) for name in listed.unique()})
     row = _first(splits == "")

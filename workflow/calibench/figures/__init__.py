@@ -12,8 +12,16 @@ NEEDS = {
     "bars": None,
     "classmeans": None,
     "distances": "features",
+    "shift": "sets",
     "sweep": "sweep",
     "noise": "noise",
 }
-ALL_SEEDS = ("curves", "entropy", "retention", "sweep", "noise")  # the other kinds show the first seed
+ALL_SEEDS = (
+    "curves",
+    "entropy",
+    "retention",
+    "shift",
+    "sweep",
+    "noise",
+)  # the other kinds show the first seed
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -1,5 +1,6 @@
 """The files of a finished run: the one list of their names, all relative to the run's folder."""
 
+from collections.abc import Iterable
 from typing import Any
 
 KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # what tells a run from all others
@@ -9,6 +10,7 @@ FEATURE_SPLITS = ("train", "val", "test")
 RECORD = "run.json"
 HISTORY = "history.jsonl"
 STATE = "regime.safetensors"
+SET = "test@"  # what the name of an evaluation set other than test begins with
 
 
 def run_folder(experiment: str, dataset: str, backbone: str, run: str, seed: int | str) -> str:
@@ -41,6 +43,11 @@ def features_index(split: str) -> str:
     return f"features/{split}.csv"
 
 
+def parts_of(split: str) -> tuple[str, ...]:
+    """The parts in the files of a split; an evaluation set is a split of one part, itself."""
+    return (split,) if split.startswith(SET) else PARTS[split]
+
+
 def snapshots(split: str) -> str:
     """Logits (M, N, K) float32 of M epochs on ``split``."""
     return f"snapshots/{split}.npy"
@@ -53,7 +60,14 @@ def logits_of_training(checkpoint: str) -> str:
 
 def split_of(part: str) -> str:
     """The split whose files hold a part: ``select`` is in ``val``."""
+    if part.startswith(SET):
+        return part
     return next(split for split, parts in PARTS.items() if part in parts)
+
+
+def set_files(checkpoint: str, sets: Iterable[str]) -> list[str]:
+    """Index files and logits of a checkpoint on evaluation sets other than test."""
+    return [file for split in sets for file in (index(split), logits(checkpoint, split))]
 
 
 def all_weights() -> list[str]:

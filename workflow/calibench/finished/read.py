@@ -1,7 +1,7 @@
 """Reading a finished run: its record, predictions, features, history and the state of its regime."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def read_keys(run_dir: Path) -> dict[str, Any]:
 
 
 def read_index(run_dir: Path, split: str) -> pd.DataFrame:
-    """Which image each row of logits is: row, target, part, group, stratum; ``split`` is ``val`` or ``test``.
+    """Which image each row of logits is: row, target, part, group, stratum; ``split`` is ``val`` or an evaluation set.
 
     Raises:
         UserError: if it is missing, lacks a column or has a part that its split cannot have.
@@ -44,14 +44,14 @@ def read_index(run_dir: Path, split: str) -> pd.DataFrame:
     missing = {"row", "target", "part"} - set(index.columns)
     if missing:
         raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}; predict this run again")
-    unknown = set(index["part"]) - set(names.PARTS[split])
+    unknown = set(index["part"]) - set(names.parts_of(split))
     if unknown:
-        raise UserError(f"{path}: part {sorted(unknown)[0]!r} is none of {', '.join(names.PARTS[split])}")
+        raise UserError(f"{path}: part {sorted(unknown)[0]!r} is none of {', '.join(names.parts_of(split))}")
     return index
 
 
 def read_logits(run_dir: Path, checkpoint: str, split: str, rows: int) -> np.ndarray:
-    """Logits (N, K) float32 of a checkpoint for ``val`` or ``test``; N must be ``rows``.
+    """Logits (N, K) float32 of a checkpoint for ``val`` or an evaluation set; N must be ``rows``.
 
     Raises:
         UserError: if the file is missing, not an array, or has another number of rows than its index.
@@ -71,7 +71,7 @@ def read_logits(run_dir: Path, checkpoint: str, split: str, rows: int) -> np.nda
 
 
 def read_part(run_dir: Path, checkpoint: str, part: str) -> tuple[np.ndarray, pd.DataFrame]:
-    """Logits (N, K) and index of one part: ``select``, ``calibrate`` or ``test``; N may be 0."""
+    """Logits (N, K) and index of one part: ``select``, ``calibrate`` or an evaluation set; N may be 0."""
     split = names.split_of(part)
     index = read_index(run_dir, split)
     logits = read_logits(run_dir, checkpoint, split, len(index))
@@ -105,13 +105,20 @@ def checkpoints(run_dir: Path) -> list[str]:
     return [c for c in names.CHECKPOINTS if c in found] + sorted(found - set(names.CHECKPOINTS))
 
 
-def each_part(run_dir: Path) -> Iterator[tuple[str, str, np.ndarray, pd.DataFrame]]:
-    """Yield (part, checkpoint, logits, index) of every part that has images, for every checkpoint."""
-    indices = {split: read_index(run_dir, split) for split in names.PARTS}
+def each_part(run_dir: Path, sets: Sequence[str] = ()) -> Iterator[tuple[str, str, np.ndarray, pd.DataFrame]]:
+    """Yield (part, checkpoint, logits, index) of every part that has images, for every checkpoint.
+
+    Args:
+        run_dir: folder of a finished run.
+        sets: evaluation sets besides test; of each, the checkpoints that were asked about it.
+    """
+    indices = {split: read_index(run_dir, split) for split in (*names.PARTS, *sets)}
     for checkpoint in checkpoints(run_dir):
         for split, index in indices.items():
+            if split in sets and not (run_dir / names.logits(checkpoint, split)).exists():
+                continue  # the stage evaluate asks one checkpoint
             logits = read_logits(run_dir, checkpoint, split, len(index))
-            for part in names.PARTS[split]:
+            for part in names.parts_of(split):
                 mask = (index["part"] == part).to_numpy()
                 if mask.any():  # `calibrate` is empty when the config asks for none
                     yield part, checkpoint, logits[mask], index[mask]

@@ -43,6 +43,11 @@ def write_indices(folder: Path, index: pd.DataFrame) -> None:
         files.write_csv(rows, folder / names.index(split))
 
 
+def write_index(folder: Path, split: str, index: pd.DataFrame) -> None:
+    """Which image each row of the logits of an evaluation set is; every row's part is the set."""
+    files.write_csv(index.assign(part=split)[INDEX_COLUMNS], folder / names.index(split))
+
+
 def write_logits(folder: Path, checkpoint: str, split: str, logits: np.ndarray) -> None:
     """Logits (N, K) float32."""
     files.save_npy(folder / names.logits(checkpoint, split), logits)

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from calibench.extensions import brought
 from calibench.metrics.accuracy import target_rank
 from calibench.metrics.calibration import BINS, reliability
 from calibench.metrics.classwise import adaptive_error, classwise
@@ -55,7 +56,10 @@ def core(seen: Predictions, where: str = "logits") -> dict[str, float]:
 
 
 def measure_all(seen: Predictions, where: str = "logits") -> dict[str, float]:
-    """Every measure of docs/metrics.md; NaN where one is undefined (``absent_classes`` says why AUROC is)."""
+    """Every measure of docs/metrics.md; NaN where one is undefined (``absent_classes`` says why AUROC is).
+
+    Last come those that other packages bring, each a function of :class:`Predictions` that returns a number.
+    """
     values = core(seen, where)
     confidence, correct = seen.confidence, seen.correct
     counts = class_counts(seen.predicted, seen.targets, seen.probs.shape[1])
@@ -76,7 +80,8 @@ def measure_all(seen: Predictions, where: str = "logits") -> dict[str, float]:
         "aurc": aurc(confidence, correct),
         "coverage_at_5": coverage_at(confidence, correct),
     }
-    return values | retention(confidence, correct)
+    values |= retention(confidence, correct)
+    return values | {name: float(measured(seen)) for name, measured in brought("metrics", values).items()}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,5 +1,7 @@
 """How measures are shown: header, factor on the value, decimals."""
 
+from calibench.extensions import brought, literal
+
 METRICS = {
     "top1_error": ("Top-1 error (%)", 100, 2),
     "top5_error": ("Top-5 error (%)", 100, 2),
@@ -14,4 +16,10 @@ METRICS = {
     "sce": ("SCE", 1, 4),
     "nll": ("NLL (nats)", 1, 4),
     "brier": ("Brier", 1, 4),
+}
+
+# A module that brings a measure may say how it is shown: SHOWN = {"name": ("Name (%)", 100, 2)}
+METRICS |= {
+    name: tuple((literal(item.module, "SHOWN") or {}).get(name, (name, 1, 4)))
+    for name, item in brought("metrics", METRICS).items()
 }

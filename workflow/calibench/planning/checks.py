@@ -11,7 +11,8 @@ from calibench.data.radimagenet import ACCESS
 from calibench.errors import UserError, did_you_mean
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
-from calibench.planning.naming import split_name
+from calibench.planning.naming import split_name, trained_on
+from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.planning.sweeping import check_sweep, run_names
 from calibench.published import papers, printed_file
@@ -111,19 +112,24 @@ def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
     where = "config: statistics.contrasts"
     if contrast[0] == contrast[1]:
         raise UserError(f"{where}: '{contrast[0]}' is compared with itself; name two runs")
-    for run, at, calibrator in (name.partition("@") for name in contrast):
-        if run not in run_names(config):
+    for run, calibrator in (run_and_calibrator(config, name) for name in contrast):
+        if calibrator.endswith("ensemble") and calibrator not in FITS:
+            raise UserError(
+                f"{where}: there is no ensemble '{run}@{calibrator}'; ensembles: [none, temperature] makes "
+                f"{run}@ensemble and {run}@temperature@ensemble"
+            )
+        if run not in run_names(config) and run not in derived_runs(config):
             raise UserError(
                 f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or name the "
                 "contrasts anew (a config file laid over another takes over the other's contrasts unless it names its "
                 "own: statistics: {contrasts: []} is none)"
             )
-        if at and calibrator not in FITS:
+        if calibrator and calibrator not in FITS:
             raise UserError(
                 f"{where}: '{run}@{calibrator}': no calibrator '{calibrator}'; there are: {', '.join(FITS)}"
             )
-        unfit = [name for name, data in config["datasets"].items() if data["calibrate"] == 0]
-        if at and unfit:
+        unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
+        if calibrator and unfit:
             raise UserError(
                 f"{where}: '{run}@{calibrator}' is fitted on the calibration half of validation; set "
                 f"datasets.{unfit[0]}.calibrate above 0, or leave the contrast out"
@@ -185,6 +191,8 @@ def check_all(config: dict[str, Any]) -> None:
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
+    check_evaluation(config)
+    check_ensembles(config)
     check_sweep(config)
     _check_layouts(config)
     for backbone in config["backbones"]:

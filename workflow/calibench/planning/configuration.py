@@ -126,3 +126,13 @@ def statistics_settings(text: str) -> dict[str, Any]:
         UserError: for the first mistake found.
     """
     return completed_part(json_object(text), ("properties", "statistics"), ("statistics",))
+
+
+def evaluation_settings(text: str) -> dict[str, Any]:
+    """Settings of the evaluation sets (``evaluate_on:`` of a configuration), as a stage reads them; ``code`` is left out.
+
+    Raises:
+        UserError: for the first mistake found.
+    """
+    given = {key: value for key, value in json_object(text).items() if key != "code"}
+    return completed_part(given, ("properties", "evaluate_on"), ("evaluate_on",))

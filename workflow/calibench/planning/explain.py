@@ -38,4 +38,5 @@ def explain() -> str:
     parts = [("Top level", root, "")]
     parts += [(f"`{name}`", root["$defs"][name], "") for name in ("model", "train", "augment", "data")]
     parts.append(("`datasets.<name>`", root["$defs"]["dataset"], ""))
+    parts.append(("`evaluate_on.attacks.<name>`", root["$defs"]["attack"], ""))
     return "\n".join(f"### {title}\n\n{head}" + "\n".join(_rows(s, root, p)) + "\n" for title, s, p in parts)

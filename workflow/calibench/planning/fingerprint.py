@@ -11,6 +11,7 @@ from pathlib import Path
 
 import calibench
 from calibench.errors import UserError
+from calibench.extensions import brought, imported_module, source
 
 ROOT = Path(calibench.__file__).parent.parent
 # Modules that change no number: errors, writing of files, completing settings (the rules pass complete ones), the
@@ -19,6 +20,7 @@ PLUMBING = {
     "calibench",
     "calibench.cli",
     "calibench.errors",
+    "calibench.extensions",
     "calibench.files",
     "calibench.planning.configuration",
 }
@@ -26,20 +28,28 @@ PLUMBING |= {"calibench.regimes", "calibench.regimes.catalog", "calibench.data.s
 PLUMBING.add("calibench.data.overview")  # only for people
 
 
+# Rooms that use all that packages bring them; of regimes and backbones a run uses those that it names.
+OPEN = {"calibench.metrics": "metrics", "calibench.calibrators": "calibrators"}
+
+
 def _file(module: str) -> Path | None:
+    if module.split(".")[0] != "calibench":
+        return source(module)
     path = ROOT / Path(*module.split("."))
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """Names of calibench modules that a syntax tree imports (also inside functions)."""
-    found = set()
+def _imports(tree: ast.Module, module: str, path: Path) -> set[str]:
+    """Modules of calibench, and of its own package, that a module imports (also inside functions)."""
+    found = {item.module for item in brought(OPEN[module]).values()} if module in OPEN else set()
+    own = {"calibench", module.split(".")[0], *(name.split(".")[0] for name in found)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "calibench" and _file(name)}
+        elif isinstance(node, ast.ImportFrom):
+            name = imported_module(node, module, path)
+            found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in own and _file(name)}
 
 
 def _without_texts(tree: ast.Module) -> ast.Module:
@@ -62,7 +72,7 @@ def _read(module: str) -> tuple[frozenset[str], str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
-    imports = frozenset(_imports(tree))
+    imports = frozenset(_imports(tree, module, path))
     return imports, ast.dump(_without_texts(tree))
 
 
@@ -80,7 +90,8 @@ def _data_files(folder: Path) -> bytes:
 def of_modules(*modules: str) -> str:
     """Hash of these modules, of all calibench modules that they import, directly or not, and of files next to them.
 
-    Imports inside functions count. A module that is imported by a computed name must be among ``modules``.
+    Imports inside functions count. A module that is imported by a computed name must be among ``modules``. A module of
+    another package counts with all that it imports of that package, without other files.
     """
     todo, seen = list(modules), set()
     while todo:
@@ -91,6 +102,6 @@ def of_modules(*modules: str) -> str:
     digest = hashlib.sha256()
     for module in sorted(seen):
         digest.update(f"{module}\0{_read(module)[1]}\0".encode())
-    for folder in sorted({_file(module).parent for module in seen}):
+    for folder in sorted({_file(module).parent for module in seen if module.split(".")[0] == "calibench"}):
         digest.update(_data_files(folder))
     return digest.hexdigest()[:12]

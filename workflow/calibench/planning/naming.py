@@ -40,9 +40,16 @@ def split_name(run: str) -> tuple[str, str]:
     return regime, plus + variant
 
 
+def trained_on(config: dict[str, Any]) -> list[str]:
+    """Data sets that runs are trained on; the others are there to be asked about."""
+    return [name for name, settings in config["datasets"].items() if settings["train_on"]]
+
+
 def data_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
     """What list, audit, sample and store of a data set read; where training reads the store from is none of it."""
     settings = {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
+    if not config["datasets"][dataset]["train_on"]:
+        settings["train_on"] = False
     settings["store"] = {k: v for k, v in settings["store"].items() if k != "tmpdir"}
     return settings
 

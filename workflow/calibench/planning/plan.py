@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from calibench.extensions import brought
 from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
 from calibench.files import sha256_of
 from calibench.finished import names
+from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
 from calibench.planning import fingerprint, naming, protection, settings, sweeping
+from calibench.planning.sets import derived_runs
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
 
@@ -28,6 +31,8 @@ class Plan:
         self.runs = sweeping.run_names(config)
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
+        self.datasets = naming.trained_on(config)
+        self.sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
 
     def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
         """Folder of a run."""
@@ -42,7 +47,7 @@ class Plan:
         """(dataset, backbone, run, seed) of every run the experiment asks for."""
         return [
             (dataset, backbone, run, seed)
-            for dataset in self.config["datasets"]
+            for dataset in self.datasets
             for backbone in self.config["backbones"]
             for run in self.runs
             for seed in self.config["seeds"]
@@ -68,7 +73,8 @@ class Plan:
 
     def training_code(self, backbone: str, run: str) -> str:
         """Fingerprint of the code that decides what a run ends with."""
-        return fingerprint.of_modules("calibench.stages.train", *self.regime_modules(backbone, run))
+        network = [item.module for name, item in brought("backbones").items() if name == backbone]
+        return fingerprint.of_modules("calibench.stages.train", *network, *self.regime_modules(backbone, run))
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
         """All that one training run reads; names of pretrained weights are paths.
@@ -130,11 +136,35 @@ class Plan:
         folders = [self.run_dir(*run) for run in self.all_runs if dataset in (None, run[0])]
         return [f"{folder}/{file}" for folder in self.finished(folders)]
 
+    def members(self, dataset: str, backbone: str, run: str) -> list[str]:
+        """Folders of a run's seeds; with ``partial: true`` of the finished ones."""
+        return self.finished([self.run_dir(dataset, backbone, run, seed) for seed in self.config["seeds"]])
+
+    def derived(self, file: str, dataset: str | None = None) -> list[str]:
+        """A file of every seed ensemble of the experiment, or of one data set; it lies where a run of seed 0 would."""
+        return [
+            f"{self.run_dir(place, backbone, name, 0)}/{file}"
+            for place in self.datasets
+            if dataset in (None, place)
+            for backbone in self.config["backbones"]
+            for name, (run, _) in derived_runs(self.config).items()
+            if len(self.members(place, backbone, run)) > 1
+        ]
+
+    @property
+    def set_files(self) -> list[str]:
+        """Files of the evaluation sets besides test, relative to a run's folder."""
+        return names.set_files(self.config["tables"]["checkpoint"], self.sets)
+
+    def site_files(self, dataset: str) -> list[str]:
+        """Of each site that runs on this data set are asked about: its matched index."""
+        return [f"{self.folder}/{dataset}/sites/{site}.csv" for site in self.config["evaluate_on"]["sites"]]
+
     def tables_settings(self) -> dict[str, Any]:
         """What the stage ``tables`` reads."""
         tables = self.config["tables"]
         return {key: self.config[key] for key in ("backbones", "seeds")} | {
-            "datasets": list(self.config["datasets"]),
+            "datasets": self.datasets,
             "runs": self.runs,
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
@@ -177,6 +207,7 @@ class Plan:
         """Kinds of figures of the experiment."""
         available = {None, *(["features"] if self.config["train"]["features"] else [])}
         available |= {"matrix"} if self.panel_runs("matrix") else set()
+        available |= {"sets"} if self.sets else set()
         available |= {"sweep"} if sweeping.swept(self.config) else set()
         available |= {"noise"} if any(map(self._noisy, self.runs)) else set()
         extra = set(self.config["figures"]["extra"])
@@ -198,7 +229,7 @@ class Plan:
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()
-            for dataset in self.config["datasets"]
+            for dataset in self.datasets
             for backbone in self.config["backbones"]
             if self.panel_files(kind, dataset, backbone, names.RECORD)
         ]

@@ -18,8 +18,7 @@ def build(name: str, num_classes: int, **settings: Any):
         raise UserError(
             f"regime '{name}' has no setting '{unknown[0]}'; it takes: {', '.join(known) or 'none'}"
         )
-    module = importlib.import_module(f"calibench.regimes.{info.file.stem}")
-    return getattr(module, info.class_name)(num_classes, **settings)
+    return getattr(importlib.import_module(info.module), info.class_name)(num_classes, **settings)
 
 
 def __getattr__(attribute: str):
@@ -27,5 +26,5 @@ def __getattr__(attribute: str):
         return importlib.import_module("calibench.regimes.base").Regime
     for info in catalog().values():
         if info.class_name == attribute:
-            return getattr(importlib.import_module(f"calibench.regimes.{info.file.stem}"), attribute)
+            return getattr(importlib.import_module(info.module), attribute)
     raise AttributeError(f"module 'calibench.regimes' has no attribute '{attribute}'")

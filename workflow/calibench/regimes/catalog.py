@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
+from calibench.extensions import brought, imported_module, source
 from calibench.regimes.ranges import check_choice, check_range, check_steps, check_weights
 
 REGIMES = Path(__file__).parent
 NOT_REGIMES = {
-    *("__init__", "base", "betamixture", "catalog", "combined", "functional", "hosttable", "parts", "ranges")
+    *("__init__", "base", "betamixture", "catalog", "combined", "contract"),
+    *("functional", "hosttable", "parts", "ranges"),
 }
 # names that the checks in an __init__ may use besides the settings
 CHECKING = {f.__name__: f for f in (check_choice, check_range, check_steps, check_weights, UserError)}
@@ -43,6 +45,7 @@ class RegimeInfo:
     shows_matrix: bool = False
     combines: bool = False
     file: Path = REGIMES
+    module: str = ""
     class_name: str = ""
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     required: tuple[str, ...] = ()
@@ -102,20 +105,29 @@ def _checks(statements: Iterable[ast.stmt], names: Iterable[str]) -> tuple[str, 
     return tuple(found)
 
 
-def _imported(tree: ast.Module, folder: Path) -> dict[str, tuple[Path, str]]:
-    """{name in this file: (file, name there)} of classes imported from other regimes."""
+def _file(module: str, path: Path, importer: str) -> Path | None:
+    """The file of an imported module that may contain a regime: one of ours, or of the package of the importer."""
+    if module.startswith("calibench.regimes."):
+        folder = path.parent if importer.startswith("calibench.") else REGIMES
+        file = folder / f"{module.rsplit('.', 1)[1]}.py"
+        return file if file.stem not in NOT_REGIMES and file.is_file() else None
+    return source(module) if module.split(".")[0] == importer.split(".")[0] else None
+
+
+def _imported(tree: ast.Module, path: Path, module: str) -> dict[str, tuple[Path, str, str]]:
+    """{name in this file: (file, module, name there)} of classes that may be imported regimes."""
     found = {}
     for item in tree.body:
-        if isinstance(item, ast.ImportFrom) and (item.module or "").startswith("calibench.regimes."):
-            path = folder / f"{item.module.rsplit('.', 1)[1]}.py"
-            if path.stem not in NOT_REGIMES and path.is_file():
-                found |= {alias.asname or alias.name: (path, alias.name) for alias in item.names}
+        if isinstance(item, ast.ImportFrom):
+            name = imported_module(item, module, path)
+            if file := _file(name, path, module):
+                found |= {alias.asname or alias.name: (file, name, alias.name) for alias in item.names}
     return found
 
 
-def _class(node: ast.ClassDef, path: Path, base: RegimeInfo) -> RegimeInfo:
+def _class(node: ast.ClassDef, path: Path, module: str, base: RegimeInfo) -> RegimeInfo:
     """A class as written, with what it inherits; ``**settings`` of its ``__init__`` stands for those of the base."""
-    info = replace(base, name="", label="", class_name=node.name, file=path)
+    info = replace(base, name="", label="", class_name=node.name, file=path, module=module)
     info = replace(info, **_literals(node))
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is None:
@@ -133,13 +145,17 @@ def _class(node: ast.ClassDef, path: Path, base: RegimeInfo) -> RegimeInfo:
     return replace(info, settings=settings, required=required, checks=own + inherited)
 
 
-def _classes(path: Path) -> dict[str, RegimeInfo]:
-    """Classes of a regime file in their order, with what they inherit from this file and from other regimes."""
+def _parsed(path: Path) -> ast.Module:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
-    imported, classes = _imported(tree, path.parent), {}
+
+
+def _classes(path: Path, module: str) -> dict[str, RegimeInfo]:
+    """Classes of a regime file in their order, with what they inherit from this file and from other regimes."""
+    tree = _parsed(path)
+    imported, classes = _imported(tree, path, module), {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             base = RegimeInfo()
@@ -147,15 +163,31 @@ def _classes(path: Path) -> dict[str, RegimeInfo]:
                 if name in classes:
                     base = classes[name]
                 elif name in imported:
-                    file, class_name = imported[name]
-                    base = _classes(file).get(class_name, base)
-            classes[node.name] = _class(node, path, base)
+                    file, other, class_name = imported[name]
+                    base = _classes(file, other).get(class_name, base)
+            classes[node.name] = _class(node, path, module, base)
     return classes
 
 
-def read_regime(path: Path) -> RegimeInfo:
-    """Read one regime file; UserError if it does not parse or has no class with a literal ``name``."""
-    for info in _classes(path).values():
+def read_regime(path: Path, module: str = "", class_name: str = "") -> RegimeInfo:
+    """Read one regime file.
+
+    Args:
+        path: the file.
+        module: its name; by default that of one of ours.
+        class_name: the class of the regime, which may be imported there; by default the first one with a ``name``.
+
+    Raises:
+        UserError: the file does not parse, or has no such class with a literal ``name``.
+    """
+    module = module or f"calibench.regimes.{path.stem}"
+    there = _classes(path, module)
+    if class_name and class_name not in there:
+        origin = _imported(_parsed(path), path, module).get(class_name)
+        if origin is None:
+            raise UserError(f"{path}: no class {class_name}; name the module that defines it")
+        return read_regime(*origin)
+    for info in [there[class_name]] if class_name else there.values():
         if info.name:
             return replace(info, label=info.label or info.name)
     raise UserError(f'{path}: no class with a literal `name = "..."`; see docs/adding-a-regime.md')
@@ -163,9 +195,20 @@ def read_regime(path: Path) -> RegimeInfo:
 
 @functools.cache
 def catalog(folder: Path = REGIMES) -> dict[str, RegimeInfo]:
-    """All regimes by name, in the order of their file names."""
+    """All regimes by name: ours in the order of their file names, then those of other packages.
+
+    UserError if one cannot be read, or two have the same name.
+    """
     infos = [read_regime(p) for p in sorted(folder.glob("*.py")) if p.stem not in NOT_REGIMES]
-    return {info.name: info for info in infos}
+    found = {info.name: info for info in infos}
+    for name, item in brought("regimes", found).items():
+        info = read_regime(item.source(), item.module, item.attribute)
+        if info.name != name:
+            raise UserError(
+                f"{item.package}: the entry point '{name}' is a regime with the name '{info.name}'; make them equal"
+            )
+        found[name] = info
+    return found
 
 
 def label(run: str) -> str:

@@ -75,4 +75,4 @@ def needs(name: str, settings: Mapping[str, Any]) -> set[str]:
 def modules(name: str, settings: Mapping[str, Any]) -> list[str]:
     """Modules of a regime and of its parts; no import statement names them."""
     names = [name, *parts(name, settings)]
-    return [f"calibench.regimes.{catalog()[regime].file.stem}" for regime in names]
+    return [catalog()[regime].module for regime in names]

@@ -5,11 +5,13 @@ from calibench.report import (
     comparisons,
     cost,
     diagnostics,
+    ensembles,
     provenance,
     published,
     results,
     selective,
     setup,
+    shift,
     summary,
 )
 from calibench.report.dataaudit import data_audit
@@ -22,11 +24,13 @@ __all__ = [
     "cost",
     "data_audit",
     "diagnostics",
+    "ensembles",
     "open_experiment",
     "provenance",
     "published",
     "results",
     "selective",
     "setup",
+    "shift",
     "summary",
 ]

@@ -39,8 +39,8 @@ OPEN_ROWS = 40  # longer tables are folded
 
 def run_label(name: str) -> str:
     """``hard@temperature`` → ``Hard labels, then temperature``."""
-    run, _, calibrator = name.partition("@")
-    return f"{label(run)}, then {calibrator}" if calibrator else label(run)
+    run, *steps = name.split("@")
+    return ", then ".join([label(run), *steps])
 
 
 def shown(metric: str, value: Any, signed: bool = False) -> str:

@@ -12,6 +12,7 @@ from calibench import __version__
 from calibench.backbones.names import backbone_label
 from calibench.errors import UserError
 from calibench.files import read_json
+from calibench.finished.names import SET
 from calibench.finished.snapshots import sizes
 from calibench.planning import naming, sweeping
 from calibench.published import printed_file
@@ -68,8 +69,8 @@ class Experiment:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the data sets."""
-        return list(self.config["datasets"])
+        """Names of the data sets that runs are trained on."""
+        return naming.trained_on(self.config)
 
     @property
     def backbones(self) -> list[str]:
@@ -113,9 +114,9 @@ class Experiment:
 
     @functools.cached_property
     def metrics(self) -> pd.DataFrame | None:
-        """The long table of all runs, or None."""
+        """The long table of all trained runs without evaluation sets besides test, or None."""
         path = self.folder / "metrics.csv"
-        return read_long(path) if path.is_file() else None
+        return _of_test(read_long(path)) if path.is_file() else None
 
     @property
     def table_settings(self) -> dict[str, Any]:
@@ -172,9 +173,9 @@ class Experiment:
             printed_as,
         )
 
-    def frame(self, name: str) -> pd.DataFrame | None:
+    def frame(self, name: str, sets: bool = False) -> pd.DataFrame | None:
         """A CSV of the experiment, or the CSVs of this name of all its runs together; None if there
-        are none.
+        are none. Rows on evaluation sets besides test only with ``sets``, derived runs never without.
         """
         paths = [self.folder / name]
         if not paths[0].is_file():
@@ -183,6 +184,7 @@ class Experiment:
         frames = [
             pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"]) for path in paths
         ]
+        frames = [frame if sets else _of_test(frame) for frame in frames]
         frames = [frame for frame in frames if len(frame)]
         return pd.concat(frames, ignore_index=True) if frames else None
 
@@ -197,6 +199,16 @@ class Experiment:
         if path is None or not path.is_file():
             return None
         return pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
+
+
+def _of_test(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without evaluation sets besides test, and without derived runs (ensembles)."""
+    others = pd.Series(False, index=frame.index)
+    if "split" in frame:
+        others |= frame["split"].astype(str).str.startswith(SET)
+    if "variant" in frame:
+        others |= frame["variant"].astype(str).str.contains("@")
+    return frame[~others]
 
 
 def open_experiment(

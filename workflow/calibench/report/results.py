@@ -73,6 +73,11 @@ KINDS = {
         "is normalised to the number of its own predictions, which the legend gives. A confidence that tells right from "
         "wrong falls early in (a) and late in (b).",
     ),
+    "shift": (
+        "Away from the test images.",
+        "Error and calibration by severity of a corruption, bound of an attack, and site; bands reach from the lowest to "
+        "the highest seed. Look at whether the order of the regimes on the test images holds elsewhere.",
+    ),
     "entropy": (
         "Entropy of the learned labels.",
         "By epoch: the mean over seeds and a band from the lowest seed to the highest. Towards zero the soft labels become "

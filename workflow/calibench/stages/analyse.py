@@ -1,7 +1,7 @@
-"""Measure one run from its stored logits: all measures, calibration after training, strata, and warnings."""
+"""Measure one run from its stored logits: all measures, calibration after training, strata, confidences, warnings."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,27 @@ from calibench.errors import UserError
 from calibench.files import read_json, write_csv
 from calibench.finished.read import each_part, read_history, read_keys, read_part, read_record
 from calibench.metrics import Predictions, measure, warn_of_few
+from calibench.metrics.confidence import best_norm, selective
 from calibench.metrics.strata import by_stratum
 from calibench.statistics.facts import facts
 from calibench.statistics.resampling import group_codes
-from calibench.tables.long import CALIBRATED, METRICS, STRATA, WARNINGS
+from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA, WARNINGS
 
 log = logging.getLogger(__name__)
+Set = tuple[str, np.ndarray, pd.DataFrame]  # name of an evaluation set, logits (N, K), index
+TABLES = {
+    "metrics": METRICS,
+    "posthoc": CALIBRATED,
+    "strata": STRATA,
+    "selective": SELECTIVE,
+    "warnings": WARNINGS,
+}
 
 
-def metrics_of(run_dir: Path) -> pd.DataFrame:
-    """Every measure on every part and checkpoint, as fractions (NLL in nats)."""
+def metrics_of(run_dir: Path, sets: Sequence[str] = ()) -> pd.DataFrame:
+    """Every measure on every part, evaluation set and checkpoint, as fractions (NLL in nats)."""
     rows, warned = [], set()
-    for part, checkpoint, logits, index in each_part(run_dir):
+    for part, checkpoint, logits, index in each_part(run_dir, sets):
         targets = index["target"].to_numpy()
         if part not in warned:
             warned.add(part)
@@ -60,28 +69,59 @@ def groups_of(index: pd.DataFrame) -> np.ndarray:
     return group_codes(np.asarray(index["group"] if "group" in index else np.full(len(index), "")))
 
 
-def facts_of(run_dir: Path, checkpoint: str, seen: Predictions) -> pd.DataFrame:
-    """Warnings about the numbers of a run."""
-    epochs = read_record(run_dir).get("epochs", {})
-    return facts(seen, read_history(run_dir), epochs, checkpoint)
+def facts_of(run_dir: Path, checkpoint: str) -> pd.DataFrame:
+    """Warnings about the numbers of a run on test; a derived run was not trained and has no epochs."""
+    logits, index = read_part(run_dir, checkpoint, "test")
+    seen = Predictions.of(logits, index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})")
+    record = read_record(run_dir)
+    history = pd.DataFrame() if "derived" in record else read_history(run_dir)
+    return facts(seen, history, record.get("epochs", {}), checkpoint)
+
+
+def strata_of(sets: Iterable[Set], where: str) -> pd.DataFrame:
+    """Every measure in every stratum of each evaluation set."""
+    frames = []
+    for split, logits, index in sets:
+        strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
+        found = by_stratum(logits, index["target"].to_numpy(), strata, f"{where} ({split})")
+        frames.append(found.assign(split=split))
+    return pd.concat(frames, ignore_index=True)
+
+
+def selective_of(fold: CalibrateFold | None, sets: Iterable[Set], where: str) -> pd.DataFrame:
+    """How well each confidence function finds the errors of each set; the norm of ``max_logit`` is split ``calibrate``.
+
+    Without a part `calibrate`, or where no norm is better there, ``max_logit`` is the largest probability and the norm
+    is left empty.
+    """
+    norm = None if fold is None else best_norm(Predictions.of(fold.logits, fold.targets, where))
+    chosen = (np.nan if norm is None else norm, 0 if fold is None else len(fold.targets))
+    rows = [("calibrate", "max_logit", "norm", *chosen)]
+    for split, logits, index in sets:
+        seen = Predictions.of(logits, index["target"].to_numpy(), f"{where} ({split})")
+        for name, values in selective(seen, norm).items():
+            rows += [(split, name, metric, value, len(index)) for metric, value in values.items()]
+    return pd.DataFrame(rows, columns=["split", "confidence", "metric", "value", "n"])
 
 
 def analyse_run(
-    run_dir: Path, checkpoint: str, counts: Sequence[int] | None
-) -> dict[str, tuple[pd.DataFrame, list[str]]]:
-    """The long tables of a run with their columns: metrics, posthoc, strata, warnings."""
-    logits, index = read_part(run_dir, checkpoint, "test")
-    targets, where = index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})"
-    strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
+    run_dir: Path, checkpoint: str, counts: Sequence[int] | None, sets: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """The long tables of a run, by their names in :data:`TABLES`."""
+    where = f"{run_dir}, checkpoint {checkpoint}"
     fold = calibrate_fold(run_dir, checkpoint)
+
+    def each_set() -> Iterator[Set]:  # read again for each table: all sets at once may not fit into memory
+        for split in ("test", *sets):
+            yield split, *read_part(run_dir, checkpoint, split)
+
+    scored = ((name, logits, at["target"].to_numpy(), groups_of(at)) for name, logits, at in each_set())
     return {
-        "metrics": (metrics_of(run_dir), METRICS),
-        "posthoc": (
-            after_calibration(fold, logits, targets, counts, where, groups_of(index)),
-            CALIBRATED,
-        ),
-        "strata": (by_stratum(logits, targets, strata, where), STRATA),
-        "warnings": (facts_of(run_dir, checkpoint, Predictions.of(logits, targets, where)), WARNINGS),
+        "metrics": metrics_of(run_dir, sets),
+        "posthoc": after_calibration(fold, scored, counts, where),
+        "strata": strata_of(each_set(), where),
+        "selective": selective_of(fold, each_set(), where),
+        "warnings": facts_of(run_dir, checkpoint),
     }
 
 
@@ -91,11 +131,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_record(parser)
     parser.add_argument("--checkpoint", default="top1", help="predictions for calibration and strata")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
-    for table in ("metrics", "posthoc", "strata", "warnings"):
-        parser.add_argument(f"--out-{table}", type=Path, required=True, help=f"{table}.csv to write")
+    cli.add_sets(parser)
+    for table in TABLES:
+        parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")
     args = parser.parse_args(argv)
     counts = train_counts(args.sample) if args.sample else None
     keys: dict[str, Any] = read_keys(args.record.parent)
-    for table, (frame, columns) in analyse_run(args.record.parent, args.checkpoint, counts).items():
+    for table, frame in analyse_run(args.record.parent, args.checkpoint, counts, args.sets).items():
         frame = frame.assign(**keys, **({} if "checkpoint" in frame else {"checkpoint": args.checkpoint}))
-        write_csv(frame[columns], getattr(args, f"out_{table}"))
+        if out := getattr(args, f"out_{table}"):
+            write_csv(frame[TABLES[table]], out)

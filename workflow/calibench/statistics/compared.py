@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from calibench.calibrators import FITS, CalibrateFold
+from calibench.calibrators import FITS, CalibrateFold, Calibrator
 from calibench.errors import UserError
 from calibench.finished.read import read_index, read_keys, read_part
 from calibench.metrics import Predictions
@@ -19,16 +19,12 @@ from calibench.statistics.tested import read_tested
 
 log = logging.getLogger(__name__)
 RANKS = {"top1_error", "top5_error"}  # a temperature keeps the order of the classes, and so these
-
-
-def plain(name: str) -> str:
-    """``hard@temperature`` → ``hard``."""
-    return name.partition("@")[0]
+ENSEMBLE = "@ensemble"  # what the name of a seed ensemble ends with
 
 
 @dataclass(frozen=True)
 class Images:
-    """The test images that all runs of a data set are asked about: rows of the store, targets, group codes (N,)."""
+    """The images of an evaluation set, on which all runs of a data set are compared: rows of the store, targets, group codes (N,)."""
 
     rows: pd.Series
     targets: np.ndarray
@@ -47,12 +43,20 @@ class Runs:
         folders: {(backbone, run name, seed): folder}.
         checkpoint: which predictions.
         metrics: which per-image values to keep.
+        split: the evaluation set.
+        fits: calibrators that were fitted already, {(folder, calibrator): it}; those of all sets are the same.
     """
 
     def __init__(
-        self, folders: dict[tuple[str, str, int], Path], checkpoint: str, metrics: list[str]
+        self,
+        folders: dict[tuple[str, str, int], Path],
+        checkpoint: str,
+        metrics: list[str],
+        split: str = "test",
+        fits: dict[tuple[Path, str], Calibrator] | None = None,
     ) -> None:
-        self.folders, self.checkpoint, self.metrics = folders, checkpoint, metrics
+        self.folders, self.checkpoint, self.metrics, self.split = folders, checkpoint, metrics, split
+        self.fits = {} if fits is None else fits
         self.images: Images | None = None
         self.cache: dict[tuple[str, str, int], dict[str, np.ndarray]] = {}
         self.backbones = list(dict.fromkeys(backbone for backbone, _, _ in folders))
@@ -64,18 +68,35 @@ class Runs:
         parts = (read_index(folder, "val")["part"] for folder in self.folders.values())
         return all((part == "calibrate").any() for part in parts)
 
-    def seeds(self, backbone: str, *names: str) -> list[int]:
-        """Seeds that all these runs have on a backbone (``hard@temperature`` has those of ``hard``)."""
-        each = [{s for b, run, s in self.folders if (b, run) == (backbone, plain(name))} for name in names]
-        return sorted(set.intersection(*each))
+    def _parts(self, name: str) -> tuple[str, str]:
+        """``hard@temperature`` → (hard, temperature); a seed ensemble (``ols@ensemble``) is a run of its own."""
+        run, at, calibrator = name.rpartition("@")
+        return (name, "") if name in self.names or not at else (run, calibrator)
+
+    def pairs(self, backbone: str, run: str, reference: str) -> list[tuple[list[int], list[int]]]:
+        """The seeds of either that make a block (``hard@temperature`` has those of ``hard``); usually the same one.
+
+        A seed ensemble has no seeds to be paired by: it is set beside the mean over the other's, as one block.
+        """
+        ours, theirs = (
+            sorted(s for b, each, s in self.folders if (b, each) == (backbone, self._parts(name)[0]))
+            for name in (run, reference)
+        )
+        if ENSEMBLE in run + reference:
+            return [(ours, theirs)] if ours and theirs else []
+        return [([seed], [seed]) for seed in ours if seed in theirs]
 
     def blocks(self, run: str, reference: str, metric: str, backbones: Iterable[str]) -> Blocks | None:
         """Paired differences run - reference on these backbones; None where no seed has both."""
-        pairs = [(b, s) for b in backbones for s in self.seeds(b, run, reference)]
+        pairs = [(b, *seeds) for b in backbones for seeds in self.pairs(b, run, reference)]
         if not pairs:
             return None
-        sums = [self._sums(b, run, s)[metric] - self._sums(b, reference, s)[metric] for b, s in pairs]
-        cells = np.array([self.backbones.index(b) for b, _ in pairs])
+        sums = [
+            np.mean([self._sums(b, run, s)[metric] for s in ours], axis=0)
+            - np.mean([self._sums(b, reference, s)[metric] for s in theirs], axis=0)
+            for b, ours, theirs in pairs
+        ]
+        cells = np.array([self.backbones.index(b) for b, _, _ in pairs])
         return Blocks(np.stack(sums), self.images.sizes, cells)
 
     def _sums(self, backbone: str, name: str, seed: int) -> dict[str, np.ndarray]:
@@ -88,9 +109,9 @@ class Runs:
         return self.cache[key]
 
     def _predictions(self, backbone: str, name: str, seed: int) -> Predictions:
-        run, _, calibrator = name.partition("@")
+        run, calibrator = self._parts(name)
         folder = self.folders[backbone, run, seed]
-        tested = read_tested(folder, self.checkpoint)
+        tested = read_tested(folder, self.checkpoint, self.split)
         seen = tested.seen
         if self.images is None:
             self.images = Images(tested.rows, seen.targets, tested.codes)
@@ -100,8 +121,10 @@ class Runs:
             )
         if not calibrator:
             return seen
-        fitted = FITS[calibrator](self._fold(folder))
-        return Predictions.of_probs(fitted.apply(seen.scores), seen.targets, str(folder))
+        if (folder, calibrator) not in self.fits:
+            self.fits[folder, calibrator] = FITS[calibrator](self._fold(folder))
+        probs = self.fits[folder, calibrator].apply(seen.scores)
+        return Predictions.of_probs(probs, seen.targets, str(folder))
 
     def _fold(self, folder: Path) -> CalibrateFold:
         logits, index = read_part(folder, self.checkpoint, "calibrate")
@@ -112,8 +135,8 @@ class Runs:
         return CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{folder} (calibrate)")
 
 
-def by_dataset(run_dirs: Iterable[Path], checkpoint: str, metrics: list[str]) -> dict[str, Runs]:
-    """The runs of each data set.
+def by_dataset(run_dirs: Iterable[Path]) -> dict[str, dict[tuple[str, str, int], Path]]:
+    """Folders of the runs of each data set, by backbone, run and seed.
 
     Raises:
         UserError: if two folders hold the same run.
@@ -125,4 +148,4 @@ def by_dataset(run_dirs: Iterable[Path], checkpoint: str, metrics: list[str]) ->
         key = entry["backbone"], entry["regime"] + entry["variant"], entry["seed"]
         if place.setdefault(key, path) != path:
             raise UserError(f"{path} is the same run as another given folder")
-    return {dataset: Runs(folders, checkpoint, metrics) for dataset, folders in found.items()}
+    return found

@@ -8,6 +8,10 @@ scaling fitted on part `calibrate`. One family of rows answers one question:
 - ``secondary``: the same contrast on one data set and backbone. Holm adjusts over all of these of a measure.
 - ``hard``: every run minus ``hard``, tempered minus tempered, pooled and on each: intervals, no tests, no verdicts.
 - ``best``: every run minus the best of the others, pooled and on each (:mod:`calibench.statistics.best`).
+
+Every evaluation set has families of its own: asking about one more changes nothing that is said of test. A seed ensemble
+(``ols@ensemble``) is compared with that of hard labels, and where a contrast names it; it is one network, so there is no
+test, and it is no candidate of ``best``.
 """
 
 import logging
@@ -21,15 +25,16 @@ import numpy as np
 import pandas as pd
 
 from calibench.statistics.best import from_best
-from calibench.statistics.compared import RANKS, Runs, by_dataset
+from calibench.statistics.compared import ENSEMBLE, RANKS, Runs, by_dataset
 from calibench.statistics.paired import Difference, holm
 from calibench.statistics.verdicts import non_inferior, seeds_needed, verdict
 
 log = logging.getLogger(__name__)
 NUMBERS = ["difference", "low", "high", "p", "p_holm", "low_holm", "high_holm"]
 SIZES = ["seeds", "blocks", "groups", "se_seeds", "se_images"]
-COLUMNS = ["family", "dataset", "backbone", "metric", "run", "reference", *NUMBERS, *SIZES]
+COLUMNS = ["family", "dataset", "backbone", "split", "metric", "run", "reference", *NUMBERS, *SIZES]
 COLUMNS += ["relevant", "seeds_needed", "non_inferior", "verdict"]
+FAMILIES = ("primary", "secondary", "hard", "best")
 NO_BEST = {"gap", "avg_confidence"}  # neither has a best end
 TEMPERED = "@temperature"
 Pair = tuple[str, str]
@@ -75,24 +80,27 @@ class Study:
             more = [(a + TEMPERED, b + TEMPERED) for a, b in named if "@" not in a + b]
             named += [pair for pair in more if pair not in named]
         places = [(runs, backbone) for runs in self.runs.values() for backbone in runs.backbones]
-        known = [pair for pair in named if any(runs.seeds(b, *pair) for runs, b in places)]
+        known = [pair for pair in named if any(runs.pairs(b, *pair) for runs, b in places)]
         for run, reference in (pair for pair in named if pair not in known):
             log.warning("contrast %s - %s: no seed has both runs; left out", run, reference)
         return known
 
     def against_hard(self) -> list[Pair]:
         """Every run beside hard labels, raw and tempered."""
-        others = [name for name in self.names if name != "hard"]
+        others = [name for name in self.names if name != "hard" and ENSEMBLE not in name]
         pairs = [(name, "hard") for name in others]
         if self.tempered:
             pairs += [("hard" + TEMPERED, "hard")]
             pairs += [(name + TEMPERED, "hard" + TEMPERED) for name in others]
+        for name in (name for name in self.names if ENSEMBLE in name):
+            reference = "@".join(["hard", *name.split("@")[1:]])
+            pairs += [(name, reference)] if reference in self.names and reference != name else []
         return pairs if "hard" in self.names else []
 
     def differences(self, pairs: list[Pair], metric: str, places: list[Place]) -> Iterator[Row]:
         """Pairs at the places that have them. A temperature moves no error, so tempered pairs do not repeat those rows."""
         for run, reference in pairs:
-            if metric in RANKS and TEMPERED in run and (run, reference) not in self.asked:
+            if metric in RANKS and run.endswith(TEMPERED) and (run, reference) not in self.asked:
                 continue
             for place in places:
                 found = self.compare(place, run, reference, metric)
@@ -145,7 +153,7 @@ def _best(study: Study, metric: str) -> Iterator[dict[str, Any]]:
     """At every place, every run (tempered ones too, where a temperature changes the measure) against the best."""
     if metric in NO_BEST:
         return
-    raw = study.names
+    raw = [name for name in study.names if ENSEMBLE not in name]
     for place in study.places:
         calibrated = all(runs.calibrated for name, runs in study.runs.items() if place[0] in ("", name))
         both = study.tempered and metric not in RANKS and calibrated
@@ -158,23 +166,32 @@ def _best(study: Study, metric: str) -> Iterator[dict[str, Any]]:
             yield {"family": "best", **_at(place, metric), **asdict(row)}
 
 
-def compare(run_dirs: Sequence[Path], checkpoint: str, settings: dict[str, Any]) -> pd.DataFrame:
-    """The table of all data sets and backbones, columns :data:`COLUMNS`.
+def _on_one_set(study: Study) -> Iterator[dict[str, Any]]:
+    planned, beside = study.planned(), study.against_hard()
+    pooled, each = study.places[:1], study.places[1:]
+    for metric in study.settings["metrics"]:
+        yield from _tested(list(study.differences(planned, metric, pooled)), "primary", study)
+        yield from _tested(list(study.differences(planned, metric, each)), "secondary", study)
+        yield from _described(list(study.differences(beside, metric, study.places)), study)
+        yield from _best(study, metric)
+
+
+def compare(
+    run_dirs: Sequence[Path], checkpoint: str, settings: dict[str, Any], sets: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The table of all data sets and backbones on test and on ``sets``, columns :data:`COLUMNS`.
 
     Args:
         run_dirs: folders of finished runs.
         checkpoint: which predictions.
         settings: ``statistics`` of a configuration, completed.
+        sets: evaluation sets besides test.
     """
-    study = Study(by_dataset(run_dirs, checkpoint, settings["metrics"]), settings)
-    planned, beside = study.planned(), study.against_hard()
-    pooled, each = study.places[:1], study.places[1:]
-    found = []
-    for metric in settings["metrics"]:
-        found += _tested(list(study.differences(planned, metric, pooled)), "primary", study)
-        found += _tested(list(study.differences(planned, metric, each)), "secondary", study)
-        found += _described(list(study.differences(beside, metric, study.places)), study)
-        found += _best(study, metric)
-    order = {family: i for i, family in enumerate(("primary", "secondary", "hard", "best"))}
-    table = pd.DataFrame(found, columns=COLUMNS)
-    return table.sort_values("family", key=lambda f: f.map(order), kind="stable", ignore_index=True)
+    folders, fits, found = by_dataset(run_dirs), {}, []
+    for split in ("test", *sets):
+        runs = {
+            dataset: Runs(of, checkpoint, settings["metrics"], split, fits) for dataset, of in folders.items()
+        }
+        rows = sorted(_on_one_set(Study(runs, settings)), key=lambda row: FAMILIES.index(row["family"]))
+        found += [{"split": split, **row} for row in rows]
+    return pd.DataFrame(found, columns=COLUMNS)

@@ -1,4 +1,4 @@
-"""A run's predictions on test, with what resampling and comparisons need of the images."""
+"""A run's predictions on an evaluation set, with what resampling and comparisons need of the images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ class Tested:
     rows: pd.Series
 
 
-def read_tested(run_dir: Path, checkpoint: str) -> Tested:
-    """Read the test predictions of a finished run."""
-    logits, index = read_part(run_dir, checkpoint, "test")
+def read_tested(run_dir: Path, checkpoint: str, split: str = "test") -> Tested:
+    """Read the predictions of a finished run on an evaluation set."""
+    logits, index = read_part(run_dir, checkpoint, split)
     groups = index["group"] if "group" in index else np.full(len(index), "")
-    seen = Predictions.of(logits, index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})")
+    seen = Predictions.of(logits, index["target"].to_numpy(), f"{run_dir} ({split}, checkpoint {checkpoint})")
     return Tested(seen, group_codes(np.asarray(groups)), index["row"].reset_index(drop=True))

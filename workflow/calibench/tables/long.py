@@ -11,7 +11,8 @@ from calibench.statistics.facts import COLUMNS as FACTS
 
 METRICS = [*KEYS, "split", "checkpoint", "metric", "value", "n"]
 CALIBRATED = [*KEYS, "split", "checkpoint", "calibrator", "metric", "value", "n"]
-STRATA = [*KEYS, "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
+SELECTIVE = [*KEYS, "split", "checkpoint", "confidence", "metric", "value", "n"]
+STRATA = [*KEYS, "split", "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
 WARNINGS = [*KEYS, "checkpoint", *FACTS]
 TEXT = ["dataset", "backbone", "regime", "variant", "split", "checkpoint", "metric"]
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from calibench.extensions import packages
+
 
 def commit() -> str:
     """The git commit of the package, with ``+changes`` if files were edited, or ``unknown`` outside a checkout."""
@@ -40,6 +42,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "torchvision": importlib.metadata.version("torchvision"),
         "numpy": np.__version__,
         "commit": commit(),
+        "extensions": packages(),
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),

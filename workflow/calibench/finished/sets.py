@@ -1,0 +1,52 @@
+"""The evaluation sets that a config asks for: their names, and what each is made of.
+
+An evaluation set is a value of the column ``split``: ``test``, ``test@siteB``, ``test@noise3``, ``test@fgsm4``.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from calibench.errors import UserError
+from calibench.finished.names import SET
+
+SITE, CORRUPTION, ATTACK = "site", "corruption", "attack"
+
+
+def _attack(wanted: dict[str, Any], seed: int) -> dict[str, Any]:
+    """An attack as it is carried out: FGSM is one step as long as the bound."""
+    one = {"steps": 1, "step_size": wanted["eps"], "random_start": False}
+    steps = {key: wanted[key] for key in one} if wanted["method"] == "pgd" else one
+    found = {"kind": ATTACK, "family": wanted["method"], "level": wanted["eps"], "seed": seed}
+    return found | steps | {"loss": wanted["loss"]}
+
+
+def evaluation_sets(evaluate_on: dict[str, Any], sites: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Every set but ``test``, in the order in which it is shown.
+
+    Args:
+        evaluate_on: that part of a completed configuration.
+        sites: names of the other data sets that this run is asked about.
+
+    Returns:
+        Name of the set → ``kind`` (site, corruption, attack), ``family`` (what stands on one line of a figure: site, a
+        corruption, an attack's method), ``level`` (severity, or the bound of an attack in grey levels; None for a
+        site) and what the kind needs: ``site``; ``seed``; ``steps``, ``step_size``, ``random_start``, ``loss``, ``seed``.
+
+    Raises:
+        UserError: if two sets have one name.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seed = evaluate_on["seed"]
+    made = [(site, {"kind": SITE, "family": SITE, "level": None, "site": site}) for site in sites]
+    wanted = evaluate_on["corruptions"]
+    for name in wanted["names"]:
+        what = {"kind": CORRUPTION, "family": name, "seed": seed}
+        made += [(f"{name}{severity}", what | {"level": severity}) for severity in wanted["severities"]]
+    made += [(name, _attack(attack, seed)) for name, attack in evaluate_on["attacks"].items()]
+    for name, what in made:
+        if SET + name in found:
+            raise UserError(
+                f"config: evaluate_on: two evaluation sets are called '{SET + name}'; rename the attack or the data set"
+            )
+        found[SET + name] = what
+    return found
