@@ -85,7 +85,7 @@ def changed(**changes):
         ({"regimes": {"ols": {"alpha": float("-inf")}}}, "regimes.ols.alpha: -inf is not a finite number"),
         (
             {"train": {"snapshots": 20}},
-            "run 'hard' on resnet20: train: snapshots: 20 epochs of a training of 1",
+            "run 'hard' on resnet20: train.snapshots is 20, but the training has 1",
         ),
         (
             {"variants": {"x": {"train": {"snapshots": 2}}}, "runs": ["hard+x"]},

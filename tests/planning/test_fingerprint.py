@@ -42,7 +42,8 @@ def codes(tmp_path, monkeypatch):
     ("file", "text", "changed"),
     [
         ("metrics/probabilities.py", "x = 1\n", {*NEEDS, "analyse", "report"}),
-        ("finished/read.py", "x = 1\n", {*NEEDS, "train", "analyse", "report"}),
+        ("finished/read.py", "x = 1\n", {*NEEDS, "analyse", "report"}),
+        ("finished/reuse.py", "x = 1\n", {*NEEDS, "train", "analyse", "report"}),
         ("figures/curves.py", "x = 1\n", {"curves", "entropy"}),
         ("figures/style.py", "x = 1\n", {*NEEDS, "report"}),
         ("regimes/ols.py", "x = 1\n", {"train"}),

@@ -200,7 +200,7 @@ def test_radimagenet_headless_weights_load(tmp_path):
     [
         ("xx", "is not JSON"),
         ("[]", "must be a JSON object, found list"),
-        ('{"train": {}}', "lacks 'augment'"),
+        ('{"train": {}}', "has no 'augment'"),
     ],
 )
 def test_settings_by_hand_are_checked(text, message, tmp_path):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from calibench.backbones.classifier import Classifier, build
 from calibench.finished import names
-from calibench.finished.read import read_record
+from calibench.finished.reuse import read_record
 
 
 def load_weights(run_dir: Path, checkpoint: str) -> dict[str, Tensor]:
@@ -17,7 +17,7 @@ def load_weights(run_dir: Path, checkpoint: str) -> dict[str, Tensor]:
 
 
 def load_network(run_dir: Path, num_classes: int, checkpoint: str = "top1") -> Classifier:
-    """The trained network in evaluation mode, without gradients, on the CPU, laid out as it was trained."""
+    """The trained network in evaluation mode, without gradients, on the CPU, in the memory layout of the training."""
     record = read_record(run_dir)
     settings = record["settings"]
     model = build(record["run"]["backbone"], num_classes, settings["model"])

@@ -101,10 +101,11 @@ def train(regime: Regime, steps: Iterable[int], classes: int = CLASSES, learning
         regime(logits, targets, **extras(regime, logits, step)).backward()
         optimizer.step()
         if step % 4 == 3:
-            regime.validated(logits.detach(), targets)
-            if regime.reviews:
-                regime.review(logits.detach(), targets)
-            regime.close_epoch()
+            with torch.no_grad():
+                regime.validated(logits.detach(), targets)
+                if regime.reviews:
+                    regime.review(logits.detach(), targets)
+                regime.close_epoch()
         weight.data = weight.data.clone()
     return weight.detach()
 

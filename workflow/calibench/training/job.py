@@ -19,7 +19,7 @@ from calibench.data.batches import Images, check_sizes
 from calibench.data.stored import read_classes, read_store
 from calibench.errors import UserError
 from calibench.files import sha256_of
-from calibench.finished import names, read, write
+from calibench.finished import names, reuse, write
 from calibench.finished.network import load_network
 from calibench.regimes.base import Regime
 from calibench.training import loop, predicting
@@ -65,7 +65,7 @@ def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 
 
 def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
-    logits, rows = read.read_part(run_dir, "top1", "select")
+    logits, rows = reuse.read_part(run_dir, "top1", "select")
     targets = rows["target"].to_numpy(np.int64, copy=True)
     return {"val_logits": torch.from_numpy(logits), "val_targets": torch.from_numpy(targets)}
 
@@ -87,8 +87,8 @@ def prepare_regime(
         if kind == "predictions":
             arrays |= _predictions_of(folder)
         elif kind == "regime":
-            arrays |= read.read_state(folder)
-            arrays["other_settings"] = read.read_record(folder)["settings"]["regime"]
+            arrays |= reuse.read_state(folder)
+            arrays["other_settings"] = reuse.read_record(folder)["settings"]["regime"]
         else:
             teacher = load_network(folder, num_classes).to(device=device, memory_format=layout)
     wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
