@@ -67,8 +67,8 @@ def test_fortran_order(tmp_path):
 
 
 BAD_NPZ = {
-    "multi-label": ({"train_labels": np.zeros((12, 14), int)}, r"labels of shape \(12, 14\)"),
-    "volumes": ({"train_images": np.zeros((12, 4, 4, 4), np.uint8)}, "volumes are not read"),
+    "multi-label": ({"train_labels": np.zeros((12, 14), int)}, r"labels have shape \(12, 14\)"),
+    "volumes": ({"train_images": np.zeros((12, 4, 4, 4), np.uint8)}, "is needed, not volumes"),
     "objects": ({"train_labels": np.array([[0], "x"] * 6, dtype=object)}, "never unpickled"),
     "counts": ({"train_labels": np.zeros(11, int)}, "12 images and 11 labels"),
     "floats": ({"train_labels": np.zeros(12)}, "whole numbers"),
@@ -96,7 +96,7 @@ def test_bad_npz(tmp_path, replace, message):
 
 def test_too_few_names(tmp_path):
     npz(tmp_path)
-    with pytest.raises(UserError, match="label 2 but only 2 names"):
+    with pytest.raises(UserError, match="label 2, but the config has 2 names"):
         listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}, labels=["a", "b"]))
 
 

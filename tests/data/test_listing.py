@@ -108,7 +108,7 @@ BAD_TRAIN = {
         "filename,label\na.png,x\nc.png,y\n",
         r"val\.csv, line 2: 'c\.png' was listed before \(.*train\.csv, line 3\)",
     ),
-    "one class": ("filename,label\na.png,x\nb.png,x\n", "train has the single class 'x'"),
+    "one class": ("filename,label\na.png,x\nb.png,x\n", "train has only the class 'x'"),
     "control": ('filename,label\n"a\tb.png",x\nb.png,y\n', "control character"),
 }
 
@@ -121,7 +121,7 @@ def test_refused(root, train, message):
 
 def test_unknown_label_names_file_and_line(root):
     with pytest.raises(
-        UserError, match=r"test\.csv, line 3: label 'z' of split test does not occur in train"
+        UserError, match=r"test\.csv, line 3: label 'z' of split test is not in train"
     ):
         listing.load(three(root, test="filename,label\nd.png,x\ne.png,z\n"))
 
