@@ -120,9 +120,7 @@ def test_refused(root, train, message):
 
 
 def test_unknown_label_names_file_and_line(root):
-    with pytest.raises(
-        UserError, match=r"test\.csv, line 3: label 'z' of split test is not in train"
-    ):
+    with pytest.raises(UserError, match=r"test\.csv, line 3: label 'z' of split test is not in train"):
         listing.load(three(root, test="filename,label\nd.png,x\ne.png,z\n"))
 
 

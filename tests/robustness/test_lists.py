@@ -76,7 +76,10 @@ REFUSED = {
         "line 4: a control character in the stratum; remove it",
     ),
     "open-quote": (HEADER + TRAIN + 'train2.png,"a\n', "a quote is never closed"),
-    "one-class": (HEADER + "train0.png,a\ntrain1.png,a\n", "train has only the class 'a'; at least two are needed"),
+    "one-class": (
+        HEADER + "train0.png,a\ntrain1.png,a\n",
+        "train has only the class 'a'; at least two are needed",
+    ),
     "empty-list": ("", "train.csv is empty; it needs a header"),
     "header-only": (HEADER, "has only a header; it needs one row per image"),
     "nul-byte": (HEADER + "train0.png,a\0\n", "line 2: a NUL byte"),

@@ -1,6 +1,6 @@
-"""Which value of a swept setting each regime is best at, by validation; test numbers stand beside it, unused.
+"""The best value of a swept setting for each regime, by validation, with a row for every value that was trained.
 
-Nothing is left out: every value that was trained has its row.
+The test numbers are shown but not used.
 """
 
 import json
