@@ -107,7 +107,7 @@ def test_collect_refuses_what_does_not_fit(tmp_path):
     assert long.join([good]) == "x,y\n1,2\n"
     with pytest.raises(UserError, match="other columns"):
         long.join([good, other])
-    with pytest.raises(UserError, match="listed twice"):
+    with pytest.raises(UserError, match="given twice"):
         long.join([good, good])
     with pytest.raises(UserError, match="is missing"):
         long.join([good, tmp_path / "none.csv"])

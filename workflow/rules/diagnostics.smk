@@ -1,4 +1,4 @@
-# What happened inside the regimes: gradient norms, confusions, the choice of a learning rate.
+# Diagnostics of the regimes: gradient norms, confusions, the choice of swept values.
 
 
 rule gradients:
