@@ -107,7 +107,7 @@ def test_damaged_npz(tmp_path):
         (tmp_path / "toy.npz").write_bytes(broken)
         with pytest.raises(UserError, match=r"datasets\.toy\.root"):
             listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
-    with pytest.raises(UserError, match=r"none\.npz is missing"):
+    with pytest.raises(UserError, match=r"none\.npz and its"):
         listing.load(settings(tmp_path, "npz", files={"npz": "none.npz"}))
 
 
@@ -208,7 +208,7 @@ def test_a_bomb_is_unpacked_no_further_than_its_header_says(tmp_path, kind, monk
 def test_images_beyond_the_limit_of_pixels(tmp_path, monkeypatch):
     npz(tmp_path)
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "80")
-    with pytest.raises(UserError, match=r"toy\.npz, train: images of 81 pixels, more than the limit of 80"):
+    with pytest.raises(UserError, match=r"toy\.npz, train: images have 81 pixels, more than the limit of 80"):
         listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
 
 
@@ -262,7 +262,7 @@ def test_a_site_may_be_test_files_alone(tmp_path):
     files = {f"test_{what}": arrays.IDX_FILES[f"test_{what}"] for what in ("images", "labels")}
     frame, classes = listing.load(settings(tmp_path, "idx", files=files, train_on=False))
     assert len(frame) == 40 and classes[["train", "val", "test"]].to_numpy().sum() == 40
-    with pytest.raises(UserError, match="train-images-idx3-ubyte is missing"):
+    with pytest.raises(UserError, match="train-images-idx3-ubyte and its"):
         listing.load(settings(tmp_path, "idx", files=files))
 
 
@@ -275,7 +275,7 @@ def test_damaged_idx(tmp_path):
     with pytest.raises(UserError, match="is not an idx file"):
         listing.load(settings(tmp_path, "idx"))
     (tmp_path / "train-images-idx3-ubyte").unlink()
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing, and so is the \.gz file"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte and its \.gz file are missing"):
         listing.load(settings(tmp_path, "idx"))
 
 
