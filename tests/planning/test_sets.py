@@ -82,6 +82,7 @@ def test_ensembles_lie_where_runs_do():
             "two evaluation sets have the name 'test@b'",
         ),
         ({"seeds": [3], "ensembles": ["none"]}, "ensembles need at least two seeds"),
+        ({"ensembles": ["temprature"]}, "no calibrator 'temprature'; did you mean 'temperature'"),
         (
             {"datasets": {"a": {"calibrate": 0}}, "ensembles": ["temperature"]},
             "set datasets.a.calibrate above 0",

@@ -78,6 +78,7 @@ TESTED = names.logits(CHECKPOINT, "test")
 SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
+ALL_SEEDS = "<experiment>/{dataset}/{backbone}/{run}"
 SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
@@ -127,7 +128,7 @@ def inputs_of(regime):
     """
     builds = regime is None or catalog()[regime].other_runs or catalog()[regime].combines
     return {
-        "store": store_files,
+        "store": lambda w: store_files(w, (regime or w.regime) + w.variant),
         "pretrained": lambda w: PLAN.weights_of(w.backbone, (regime or w.regime) + w.variant),
         "others": lambda w: (
             [f"{folder}/{names.RECORD}" for folder in others_of(regime or w.regime, w).values()]
@@ -141,9 +142,9 @@ def others_of(regime, w):
     return as_workflow_error(PLAN.other_runs, w.dataset, w.backbone, regime + w.variant, w.seed)
 
 
-def store_files(w):
+def store_files(w, run):
     """The store of a run; if it was deleted and is made again, finished runs stay."""
-    files = [f"{PLAN.store_dir(w.dataset)}/{name}" for name in ("images.npy", "index.csv", "classes.csv")]
+    files = PLAN.store_files(w.dataset, w.backbone, run)
     keep = config["protect"] and PLAN.has_finished_runs(w.dataset)
     return [ancient(f) for f in files] if keep else files
 
@@ -184,8 +185,20 @@ def of_runs(file):
 
 
 def of_all(file):
-    """Input function: as of_runs, with the seed ensembles behind the runs."""
-    return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
+    """Input function: as of_runs, with predictions from elsewhere and the seed ensembles behind the runs."""
+    kinds = (PLAN.files_of_runs, PLAN.external, PLAN.derived)
+    return lambda w: [path for files_of in kinds for path in files_of(file, w.get("dataset"))]
+
+
+def votes_of(w):
+    """The votes on a data set's images, where the config names a file of them."""
+    return f"{PLAN.store_dir(w.dataset)}/votes.npy" if config["datasets"][w.dataset]["votes"] else []
+
+
+def analysed_files(w, *files):
+    """These files of all that is analysed in one job."""
+    folders = PLAN.analysed_together(w.dataset, w.backbone, w.run)
+    return [f"{folder}/{file}" for folder in folders for file in files]
 
 
 def of_sets(w):
@@ -205,6 +218,12 @@ def regimes_with_rule():
     return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)} | {
         *BROUGHT
     }
+
+
+def forget_unused_regimes():
+    """Remove the rules of regimes that no run uses: Snakemake tries every rule on every file, and plans three times as long."""
+    for regime in set(catalog()) - PLAN.regimes_needed() - {"hard"}:
+        workflow._rules.pop(workflow.modifier.modify_rulename(f"train_{regime}"), None)
 
 
 def check_experiment():

@@ -1,10 +1,11 @@
 # Diagnostics of the regimes: gradient norms, confusions, the choice of swept values.
+# A record is written last, so all files of its run exist. With more files of each run as inputs, as in statistics.smk,
+# Snakemake would only plan longer.
 
 
 rule gradients:
     input:
         records=of_runs(names.RECORD),
-        history=of_runs(names.HISTORY),
     output:
         "<experiment>/gradients.csv",
     log:
@@ -20,7 +21,6 @@ rule gradients:
 rule confusions:
     input:
         records=of_runs(names.RECORD),
-        logits=of_runs(TESTED),
         classes=[f"{PLAN.store_dir(dataset)}/classes.csv" for dataset in config["datasets"]],
     output:
         "<experiment>/confusions.csv",

@@ -4,7 +4,6 @@
 rule resample:
     input:
         records=of_all(names.RECORD),
-        logits=of_all(TESTED),
         sets=of_sets,
     output:
         "<experiment>/{dataset}/intervals.csv",
@@ -41,7 +40,6 @@ use rule metrics as collect_intervals with:
 rule contrasts:
     input:
         records=of_all(names.RECORD),
-        logits=of_all(TESTED),
         sets=of_sets,
     output:
         report(
@@ -59,7 +57,11 @@ rule contrasts:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         settings=lambda w: canonical(
-            {k: v for k, v in config["statistics"].items() if k not in ("resamples", "seed")}
+            {
+                k: v
+                for k, v in config["statistics"].items()
+                if k not in ("resamples", "seed", "conformal", "positive")
+            }
         ),
         checkpoint=CHECKPOINT,
         sets=SETS,
@@ -67,6 +69,29 @@ rule contrasts:
     shell:
         "stage {log} contrasts --settings {params.settings:q} --checkpoint {params.checkpoint}"
         " {params.sets} --out {output} {input.records}"
+
+
+rule ranks:
+    input:
+        "<experiment>/metrics.csv",
+    output:
+        report(
+            "<experiment>/ranks.csv",
+            caption="../report/ranks.rst",
+            category="Tables",
+            labels={"table": "ranks", "shows": "mean and worst rank over data sets and backbones"},
+        ),
+    log:
+        "<experiment>/ranks.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        settings=lambda w: canonical({"level": config["statistics"]["level"]}),
+        checkpoint=CHECKPOINT,
+        code=code_of("ranks"),
+    shell:
+        "stage {log} ranks --metrics {input} --settings {params.settings:q} --checkpoint {params.checkpoint}"
+        " --out {output}"
 
 
 rule published:
@@ -86,4 +111,5 @@ rule published:
 
 localrules:
     collect_intervals,
+    ranks,
     published,

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ KEYS = dict.fromkeys(LIST_FORMATS, ("list", *SPLITS)) | {
     "npz": ("npz",),
     "idx": IDX_KEYS,
     "cifar": CIFAR_KEYS,
+    "embeddings": ("features", "list"),
 }
 
 
@@ -33,6 +34,10 @@ def check_keys(settings: dict[str, Any], name: str) -> None:
         if key not in known:
             hint = did_you_mean(key, known) if known else "leave `files` out"
             raise UserError(f"{where}: format {kind} has no file '{key}'; {hint}")
+    if kind == "embeddings" and "features" not in files:
+        raise UserError(
+            f"{where}: name the vectors as {{features: x.npz}}, x.parquet, or x.npy with {{list: x.csv}}"
+        )
     if kind in ("list", "semicolon") and ("list" in files) == ("train" in files):
         raise UserError(
             f"{where}: name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}; got {sorted(files)}"
@@ -76,6 +81,20 @@ def header(path: Path, head: list[list[str]], required: Sequence[str] = REQUIRED
             f"name the columns {', '.join(required)}"
         )
     return names
+
+
+def column(path: Path, name: str) -> Iterator[str]:
+    """The values of one column of a list with a header, stripped; rows are checked when the list is read for good.
+
+    Raises:
+        UserError: if there is no such column.
+    """
+    with open(path, "rb") as stream:
+        delimiter = delimiter_of(stream.readline(HEAD))
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
+        records = (record for record in csv.reader(stream, delimiter=delimiter) if record)
+        place = header(path, [next(records, [])], (*REQUIRED, name)).index(name)
+        yield from (record[place].strip() for record in records if len(record) > place)
 
 
 def check_columns(path: Path, kind: str) -> None:

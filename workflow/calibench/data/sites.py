@@ -22,7 +22,8 @@ def check_classes(classes: pd.Series, site: pd.Series, names: tuple[str, str]) -
         here, there = (", ".join(list(labels)[:SHOWN]) for labels in (classes, site))
         raise UserError(
             f"config: evaluate_on.sites: '{names[1]}' has {len(common)} of the classes of '{names[0]}', but two are "
-            f"needed; classes are matched by name ({names[0]}: {here} …; {names[1]}: {there} …): use the same names"
+            f"needed; classes are matched by name ({names[0]}: {here} …; {names[1]}: {there} …): use the same names (for "
+            "formats with numbers only set them under labels)"
         )
     return common
 

@@ -4,6 +4,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from calibench.calibrators import FITS
 from calibench.errors import UserError, did_you_mean
 from calibench.finished.sets import evaluation_sets
 from calibench.planning.naming import trained_on
@@ -34,6 +35,11 @@ def check_ensembles(config: dict[str, Any]) -> None:
     """Raise UserError if an ensemble has fewer than two members, or its members cannot be calibrated."""
     if not config["ensembles"]:
         return
+    for calibrator in config["ensembles"]:
+        if calibrator not in ("none", *FITS):
+            raise UserError(
+                f"config: ensembles: no calibrator '{calibrator}'; {did_you_mean(calibrator, ['none', *FITS])}"
+            )
     if len(config["seeds"]) < 2:
         raise UserError("config: ensembles need at least two seeds; add one to seeds")
     unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]

@@ -5,7 +5,8 @@ dimensions, the outermost first:
 
 - ``dataset``, ``backbone``, ``measure``, ``run`` (``ols+noise20``, ``hard@temperature``, ``ols@snapshots6``),
 - or a group of variants, such as ``noise`` for noise20 and noise40: a run is then split into its variant of the group
-  and the rest, ``regime``. ``snapshots`` is the group of ensembles of epochs.
+  and the rest, ``regime``. ``snapshots`` is the group of ensembles of epochs, ``set`` that of evaluation sets
+  (``ols@fgsm`` is OLS on ``test@fgsm``).
 
 ``order`` lists the values of any dimension in order; by default the order is that of the experiment.
 """
@@ -22,7 +23,9 @@ from calibench.regimes.catalog import label
 
 PLAIN = ("dataset", "backbone", "run", "regime", "measure")
 HEADS = {"dataset": "Data set", "run": "Method", "regime": "Method"}  # all others: the dimension, capitalised
-NONE = {"snapshots": "one model"}  # head for runs without a variant of the group; by default "no <group>"
+DERIVED = ("snapshots", "set")  # groups of names after the @ of a run
+# heads for runs without a variant of the group; by default "no <group>"
+NONE = {"snapshots": "one model", "set": "test"}
 
 Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
 Row = tuple[str, str, list[Key]]  # data set, text of the first columns, keys of the cells
@@ -60,16 +63,17 @@ def split_run(run: str, groups: list[str]) -> dict[str, str]:
             found[group] = token
         else:
             rest.append(token)
-    if derived and "snapshots" in groups:
-        found["snapshots"], derived = derived, ""
+    group = next((g for g in DERIVED if g in groups), None)
+    if derived and group:
+        found[group], derived = derived, ""
     return {"regime": "+".join(rest) + (f"@{derived}" if derived else ""), **found}
 
 
 def join_run(parts: dict[str, str], groups: list[str]) -> str:
     """The inverse of :func:`split_run`."""
-    variants = [parts[g] for g in groups if g != "snapshots" and parts[g]]
-    derived = f"@{parts['snapshots']}" if parts.get("snapshots") else ""
-    return "+".join([parts["regime"], *variants]) + derived
+    variants = [parts[g] for g in groups if g not in DERIVED and parts[g]]
+    derived = [f"@{parts[g]}" for g in DERIVED if parts.get(g)]
+    return "+".join([parts["regime"], *variants]) + "".join(derived)
 
 
 def _text(dimension: str, value: str) -> str:
@@ -80,6 +84,8 @@ def _text(dimension: str, value: str) -> str:
     if dimension == "measure":
         return METRICS[value][0]
     if dimension == "dataset":
+        return value
+    if dimension == "set" and value:
         return value
     return f"{dimension} {value.removeprefix(dimension)}" if value else NONE.get(dimension, f"no {dimension}")
 
@@ -98,6 +104,8 @@ def _values(layout: dict[str, Any], settings: dict[str, Any], groups: list[str])
     runs = [*settings["runs"]]
     if "snapshots" in groups:
         runs += [f"{run}@snapshots{n}" for run in settings["runs"] for n in settings.get("snapshots", [])]
+    if "set" in groups:
+        runs += [f"{run}@{name}" for run in settings["runs"] for name in settings.get("sets", [])]
     parsed = [split_run(run, groups) for run in runs]
     found = {
         "dataset": settings["datasets"],

@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 
 
 def as_input(images: Tensor, memory_format: str) -> Tensor:
-    """A batch in the memory layout of the settings."""
+    """A batch in the memory layout of the settings; features stay as they are."""
+    if images.ndim == 2:
+        return images
     layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     return images.contiguous(memory_format=layout)
 
