@@ -16,7 +16,7 @@ rule digits:
         "stage {log} digits --out {params.folder}"
 
 
-# A data set whose root is results/data/fetch/<name> is downloaded, file by file, if calibench knows where from.
+# A data set with the root results/data/fetch/<name> is downloaded, file by file, if calibench knows its address.
 rule fetch:
     output:
         "<results>/data/fetch/{public}/{file}",
