@@ -129,7 +129,18 @@ def test_evaluation_sets_are_columns(tmp_path):
         for run, values in {"hard": (0.1, 0.8), "ols": (0.2, 0.6)}.items()
         for split, value in zip(("test", "test@fgsm"), values, strict=True)
     ]
-    columns = ["dataset", "backbone", "regime", "variant", "seed", "split", "checkpoint", "n", "metric", "value"]
+    columns = [
+        "dataset",
+        "backbone",
+        "regime",
+        "variant",
+        "seed",
+        "split",
+        "checkpoint",
+        "n",
+        "metric",
+        "value",
+    ]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "metrics.csv", index=False)
     layout = {"name": "t", "rows": "regime", "columns": "set", "measures": ["top1_error"]}
     settings = {"datasets": ["digits"], "backbones": ["lenet"], "runs": ["hard", "ols"], "seeds": [0]}
