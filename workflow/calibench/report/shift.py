@@ -121,7 +121,10 @@ def _comparisons(experiment: Experiment) -> Html:
     title = "Comparisons named beforehand, on these images"
     heads = ["Comparison", "Asked about", "Measure", "Difference", "p (Holm)", "Verdict"]
     breaks = [i for i in range(1, len(rows)) if rows[i][:2] != rows[i - 1][:2]]
-    body = table(heads, rows, label=title, stub=2, breaks=breaks, text_columns=[2, 5], caption=title)
+    notes = ["p values and intervals are Holm-adjusted over the comparisons of a measure on the same images."]
+    body = table(
+        heads, rows, label=title, stub=2, breaks=breaks, text_columns=[2, 5], caption=title, notes=notes
+    )
     return details(f"{title}: {number(len(rows))} rows", body) if rows else Html()
 
 
