@@ -16,16 +16,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-NAMES = ("throughput", "regimes", "store", "listing", "planning", "metrics", "demo")
+NAMES = ("throughput", "regimes", "store", "listing", "planning", "metrics", "heads", "demo")
 HEAD = ["benchmark", "measured", "reference", "ratio", "ratio of CPU time", "goal", "met", "note"]
 
 
 def suite() -> dict:
     """The benchmarks by name."""
-    from benchmarks import data, pipeline, training
+    from benchmarks import data, heads, pipeline, training
 
     works = (training.throughput, training.regime_steps, data.decoding, data.listing)
-    return dict(zip(NAMES, (*works, pipeline.planning, pipeline.metrics, pipeline.demo), strict=True))
+    return dict(
+        zip(NAMES, (*works, pipeline.planning, pipeline.metrics, heads.heads, pipeline.demo), strict=True)
+    )
 
 
 def machine(threads: int) -> str:

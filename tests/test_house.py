@@ -35,9 +35,16 @@ def test_lock_holds_everything_that_is_asked_for():
     assert not {name.lower() for name in wanted} - set(locked())
 
 
+# what few want: not in the environment of `make setup`; the tests of it are skipped where it is not installed
+UNLOCKED = {"timm", "trackers"}
+
+
 def test_package_asks_for_nothing_that_is_not_locked():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    locked_extras = [
+        items for extra, items in project["optional-dependencies"].items() if extra not in UNLOCKED
+    ]
+    wanted = project["dependencies"] + sum(locked_extras, [])
     names = {re.match(r"[A-Za-z0-9-]+", item)[0].lower() for item in wanted}
     assert not names - set(locked())
 
@@ -124,7 +131,7 @@ def test_conda_environment_has_all_that_its_stages_import(stage, environment):
     modules = [f"calibench.stages.{stage}", *(f"calibench.figures.{kind}" for kind in kinds)]
     needed = {IMPORT_NAMES.get(name, name) for module in modules for name in imported(module, set())}
     assert needed, f"{stage} was not found"
-    assert not needed - set(provided), f"envs/{environment}.yaml lacks what {stage} imports"
+    assert not needed - set(provided) - UNLOCKED, f"envs/{environment}.yaml lacks what {stage} imports"
 
 
 def test_every_conda_directive_names_an_environment():

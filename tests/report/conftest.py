@@ -9,8 +9,7 @@ from calibench.files import write_csv, write_json
 from calibench.finished.read import read_keys
 from calibench.planning import configuration, naming
 from calibench.stages import report
-from calibench.stages.analyse import metrics_of
-from calibench.stages.report import NOTEBOOK  # noqa: F401  tests of its cells
+from calibench.stages.analyse import Asked, metrics_of
 from calibench.tables.long import METRICS, join
 from matplotlib import pyplot as plt
 
@@ -97,7 +96,7 @@ def small(tmp_path_factory):
     for regime, seed in (("hard", 0), ("hard", 1), ("ols", 0)):
         run = write_run(folder, regime, seed=seed, n=120, dataset=DATASET)
         add_provenance(run)
-        write_csv(metrics_of(run).assign(**read_keys(run))[METRICS], run / "metrics.csv")
+        write_csv(metrics_of(Asked(run)).assign(**read_keys(run))[METRICS], run / "metrics.csv")
         found.append(run / "metrics.csv")
     (folder / "metrics.csv").write_text(join(found))
     write_png(folder / "figures" / f"reliability-{DATASET}-resnet50.png")
@@ -107,14 +106,14 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def made(small, tmp_path_factory):
-    """(HTML, executed notebook as JSON) of the whole stage, run once."""
+    """(report.html, executed notebook as JSON, papers.html) of the whole stage, run once."""
     folder, settings, store = small
     out = tmp_path_factory.mktemp("out")
     report.main(
         ["--experiment-dir", str(folder), "--settings", json.dumps(settings), "--stores", str(store)]
         + ["--out-notebook", str(out / "r.ipynb"), "--out", str(out / "r.html")]
+        + ["--out-papers", str(out / "p.html")]
     )
-    assert sorted(p.name for p in out.iterdir()) == ["r.html", "r.ipynb"]
-    return (out / "r.html").read_text(encoding="utf-8"), json.loads(
-        (out / "r.ipynb").read_text(encoding="utf-8")
-    )
+    assert sorted(p.name for p in out.iterdir()) == ["p.html", "r.html", "r.ipynb"]
+    texts = [(out / name).read_text(encoding="utf-8") for name in ("r.html", "r.ipynb", "p.html")]
+    return texts[0], json.loads(texts[1]), texts[2]

@@ -4,12 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from calibench.backbones.classifier import build
 from calibench.backbones.pretrained import RESNET_CHILDREN, load_pretrained
 from calibench.data.stored import read_store
 from calibench.errors import UserError
 from calibench.finished import names, read
-from calibench.finished.network import load_weights
+from calibench.finished.network import load_network, load_weights
 from calibench.stages import predict
 from calibench.stages import train as train_stage
 from calibench.training.device import claim_gpu
@@ -207,3 +208,18 @@ def test_settings_by_hand_are_checked(text, message, tmp_path):
     files = ["--images", str(tmp_path / "images.npy"), "--record", str(tmp_path / "run.json")]
     with pytest.raises(UserError, match=message):
         train_stage.main(["--settings", text, *files])
+
+
+def test_a_network_of_timm_at_another_size_is_read_back(store, tmp_path):
+    pytest.importorskip("timm", reason="timm is not installed: pip install 'calibench[timm]'")
+    settings = make_settings(
+        "hard", "timm.vit_tiny_patch16_224", model={"input": "full"}, train={"epochs": 1}
+    )
+    train(settings, store, tmp_path)
+    images, index, classes = read_store(store)
+    rows = index.loc[index["split"] == "test", "row"].to_numpy()
+    model = load_network(tmp_path, classes, "last")
+    pixels = torch.from_numpy(images[rows]).float().div(127.5).sub(1)[:, None].expand(-1, 3, -1, -1)
+    logits, _ = read.read_part(tmp_path, "last", "test")
+    np.testing.assert_allclose(model(pixels).numpy(), logits, atol=1e-4)
+    assert read.read_record(tmp_path)["provenance"]["timm"]

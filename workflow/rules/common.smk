@@ -128,7 +128,7 @@ def inputs_of(regime):
     """
     builds = regime is None or catalog()[regime].other_runs or catalog()[regime].combines
     return {
-        "store": store_files,
+        "store": lambda w: store_files(w, (regime or w.regime) + w.variant),
         "pretrained": lambda w: PLAN.weights_of(w.backbone, (regime or w.regime) + w.variant),
         "others": lambda w: (
             [f"{folder}/{names.RECORD}" for folder in others_of(regime or w.regime, w).values()]
@@ -142,9 +142,9 @@ def others_of(regime, w):
     return as_workflow_error(PLAN.other_runs, w.dataset, w.backbone, regime + w.variant, w.seed)
 
 
-def store_files(w):
+def store_files(w, run):
     """The store a run reads; one that was deleted and is made again does not take finished runs with it."""
-    files = [f"{PLAN.store_dir(w.dataset)}/{name}" for name in ("images.npy", "index.csv", "classes.csv")]
+    files = PLAN.store_files(w.dataset, w.backbone, run)
     keep = config["protect"] and PLAN.has_finished_runs(w.dataset)
     return [ancient(f) for f in files] if keep else files
 
@@ -185,8 +185,14 @@ def of_runs(file):
 
 
 def of_all(file):
-    """Input function: as of_runs, with the seed ensembles behind the runs."""
-    return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
+    """Input function: as of_runs, with predictions from elsewhere and the seed ensembles behind the runs."""
+    kinds = (PLAN.files_of_runs, PLAN.external, PLAN.derived)
+    return lambda w: [path for files_of in kinds for path in files_of(file, w.get("dataset"))]
+
+
+def votes_of(w):
+    """The votes on a data set's images, where the config names a file of them."""
+    return f"{PLAN.store_dir(w.dataset)}/votes.npy" if config["datasets"][w.dataset]["votes"] else []
 
 
 def analysed_files(w, *files):

@@ -120,6 +120,55 @@ rule store:
         " --out-report {output.report} --threads {threads}"
 
 
+# Features of a network whose body is not trained: heads are trained on them instead of images.
+rule features:
+    input:
+        images="<results>/store/{store}/images.npy",
+        index="<results>/store/{store}/index.csv",
+        classes="<results>/store/{store}/classes.csv",
+        pretrained=lambda w: PLAN.features_settings(w.store, w.features)["model"]["weights"],
+    output:
+        images="<results>/store/{store}/{features}/images.npy",
+        index="<results>/store/{store}/{features}/index.csv",
+        classes="<results>/store/{store}/{features}/classes.csv",
+        report="<results>/store/{store}/{features}/features.json",
+    log:
+        "<results>/store/{store}/{features}/features.log",
+    wildcard_constraints:
+        features=r"features-[0-9a-f]+",
+    conda:
+        "../../envs/train.yaml"
+    threads: config["resources"]["train_threads"]
+    resources:
+        gpu=config["resources"]["gpu"],
+        mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
+        runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
+    params:
+        settings=lambda w: canonical(as_workflow_error(PLAN.features_settings, w.store, w.features)),
+    shell:
+        "stage {log} features --settings {params.settings:q} --images {input.images} --threads {threads}"
+        " --out {output.images} --out-index {output.index} --out-classes {output.classes} --out-report {output.report}"
+
+
+# Votes of readers in the order of the store, where the config names a file of them.
+rule votes:
+    input:
+        file=lambda w: config["datasets"][PLAN.dataset_of[w.store]]["votes"],
+        images="<results>/store/{store}/images.npy",
+        index="<results>/store/{store}/index.csv",
+        classes="<results>/store/{store}/classes.csv",
+    output:
+        "<results>/store/{store}/votes.npy",
+    log:
+        "<results>/store/{store}/votes.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=code_of("votes"),
+    shell:
+        "stage {log} votes {input.file:q} --images {input.images} --out {output}"
+
+
 rule pretrained:
     output:
         "<results>/weights/{backbone}-imagenet.pth",
@@ -136,4 +185,5 @@ localrules:
     fetch,
     list,
     sample,
+    votes,
     pretrained,

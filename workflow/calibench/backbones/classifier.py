@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from calibench.backbones import resnet_cifar, resnext_cifar, stages
+from calibench.backbones.names import TIMM
 from calibench.backbones.networks import NETWORKS
+from calibench.backbones.timm_networks import fit_to_size, timm_network
 from calibench.errors import UserError
 from calibench.extensions import brought
 
@@ -82,6 +84,14 @@ class Classifier(nn.Module):
         noting.remove()
         return [list(stage.shape[1:]) for stage in self.stages] + shapes
 
+    def fit_to_size(self, size: int) -> None:
+        """Take images of ``size`` px, where the network knows one size only; after its pretrained weights are loaded.
+
+        Raises:
+            UserError: if it cannot.
+        """
+        fit_to_size(self.body, size)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K)."""
         return self.head(self.body(images))
@@ -129,6 +139,10 @@ def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
         return NETWORKS[name](num_classes)  # made for small images: model: input changes nothing
     if name in brought("backbones"):
         return brought("backbones")[name](num_classes)
+    if name.startswith(TIMM):
+        if input_size != "full":
+            raise UserError(f"model: input: small is not known for '{name}'; use full")
+        return timm_network(name)
     from calibench.backbones.torchvision_networks import torchvision_network
 
     return torchvision_network(name, input_size)
@@ -138,8 +152,8 @@ def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
     """A backbone by its name, freshly initialised from torch's global generator.
 
     Args:
-        name: one of :data:`calibench.backbones.networks.NETWORKS`, one that a package brings, or any torchvision
-            classification model whose last layer is linear.
+        name: one of :data:`calibench.backbones.networks.NETWORKS`, one that a package brings, ``timm.<name>``, or any
+            torchvision classification model whose last layer is linear.
         num_classes: K.
         settings: the ``model`` part of a run's settings.
 
@@ -152,3 +166,8 @@ def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
     head = nn.Linear(network.get_submodule(path).in_features, num_classes)
     _set_module(network, path, nn.Identity())
     return Classifier(network, head)
+
+
+def head_alone(features: int, num_classes: int) -> Classifier:
+    """A head on features (B, D) that were computed before; what would be images are features."""
+    return Classifier(nn.Identity(), nn.Linear(features, num_classes))

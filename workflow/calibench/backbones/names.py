@@ -19,6 +19,7 @@ OWN = (
     "resnext29_32x4d",
 )
 LABELS = {
+    "embeddings": "Embeddings",
     "resnet18": "ResNet-18",
     "resnet34": "ResNet-34",
     "resnet50": "ResNet-50",
@@ -43,7 +44,9 @@ WITH_STAGES = (
     *("resnet", "resnext", "wide_resnet", "densenet", "shufflenet_v2", "mobilenet_v2"),
     *("vgg", "efficientnet", "alexnet", "lenet"),
 )
-REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.M)
+REGISTERED = re.compile(r"^@register_model(?:\(\))?\n(?:@.*\n)*def (\w+)", re.M)
+EMBEDDINGS = "embeddings"  # the backbone of a data set that holds features: none, a head alone
+TIMM = "timm."  # how the names of timm's networks begin in a config
 
 
 @functools.cache
@@ -52,12 +55,22 @@ def known() -> frozenset[str]:
 
     Empty where torchvision is not installed: an environment that only plans.
     """
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return frozenset()
-    sources = (Path(spec.origin).parent / "models").glob("*.py")
-    found = frozenset(OWN).union(*(REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources))
-    return found.union(brought("backbones", found))
+    found = _registered("torchvision")
+    found = found and found.union(OWN, [EMBEDDINGS])
+    return found and found.union(brought("backbones", found))
+
+
+@functools.cache
+def known_to_timm() -> frozenset[str]:
+    """Names of timm's networks as a config has them, read from its sources; empty where it is not installed."""
+    return frozenset(TIMM + name for name in _registered("timm"))
+
+
+def _registered(package: str) -> frozenset[str]:
+    """Names of the networks that a package registers in its folder ``models``, read without importing it."""
+    spec = importlib.util.find_spec(package)
+    sources = (Path(spec.origin).parent / "models").glob("*.py") if spec and spec.origin else ()
+    return frozenset().union(*(REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources))
 
 
 def check_backbone(name: str, where: str = "backbones") -> None:
@@ -66,8 +79,12 @@ def check_backbone(name: str, where: str = "backbones") -> None:
     Raises:
         UserError: with the closest names.
     """
-    if known() and name not in known():
-        close = difflib.get_close_matches(name, known()) or ["resnet50", "mobilenet_v2", "vgg19"]
+    names = known_to_timm() if name.startswith(TIMM) else known()
+    if name.startswith(TIMM) and not names:
+        raise UserError(f"config: {where}: '{name}' needs the package timm; pip install 'calibench[timm]'")
+    untagged = ".".join(name.split(".")[:2]) if name.startswith(TIMM) else name
+    if names and untagged not in names:
+        close = difflib.get_close_matches(name, names) or ["resnet50", "mobilenet_v2", "vgg19"]
         raise UserError(
             f"config: {where}: there is no backbone '{name}'; did you mean {', '.join(close)}? "
             "`calibench config --backbones` lists them all"

@@ -22,6 +22,7 @@ KEYS = dict.fromkeys(LIST_FORMATS, ("list", *SPLITS)) | {
     "npz": ("npz",),
     "idx": IDX_KEYS,
     "cifar": CIFAR_KEYS,
+    "embeddings": ("features", "list"),
 }
 
 
@@ -37,6 +38,10 @@ def check_keys(settings: dict[str, Any], name: str) -> None:
         if key not in known:
             hint = did_you_mean(key, known) if known else "leave `files` out"
             raise UserError(f"{where}: format {kind} has no file '{key}'; {hint}")
+    if kind == "embeddings" and "features" not in files:
+        raise UserError(
+            f"{where}: name the vectors as {{features: x.npz}}, x.parquet, or x.npy with {{list: x.csv}}"
+        )
     if kind in ("list", "semicolon") and ("list" in files) == ("train" in files):
         raise UserError(
             f"{where}: name the list as {{list: images.csv}} or {{train: …, val: …, test: …}}; got {sorted(files)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from calibench.data import arrays, imagefolder, radimagenet, shards
+from calibench.data import arrays, embeddings, imagefolder, radimagenet, shards
 from calibench.data.csvfile import Table, read_table
 from calibench.data.listfiles import LIST_FORMATS, check_keys, list_files
 from calibench.data.splitnames import SPLITS
@@ -72,6 +72,8 @@ def read_source(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Whe
         return _read_lists(settings, root)
     if kind in arrays.FORMATS:
         frame = arrays.read_list(settings, root)
+    elif kind == embeddings.FORMAT:
+        frame = embeddings.load(settings, root)[0]
     elif kind == shards.FORMAT:
         frame = shards.read_list(settings, root)
     else:

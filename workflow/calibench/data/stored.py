@@ -1,7 +1,7 @@
 """Reading a store: the decoded images of a data set, their index and its classes."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from calibench.data import staging
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 
 
 @contextlib.contextmanager
@@ -36,6 +36,9 @@ def _read_table(path: Path, **options: Any) -> pd.DataFrame:
 def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFrame, int]:
     """Memory map of the images (with ``stage`` of a copy on the node), their index, and the number of classes.
 
+    In a store of features ``images.npy`` holds float32 vectors (N, D), and maybe augmented copies behind them
+    (:mod:`calibench.data.vectors`).
+
     Raises:
         UserError: if a file is missing or damaged, or index and images do not match.
     """
@@ -44,7 +47,9 @@ def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFr
         store = np.load(staging.stage(images) if stage else images, mmap_mode="r")
     index = _read_table(folder / "index.csv", dtype={"group": str, "stratum": str, "label": str})
     classes = _read_table(folder / "classes.csv")
-    if len(index) != len(store):
+    training = max(int((index["split"] == "train").sum()), 1)
+    copies = (len(store) - len(index)) / training if store.ndim == 2 else 0
+    if len(index) != len(store) and not (copies > 0 and copies.is_integer()):
         raise UserError(
             f"{folder}: index.csv has {len(index)} rows, images.npy {len(store)}; delete the folder and run again"
         )
@@ -59,3 +64,24 @@ def read_classes(path: Path) -> pd.Series:
     """
     frame = _read_table(path, dtype={"label": str})
     return frame.set_index("target")["label"].sort_index()
+
+
+def class_numbers(path: Path | None, names: Sequence[str]) -> list[int]:
+    """Targets of these class names.
+
+    Raises:
+        UserError: if one is no class, all classes are named, or there is no list of classes.
+    """
+    if path is None:
+        raise UserError("--classes is missing; statistics: positive names classes")
+    number = {label: int(target) for target, label in read_classes(path).items()}
+    for name in names:
+        if name not in number:
+            raise UserError(
+                f"config: statistics: positive: '{name}' is no class; {did_you_mean(name, number)}"
+            )
+    if len(set(names)) == len(number):
+        raise UserError(
+            "config: statistics: positive: every class is named; leave out those without a finding"
+        )
+    return [number[name] for name in names]

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
+from calibench.data import embeddings
 from calibench.data.decode import to_stored
 from calibench.data.pool import over_chunks
 from calibench.data.readers import Reader, open_reader
+from calibench.data.sources import root_of
 from calibench.data.unreadable import Unreadable
 from calibench.errors import UserError
 from calibench.files import atomic_path
@@ -103,6 +105,22 @@ def _check_train(index: pd.DataFrame, classes: pd.DataFrame, key: str) -> None:
             )
 
 
+def _embeddings(
+    settings: dict[str, Any], sample: pd.DataFrame, out: Path
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Write the vectors of a sample into ``out``, float32 (N, D); index and report as of images."""
+    begun = time.monotonic()
+    vectors = embeddings.load(settings, root_of(settings))[1]
+    with atomic_path(out) as part:
+        embeddings.write(part, vectors, sample["filename"].tolist())
+    index = sample.reset_index(drop=True)
+    index.insert(0, "row", np.arange(len(index)))
+    seconds = time.monotonic() - begun
+    report = {"n": len(index), "size": vectors.shape[1], "colour": "features", "unreadable": []}
+    rate = {"seconds": round(seconds, 3), "images_per_second": round(len(index) / max(seconds, 1e-9), 1)}
+    return index, report | rate
+
+
 def build(
     settings: dict[str, Any], sample: pd.DataFrame, classes: pd.DataFrame, out: Path, threads: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -114,6 +132,8 @@ def build(
     Raises:
         UserError: unreadable files with ``store.unreadable`` stop, or with drop a class without training images.
     """
+    if settings["format"] == embeddings.FORMAT:
+        return _embeddings(settings, sample, out)
     store, key, names = settings["store"], f"datasets.{settings['name']}", sample["filename"].tolist()
     reader = open_reader(settings)
     begun = time.monotonic()

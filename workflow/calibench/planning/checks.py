@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import check_backbone, check_stages
+from calibench.backbones.names import TIMM, check_backbone, check_stages
 from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS
@@ -12,6 +12,8 @@ from calibench.errors import UserError, did_you_mean
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
+from calibench.planning import features
+from calibench.planning.externals import check_external, external_runs
 from calibench.planning.naming import split_name, trained_on
 from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
@@ -36,6 +38,7 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     _check_regime(run, backbone, found["run"]["regime"], found["regime"])
     _check_needs(run, backbone, found)
     _check_training(config, f"config: run '{run}' on {backbone}", found)
+    features.check_run(config, backbone, run, parts.needs(found["run"]["regime"], found["regime"]), found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
         if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
@@ -74,6 +77,11 @@ def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
 def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
     """What a schema cannot say of training, augmentation and label noise: how values fit together."""
     train, augment, data = (settings[part] for part in ("train", "augment", "data"))
+    if settings["model"]["weights"] == "imagenet" and settings["run"]["backbone"].startswith(TIMM):
+        raise UserError(
+            f"{where}: model: weights: imagenet are torchvision's; for a network of timm download its "
+            "model.safetensors and set weights to that file, or to none"
+        )
     if train["snapshots"] != config["train"]["snapshots"]:
         raise UserError(
             f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"
@@ -119,7 +127,7 @@ def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
                 f"{where}: there is no ensemble '{run}@{calibrator}'; ensembles: [none, temperature] makes "
                 f"{run}@ensemble and {run}@temperature@ensemble"
             )
-        if run not in run_names(config) and run not in derived_runs(config):
+        if run not in (*run_names(config), *derived_runs(config), *external_runs(config)):
             raise UserError(
                 f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or name the "
                 "contrasts anew (a config file laid over another takes over the other's contrasts unless it names its "
@@ -190,11 +198,16 @@ def check_all(config: dict[str, Any]) -> None:
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
+        if dataset["votes"] and not Path(dataset["votes"]).is_file():
+            raise UserError(
+                f"config: datasets.{name}.votes: '{dataset['votes']}' does not exist; correct the path"
+            )
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
     check_evaluation(config)
     check_ensembles(config)
+    check_external(config, trained_on(config))
     check_sweep(config)
     _check_layouts(config)
     for backbone in config["backbones"]:

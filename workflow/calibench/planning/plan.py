@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
-from calibench.files import sha256_of
+from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
+from calibench.files import read_json, sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
-from calibench.planning import fingerprint, naming, protection, settings, sweeping
+from calibench.planning import features, fingerprint, naming, protection, settings, sweeping
+from calibench.planning.externals import external_files, external_runs
 from calibench.planning.sets import derived_runs
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
@@ -32,6 +33,7 @@ class Plan:
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
         self.datasets = naming.trained_on(config)
+        self.external_files = external_files(config, self.datasets)
         self.sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
 
     def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
@@ -77,8 +79,11 @@ class Plan:
 
     def training_code(self, backbone: str, run: str) -> str:
         """Fingerprint of the code that decides what a run ends with."""
+        frozen = ["calibench.stages.features"] if features.is_frozen(self.config, backbone, run) else []
         network = [item.module for name, item in brought("backbones").items() if name == backbone]
-        return fingerprint.of_modules("calibench.stages.train", *network, *self.regime_modules(backbone, run))
+        return fingerprint.of_modules(
+            "calibench.stages.train", *frozen, *network, *self.regime_modules(backbone, run)
+        )
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
         """All that one training run reads; names of pretrained weights are paths.
@@ -93,10 +98,38 @@ class Plan:
             found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
         code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
+        if frozen := self.features_of(dataset, backbone, run):
+            size = features.settings_of_features(self.config, dataset, backbone, run)["input_size"]
+            found["train"] = found["train"] | {"input_size": size}
+            found["features"] = frozen
         if not self.config["protect"]:
             return found
         record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
         return protection.with_recorded_code(record, found)
+
+    def features_of(self, dataset: str, backbone: str, run: str) -> str:
+        """Name of the folder, in that of the store, with the features a run is trained on; '' of a run on images."""
+        if not features.is_frozen(self.config, backbone, run):
+            return ""
+        return features.name_of(features.settings_of_features(self.config, dataset, backbone, run))
+
+    def store_files(self, dataset: str, backbone: str, run: str) -> list[str]:
+        """The store that a run reads: images, or features of them, with index and classes."""
+        folder = Path(self.store_dir(dataset), self.features_of(dataset, backbone, run))
+        return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
+
+    def features_settings(self, store: str, name: str) -> dict[str, Any]:
+        """What the stage ``features`` reads; features that are there keep the code they were made by, if protected."""
+        dataset = self.dataset_of[store]
+        backbone, run = features.all_features(self.config, dataset)[name]
+        found = features.settings_of_features(self.config, dataset, backbone, run)
+        if weights := self.weights_of(backbone, run):
+            found["model"] = found["model"] | {"weights": weights[0]}
+        report = Path(self.results, "store", store, name, "features.json")
+        code = fingerprint.of_modules("calibench.stages.features")
+        return found | {
+            "code": read_json(report)["code"] if self.config["protect"] and report.exists() else code
+        }
 
     def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
         """Folders of the runs that a run builds on, by the setting that names each."""
@@ -106,7 +139,8 @@ class Plan:
 
     def audited(self, store: str) -> bool:
         """Whether the data set of a store is audited."""
-        return self.config["datasets"][self.dataset_of[store]]["audit"]["enabled"]
+        data = self.config["datasets"][self.dataset_of[store]]
+        return data["audit"]["enabled"] and data["format"] != "embeddings"  # it looks at pixels
 
     def kept_code(self, store: str) -> dict[str, str]:
         """Code that made a protected store, by stage; nothing where it is to be made, or made again.
@@ -148,10 +182,12 @@ class Plan:
         """Folders whose long tables are made by one job: all seeds of a run, or one seed ensemble."""
         if "@" in run:
             return [self.run_dir(dataset, backbone, run, 0)]
+        if run in external_runs(self.config):
+            return [self.run_dir(*key) for key in self.external_files if key[:3] == (dataset, backbone, run)]
         return self.members(dataset, backbone, run)
 
     def analysed(self, file: str, ensembles: bool = True) -> list[str]:
-        """A long table of every run over its seeds, then of every seed ensemble."""
+        """A long table of every run over its seeds, of predictions from elsewhere, then of every seed ensemble."""
         ensembled = derived_runs(self.config) if ensembles else {}
         wanted = [
             (dataset, backbone, run, len(self.members(dataset, backbone, ensembled.get(run, (run,))[0])))
@@ -160,11 +196,9 @@ class Plan:
             for backbone in self.config["backbones"]
             for run in runs
         ]
-        return [
-            f"{self.folder}/{dataset}/{backbone}/{run}/{file}"
-            for dataset, backbone, run, members in wanted
-            if members > (run in ensembled)
-        ]
+        places = [place[:3] for place in wanted if place[3] > (place[2] in ensembled)]
+        places += dict.fromkeys(key[:3] for key in self.external_files)
+        return [f"{self.folder}/{dataset}/{backbone}/{run}/{file}" for dataset, backbone, run in places]
 
     def derived(self, file: str, dataset: str | None = None) -> list[str]:
         """A file of every seed ensemble of the experiment, or of one data set; it lies where a run of seed 0 would."""
@@ -175,6 +209,14 @@ class Plan:
             for backbone in self.config["backbones"]
             for name, (run, _) in derived_runs(self.config).items()
             if len(self.members(place, backbone, run)) > 1
+        ]
+
+    def external(self, file: str, dataset: str | None = None, backbone: str | None = None) -> list[str]:
+        """A file of every run that is made of predictions from elsewhere."""
+        return [
+            f"{self.run_dir(*run)}/{file}"
+            for run in self.external_files
+            if dataset in (None, run[0]) and backbone in (None, run[1])
         ]
 
     @property
@@ -191,7 +233,7 @@ class Plan:
         tables = self.config["tables"]
         return {key: self.config[key] for key in ("backbones", "seeds")} | {
             "datasets": self.datasets,
-            "runs": self.runs,
+            "runs": [*self.runs, *external_runs(self.config)],
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
             "layouts": tables["layouts"],
@@ -228,7 +270,8 @@ class Plan:
         """A file of every run in one figure (data set and backbone)."""
         seeds = self.config["seeds"] if kind in ALL_SEEDS else self.config["seeds"][:1]
         folders = [self.run_dir(dataset, backbone, run, s) for run in self.panel_runs(kind) for s in seeds]
-        return [f"{folder}/{file}" for folder in self.finished(folders)]
+        files = [f"{folder}/{file}" for folder in self.finished(folders)]
+        return files + (self.external(file, dataset, backbone) if kind in OF_PREDICTIONS else [])
 
     def figure_kinds(self) -> list[str]:
         """Kinds of figures of the experiment."""
@@ -252,7 +295,8 @@ class Plan:
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
-        return [
+        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or WHOLE if kind in WHOLE]
+        return whole + [
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()

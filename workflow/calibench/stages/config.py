@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench import cli
-from calibench.backbones.names import known
+from calibench.backbones.names import known, known_to_timm
 from calibench.errors import UserError
 from calibench.planning.checks import check_all, check_root
 from calibench.planning.configuration import read
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbones", action="store_true", help="list the backbones there are")
     options = parser.parse_args(argv)
     if options.backbones:
-        print("\n".join(sorted(known())))
+        print("\n".join(sorted(known() | known_to_timm())))
     elif options.files:
         config = read(*options.files)
         check_all(config)

@@ -10,7 +10,7 @@ from calibench.data.stored import read_store
 from calibench.errors import UserError
 from calibench.files import sha256_of
 from calibench.finished import names
-from calibench.finished.network import load_network, load_weights
+from calibench.finished.network import load_head, load_network
 from calibench.finished.read import read_record
 from calibench.training.device import memory_told, set_determinism, take_device
 from calibench.training.job import split_images
@@ -31,8 +31,15 @@ def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
         )
     store, index, num_classes = read_store(store_dir)
     splits = split_images(store, index, device, "never")
-    model = load_network(run_dir, num_classes).to(device)
-    weights = {checkpoint: load_weights(run_dir, checkpoint) for checkpoint in names.CHECKPOINTS}
+    of_features = store.ndim == 2
+    networks = {
+        checkpoint: load_head(run_dir, checkpoint)
+        if of_features
+        else load_network(run_dir, num_classes, checkpoint)
+        for checkpoint in names.CHECKPOINTS
+    }
+    model = networks["top1"].to(device)
+    weights = {checkpoint: network.state_dict() for checkpoint, network in networks.items()}
     write_all_predictions(run_dir, model, weights, record["epochs"], splits, index, record["settings"])
 
 

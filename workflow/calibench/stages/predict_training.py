@@ -8,6 +8,7 @@ import torch
 from calibench import cli
 from calibench.data.batches import Images
 from calibench.data.stored import read_store
+from calibench.data.vectors import Vectors
 from calibench.files import save_npy, write_csv
 from calibench.finished import names
 from calibench.finished.network import load_network
@@ -36,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     train = index.loc[index["split"] == "train", ["row", "target"]]
     settings = read_record(options.record.parent)["settings"]
     with take_device(options.device) as device, memory_told(device):
-        model = load_network(options.record.parent, num_classes, options.checkpoint).to(device)
-        images = Images(store, train["row"].to_numpy(), device, "never")
-        logits = predict_split(model, images, settings)[1]
+        network = load_network(options.record.parent, num_classes, options.checkpoint)
+        rows, kind = train["row"].to_numpy(), Vectors if store.ndim == 2 else Images
+        logits = predict_split(network.to(device), kind(store, rows, device), settings)[1]
     write_csv(train, options.out_index)
     save_npy(options.out, logits.numpy())

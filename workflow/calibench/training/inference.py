@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 def as_input(images: Tensor, memory_format: str) -> Tensor:
     """Lay a batch out in memory as the run's settings say."""
+    if images.ndim == 2:  # features
+        return images
     layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     return images.contiguous(memory_format=layout)
 

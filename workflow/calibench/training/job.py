@@ -14,13 +14,15 @@ from tqdm import tqdm
 
 from calibench import cli, regimes
 from calibench.backbones import classifier
+from calibench.backbones.classifier import Classifier
 from calibench.backbones.pretrained import load_pretrained
 from calibench.data.batches import Images, check_sizes
 from calibench.data.stored import read_classes, read_store
+from calibench.data.vectors import Vectors, copies_of
 from calibench.errors import UserError
 from calibench.files import sha256_of
 from calibench.finished import names, read, write
-from calibench.finished.network import load_network
+from calibench.finished.network import load_head, load_network
 from calibench.regimes.base import Regime
 from calibench.training import loop, predicting
 from calibench.training.checkpoint import CheckpointFolder
@@ -45,8 +47,8 @@ log = logging.getLogger(__name__)
 
 def split_images(
     store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str, sharers: int = 1
-) -> dict[str, Images]:
-    """Images of train, val, test and of validation's ``select`` part."""
+) -> dict[str, Images | Vectors]:
+    """Images, or features, of train, val, test and of validation's ``select`` part."""
     parts = {s: index.loc[index["split"] == s, "row"].to_numpy() for s in ("train", "val", "test")}
     parts["select"] = index.loc[index["part"] == "select", "row"].to_numpy()
     for name, rows in parts.items():
@@ -54,6 +56,9 @@ def split_images(
             raise UserError(
                 f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate"
             )
+    if store.ndim == 2:
+        copies = {"train": copies_of(store, index)}
+        return {name: Vectors(store, rows, device, copies.get(name)) for name, rows in parts.items()}
     held = {"train": resident, "select": resident}
     return {
         name: Images(store, rows, device, held.get(name, "never"), sharers) for name, rows in parts.items()
@@ -77,6 +82,7 @@ def prepare_regime(
     num_classes: int,
     device: torch.device,
     layout: torch.memory_format,
+    model: Classifier,
 ):
     """Give a regime what it asked for of this run (``given``) and of others; returns the teacher model, if any."""
     arrays, teacher = dict(given), None
@@ -85,6 +91,9 @@ def prepare_regime(
         raise UserError(
             f"regime '{regime.name}' builds on these runs: {wanted}; --others names {len(others)}"
         )
+    vectors = isinstance(
+        model.body, torch.nn.Identity
+    )  # of a head on stored features the teacher is one, too
     for folder, kind in zip(others, regime.other_runs.values(), strict=True):
         if kind == "predictions":
             arrays |= _predictions_of(folder)
@@ -92,7 +101,8 @@ def prepare_regime(
             arrays |= read.read_state(folder)
             arrays["other_settings"] = read.read_record(folder)["settings"]["regime"]
         else:
-            teacher = load_network(folder, num_classes).to(device=device, memory_format=layout)
+            teacher = load_head(folder) if vectors else load_network(folder, num_classes)
+            teacher = teacher.to(device=device, memory_format=layout)
     wanted = {name: arrays[name] for name in regime.inputs if name in arrays}
     missing = set(regime.inputs) - set(wanted)
     if missing:
@@ -102,6 +112,25 @@ def prepare_regime(
     if wanted:
         regime.prepare(**wanted)
     return teacher
+
+
+def make_model(settings: dict[str, Any], store: np.ndarray, num_classes: int, size: int) -> Classifier:
+    """The network of a run, initialised from its seed; on features (N, D) its head alone.
+
+    Raises:
+        UserError: if the images are too small, or the weights do not fit.
+    """
+    run = settings["run"]
+    if store.ndim != 2:
+        check_sizes(store.shape[1], size, settings["augment"])
+    seed_torch(run["seed"], Purpose.INIT)
+    if store.ndim == 2:
+        return classifier.head_alone(store.shape[1], num_classes)
+    model = classifier.build(run["backbone"], num_classes, settings["model"])
+    if settings["model"]["weights"] != "none":
+        load_pretrained(model, settings["model"]["weights"])
+    model.fit_to_size(size)
+    return model
 
 
 def make_job(
@@ -117,11 +146,8 @@ def make_job(
     train, run = settings["train"], settings["run"]
     store, index, num_classes = read_store(store_dir, stage)
     splits = split_images(store, index, device, train["resident"], runs_per_gpu)
-    check_sizes(store.shape[1], train["input_size"] or store.shape[1], settings["augment"])
-    seed_torch(run["seed"], Purpose.INIT)
-    model = classifier.build(run["backbone"], num_classes, settings["model"])
-    if settings["model"]["weights"] != "none":
-        load_pretrained(model, settings["model"]["weights"])
+    size = train["input_size"] or store.shape[1]
+    model = make_model(settings, store, num_classes, size)
     layout = torch.channels_last if train["memory_format"] == "channels_last" else torch.contiguous_format
     model = model.to(device=device, memory_format=layout)
     regime = regimes.build(run["regime"], num_classes, **settings["regime"])
@@ -129,8 +155,8 @@ def make_job(
     if "feature_map" in regime.needs:
         model.watch_feature_map()
     if "stages" in regime.needs:
-        given["stage_shapes"] = model.watch_stages(train["input_size"] or store.shape[1])
-    teacher = prepare_regime(regime, others, given, num_classes, device, layout)
+        given["stage_shapes"] = model.watch_stages(size)
+    teacher = prepare_regime(regime, others, given, num_classes, device, layout, model)
     regime = regime.to(device)
     test = _split(splits, index, "test", device) if train.get("watch_test") else None
     job = Job(
@@ -218,7 +244,7 @@ def finish(
     record = {
         "run": job.settings["run"],
         "settings": job.settings,
-        "data": {"index": sha256_of(store_dir / "index.csv")},
+        "data": {"index": sha256_of(store_dir / "index.csv"), "input_size": job.size},
         "epochs": epochs,
         "features_checkpoint": job.settings["train"]["features_checkpoint"],
         "precision": precision_record(job.device, job.precision),

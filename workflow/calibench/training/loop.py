@@ -13,6 +13,7 @@ from torch import Tensor
 
 from calibench.data import augment
 from calibench.data.batches import padding
+from calibench.data.vectors import Vectors
 from calibench.errors import UserError
 from calibench.training import gradients, inference, optim
 from calibench.training.device import autocast, peak_memory_mb
@@ -291,11 +292,16 @@ def stopped_at(job: Job) -> str:
 
 def describe(job: Job) -> str:
     """One line on what is trained, for the log."""
+    length = f"{job.steps} steps per epoch, {job.settings['train']['epochs']} epochs on {job.device}"
+    if isinstance(job.train.images, Vectors):
+        copies = (
+            f", {len(job.train.images.copies)} augmented copies of each"
+            if len(job.train.images.copies)
+            else ""
+        )
+        return f"a head on features of {len(job.train.images)} training images{copies}, {length}"
     where = "on the device" if job.train.images.resident else "from the memory map"
     wanted = job.settings["augment"]
     crop = f"crop padding {padding(wanted, job.size)} px" if wanted["crop"] else "no crop"
     crop = crop if wanted.get("scale") is None else "random resized crops"
-    return (
-        f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {job.steps} steps per "
-        f"epoch, {job.settings['train']['epochs']} epochs on {job.device}"
-    )
+    return f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {length}"

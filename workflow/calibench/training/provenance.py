@@ -50,6 +50,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "numpy": np.__version__,
         "commit": commit(),
         "extensions": packages(),
+        **({"timm": sys.modules["timm"].__version__} if "timm" in sys.modules else {}),
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     REGIME = 7
     REVIEW = 8
     SECOND_VIEW = 9
+    COPIES = 10
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:

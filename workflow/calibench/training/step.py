@@ -12,6 +12,7 @@ from calibench.backbones.classifier import Classifier
 from calibench.data import augment
 from calibench.data.batches import Images, random_window
 from calibench.data.transfer import upload
+from calibench.data.vectors import Vectors
 from calibench.regimes.base import OF_ONE_IMAGE, Regime
 from calibench.training import inference
 from calibench.training.checkpoint import CheckpointFolder
@@ -22,7 +23,7 @@ from calibench.training.randomness import Purpose, generator, torch_seed
 class Split:
     """Images of a split and their labels (n,) int64 on the device; ``clean`` the true ones where some are wrong."""
 
-    images: Images
+    images: Images | Vectors
     targets: Tensor
     clean: Tensor | None = None
 
@@ -86,8 +87,21 @@ def _augmented(
     options, size = job.settings["augment"], job.settings["train"]["batch_size"]
     positions = order[step * size : (step + 1) * size]
     draw = generator(job.seed, purpose, epoch, step)
-    window = random_window(draw, len(positions), job.train.images.stored_size, job.size, options)
-    pixels = job.train.images.batch(positions, window, job.size, options["pad_mode"])
+    return positions, augmented(job.train.images, positions, draw, job.size, options), draw
+
+
+def augmented(
+    images: Images | Vectors,
+    positions: np.ndarray,
+    draw: np.random.Generator,
+    size: int,
+    options: dict[str, Any],
+) -> Tensor:
+    """Images at ``positions`` (B,), cropped, flipped and augmented as drawn, (B, 3, S, S); of features (B, D)."""
+    if isinstance(images, Vectors):
+        return images.augmented(positions, draw)
+    window = random_window(draw, len(positions), images.stored_size, size, options)
+    pixels = images.batch(positions, window, size, options["pad_mode"])
     if options["randaugment"] is not None:
         strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
         from calibench.data.randaugment import randaugment
@@ -95,7 +109,7 @@ def _augmented(
         pixels = randaugment(pixels, draw, strength["operations"], strength["magnitude"])
     if options["cutout"] is not None:
         pixels = augment.cutout(pixels, draw, options["cutout"])
-    return positions, pixels, draw
+    return pixels
 
 
 def _mixed(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]) -> augment.Mixed | None:

@@ -1,0 +1,113 @@
+"""Runs that train a head on features: which features they share, and what cannot be done with them."""
+
+import hashlib
+from typing import Any
+
+from calibench.backbones.names import EMBEDDINGS
+from calibench.errors import UserError
+from calibench.files import canonical
+from calibench.planning.naming import split_name
+from calibench.planning.settings import needed_runs, other_run, part_of, runs_named
+
+# what only images can give; a second view of features would be the same view, or one of few copies
+OF_IMAGES = {"feature_map": "the last feature map", "classifier": "the last feature map"}
+OF_IMAGES |= {"stages": "the maps of the network's stages", "second_view": "a second view of each image"}
+BATCH = 256  # images in one pass; it changes no number beyond rounding
+
+
+def is_frozen(config: dict[str, Any], backbone: str, run: str) -> bool:
+    """Whether a run trains a head on features of a network that is not trained."""
+    return part_of(config, "model", backbone, split_name(run)[1])["freeze"] == "body"
+
+
+def settings_of_features(config: dict[str, Any], dataset: str, backbone: str, run: str) -> dict[str, Any]:
+    """What decides the features that a run with a frozen body is trained on."""
+    variant = split_name(run)[1]
+    model, train, augment = (
+        part_of(config, part, backbone, variant) for part in ("model", "train", "augment")
+    )
+    return {
+        "backbone": backbone,
+        "model": {key: value for key, value in model.items() if key not in ("freeze", "copies")},
+        "input_size": train["input_size"] or config["datasets"][dataset]["store"]["size"],
+        "copies": model["copies"],
+        "augment": augment,
+        "memory_format": train["memory_format"],
+        "batch_size": BATCH,
+    }
+
+
+def name_of(settings: dict[str, Any]) -> str:
+    """Name of the folder of features; without augmented copies how they would be augmented does not count."""
+    counts = settings if settings["copies"] else {**settings, "augment": None}
+    return "features-" + hashlib.sha256(canonical(counts).encode()).hexdigest()[:10]
+
+
+def all_features(config: dict[str, Any], dataset: str) -> dict[str, tuple[str, str]]:
+    """{folder of features: (backbone, a run that is trained on them)} of a data set."""
+    frozen = [found for found in sorted(needed_runs(config)) if is_frozen(config, *found)]
+    return {name_of(settings_of_features(config, dataset, *found)): found for found in reversed(frozen)}
+
+
+def check_run(
+    config: dict[str, Any], backbone: str, run: str, needs: set[str], settings: dict[str, Any]
+) -> None:
+    """Check that a run on features asks for nothing that only images have.
+
+    Raises:
+        UserError: naming what it asks for.
+    """
+    where = f"config: run '{run}' on {backbone}"
+    on_embeddings = [name for name, data in config["datasets"].items() if data["format"] == "embeddings"]
+    if (
+        on_embeddings
+        and backbone != EMBEDDINGS
+        or backbone == EMBEDDINGS
+        and len(on_embeddings) < len(config["datasets"])
+    ):
+        raise UserError(
+            f"{where}: data sets of format embeddings have the backbone {EMBEDDINGS}, and only they; put data sets of "
+            "images into an experiment of their own"
+        )
+    asked = config["evaluate_on"]
+    if on_embeddings and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
+        raise UserError(
+            "config: evaluate_on asks about images, and the data sets hold embeddings; leave it out"
+        )
+    frozen = settings["model"]["freeze"] == "body"
+    if not frozen and settings["model"]["copies"]:
+        raise UserError(
+            f"{where}: model: copies are of features; set model: freeze: body, or leave copies out"
+        )
+    if frozen and backbone == EMBEDDINGS:
+        raise UserError(f"{where}: embeddings are features already; leave model: freeze out")
+    if not frozen and backbone != EMBEDDINGS:
+        return
+    if frozen and settings["model"]["weights"] == "none":
+        raise UserError(f"{where}: model: freeze: body keeps the weights it starts from; set model: weights")
+    lacking = [OF_IMAGES[need] for need in sorted(needs) if need in OF_IMAGES]
+    if lacking:
+        raise UserError(
+            f"{where}: regime '{split_name(run)[0]}' needs {lacking[0]}, and a head on features has none"
+        )
+    mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
+    if mixing:
+        raise UserError(
+            f"{where}: augment: {mixing[0]} mixes images, and a head is trained on features; leave it out"
+        )
+    _check_teacher(config, backbone, run, where)
+
+
+def _check_teacher(config: dict[str, Any], backbone: str, run: str, where: str) -> None:
+    """A teacher of a head is a head on the same features."""
+    dataset = next(iter(config["datasets"]))
+    for key, (wanted, _) in runs_named(config, run, backbone).items():
+        other_backbone, other = other_run(config, run, backbone, key)
+        if wanted != "weights" or backbone == EMBEDDINGS == other_backbone:
+            continue
+        both = [(backbone, run), (other_backbone, other)]
+        same = all(is_frozen(config, *one) for one in both)
+        if not same or len({name_of(settings_of_features(config, dataset, *one)) for one in both}) > 1:
+            raise UserError(
+                f"{where}: {key}: '{other_backbone}/{other}' is not trained on the same features; name a run that is"
+            )
