@@ -270,3 +270,45 @@ def test_settings_come_with_the_fingerprint_of_the_code():
     settings, code = dataset_settings('{"name": "toy", "code": "abc", "store": {"size": 8}}')
     assert (code, settings["name"], settings["store"]["size"]) == ("abc", "toy", 8)
     assert "code" not in settings and settings["store"]["colour"] == "grey"
+
+
+SITES = "filename,label,split,stratum\n" + "".join(
+    f"{name}.png,{'xy'[i % 2]},{split},{site}\n"
+    for i, (name, split, site) in enumerate(
+        zip("abcdefghij", ["train"] * 4 + ["val"] * 2 + ["test"] * 4, "AABBABABAB", strict=True)
+    )
+)
+
+
+def test_a_held_out_site_is_all_of_test(root):
+    frame, classes = listing.load(one(root, SITES, split={"test_strata": ["B"]}))
+    assert frame.groupby("split")["stratum"].unique().map(list).to_dict() == {
+        "test": ["B"],
+        "train": ["A"],
+        "val": ["A"],
+    }
+    assert len(frame) == 8 and not set("gi") & set(frame["filename"].str[0])  # listed as test, of site A
+    assert classes["test"].sum() == 5
+
+
+def test_lines_are_still_those_of_the_list_after_rows_were_left_out(root):
+    with pytest.raises(UserError, match="line 11: label 'z' of split test does not occur in train"):
+        listing.load(one(root, SITES.replace("j.png,y", "j.png,z"), split={"test_strata": ["B"]}))
+
+
+def test_validation_is_drawn_where_the_list_has_no_split(root):
+    text = SITES.replace(",train,", ",,").replace(",val,", ",,").replace(",test,", ",,")
+    frame, _ = listing.load(one(root, text, split={"test_strata": ["B"], "val": 0.4}))
+    assert set(frame.query("split != 'test'")["stratum"]) == {"A"} and (frame["split"] == "val").sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("strata", "told"),
+    [
+        (["C"], "no image has the stratum 'C'; there are: A, B"),
+        (["A", "B"], "names the strata of all images"),
+    ],
+)
+def test_what_cannot_be_held_out_is_told(root, strata, told):
+    with pytest.raises(UserError, match=told):
+        listing.load(one(root, SITES, split={"test_strata": strata}))

@@ -58,6 +58,8 @@ def test_every_printed_number_of_its_tables_has_a_cell(file):
     asked = Plan(settings).tables_settings()
     for layout in settings["tables"]["layouts"]:
         published = published_for(settings["tables"]["published"], layout)
+        if published is None:
+            continue  # a paper's design on other data
         theirs = {published.dataset_for(name) for name in settings["datasets"]}
         assert None not in theirs
         numbers = Numbers(NOTHING, asked, published, printed_as=layout.get("printed_as"))

@@ -82,6 +82,7 @@ def test_ensembles_lie_where_runs_do():
             "two evaluation sets are called 'test@b'",
         ),
         ({"seeds": [3], "ensembles": ["none"]}, "one seed is no ensemble"),
+        ({"ensembles": ["temprature"]}, "no calibrator 'temprature'; did you mean 'temperature'"),
         (
             {"datasets": {"a": {"calibrate": 0}}, "ensembles": ["temperature"]},
             "set datasets.a.calibrate above 0",

@@ -10,7 +10,6 @@ from calibench.finished.read import read_keys
 from calibench.planning import configuration, naming
 from calibench.stages import report
 from calibench.stages.analyse import metrics_of
-from calibench.stages.report import NOTEBOOK  # noqa: F401  tests of its cells
 from calibench.tables.long import METRICS, join
 from matplotlib import pyplot as plt
 
@@ -107,14 +106,14 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def made(small, tmp_path_factory):
-    """(HTML, executed notebook as JSON) of the whole stage, run once."""
+    """(report.html, executed notebook as JSON, papers.html) of the whole stage, run once."""
     folder, settings, store = small
     out = tmp_path_factory.mktemp("out")
     report.main(
         ["--experiment-dir", str(folder), "--settings", json.dumps(settings), "--stores", str(store)]
         + ["--out-notebook", str(out / "r.ipynb"), "--out", str(out / "r.html")]
+        + ["--out-papers", str(out / "p.html")]
     )
-    assert sorted(p.name for p in out.iterdir()) == ["r.html", "r.ipynb"]
-    return (out / "r.html").read_text(encoding="utf-8"), json.loads(
-        (out / "r.ipynb").read_text(encoding="utf-8")
-    )
+    assert sorted(p.name for p in out.iterdir()) == ["p.html", "r.html", "r.ipynb"]
+    texts = [(out / name).read_text(encoding="utf-8") for name in ("r.html", "r.ipynb", "p.html")]
+    return texts[0], json.loads(texts[1]), texts[2]

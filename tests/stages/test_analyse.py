@@ -24,7 +24,7 @@ def run_dir(tmp_path_factory):
 def analyse_to(out, run_dir, *options):
     """The three tables of a run, in a folder."""
     tables = [f"--out-{name}={out}/{name}.csv" for name in ("metrics", "posthoc", "strata", "warnings")]
-    analyse.main(["--record", str(run_dir / "run.json"), *tables, *options])
+    analyse.main([str(run_dir / "run.json"), *tables, *options])
 
 
 def test_every_split_and_checkpoint_is_measured(run_dir, tmp_path):

@@ -60,9 +60,7 @@ def test_each_member_is_calibrated_first(members):
 
 def test_it_is_analysed_like_any_run_and_better_than_its_members(members, tmp_path):
     folder = average(members, "ols")
-    analyse.main(
-        ["--record", str(folder / "run.json"), "--sets", *SETS, "--out-metrics", str(tmp_path / "m.csv")]
-    )
+    analyse.main([str(folder / "run.json"), "--sets", *SETS, "--out-metrics", str(tmp_path / "m.csv")])
     table = pd.read_csv(tmp_path / "m.csv", keep_default_na=False)
     assert set(table["variant"]) == {"@ensemble"} and {"select", "calibrate", "test", "test@b"} == set(
         table["split"]

@@ -110,7 +110,7 @@ def test_ensembles_of_epochs_are_columns(tmp_path):
     [
         ({"measures": ["top2"]}, "'x': no measure 'top2'; there are: top1_error"),
         ({"columns": "noise"}, "'noise' is neither of dataset, backbone"),
-        ({"columns": "snapshots"}, "(snapshots: set train: snapshots)"),
+        ({"columns": "snapshots"}, "(snapshots: set train: snapshots"),
         ({"columns": "run"}, "rows and columns name the same twice"),
         ({"order": {"backbone": ["resnet20"]}}, "order: 'backbone' is not among its rows and columns"),
         ({"name": "table1"}, "that table is always made"),
@@ -121,3 +121,32 @@ def test_a_description_that_cannot_be_is_one_sentence(layout, sentence):
     with pytest.raises(UserError) as error:
         checks.check_all(config.complete(MINI | {"tables": {"layouts": [described]}}))
     assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_evaluation_sets_are_columns(tmp_path):
+    rows = [
+        ("digits", "lenet", run, "", 0, split, "top1", 100, "top1_error", value)
+        for run, values in {"hard": (0.1, 0.8), "ols": (0.2, 0.6)}.items()
+        for split, value in zip(("test", "test@fgsm"), values, strict=True)
+    ]
+    columns = [
+        "dataset",
+        "backbone",
+        "regime",
+        "variant",
+        "seed",
+        "split",
+        "checkpoint",
+        "n",
+        "metric",
+        "value",
+    ]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "metrics.csv", index=False)
+    layout = {"name": "t", "rows": "regime", "columns": "set", "measures": ["top1_error"]}
+    settings = {"datasets": ["digits"], "backbones": ["lenet"], "runs": ["hard", "ols"], "seeds": [0]}
+    settings |= {"checkpoint": "top1", "published": None, "layouts": [layout], "sets": ["fgsm"]}
+    options = ["--metrics", str(tmp_path / "metrics.csv"), "--out-dir", str(tmp_path / "t")]
+    tables.main([*options, "--settings", json.dumps(settings)])
+    found = pd.read_csv(tmp_path / "t/t.csv", comment="#")
+    assert found.iloc[:, -2:].to_numpy().tolist() == [[10.0, 80.0], [20.0, 60.0]]
+    assert list(found.columns)[-2:] == ["test", "fgsm"]

@@ -29,7 +29,7 @@ def experiment(tmp_path_factory):
     for run in runs:
         add_sets(run, list(SETS))
         outs = [f"--out-{name}={run}/{name}.csv" for name in tables]
-        analyse.main(["--record", str(run / "run.json"), *outs, "--sets", *SETS])
+        analyse.main([str(run / "run.json"), *outs, "--sets", *SETS])
     for name in tables:
         collect.main(["--out", str(folder / f"{name}.csv"), *(str(run / f"{name}.csv") for run in runs)])
     inputs = [f"--{name}={folder}/{name}.csv" for name in ("metrics", "posthoc")]

@@ -89,6 +89,7 @@ def test_the_package_carries_what_stages_need(github):
         "report/report.ipynb",
         "report/CITATION.cff",
         "report/page.css",
+        "report/templates/report.html",
         "planning/config.schema.yaml",
     ):
         assert (site / name).is_file(), name

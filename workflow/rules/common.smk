@@ -78,6 +78,7 @@ TESTED = names.logits(CHECKPOINT, "test")
 SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
+ALL_SEEDS = "<experiment>/{dataset}/{backbone}/{run}"
 SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
 
 
@@ -188,6 +189,12 @@ def of_all(file):
     return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
 
 
+def analysed_files(w, *files):
+    """These files of all that is analysed in one job."""
+    folders = PLAN.analysed_together(w.dataset, w.backbone, w.run)
+    return [f"{folder}/{file}" for folder in folders for file in files]
+
+
 def of_sets(w):
     """Input function: predictions on the evaluation sets besides test, of the experiment's or one data set's runs."""
     return [path for file in PLAN.set_files for path in of_all(file)(w)]
@@ -205,6 +212,12 @@ def regimes_with_rule():
     return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)} | {
         *BROUGHT
     }
+
+
+def forget_unused_regimes():
+    """Remove the rules of regimes that no run uses: Snakemake tries every rule on every file, and plans three times as long."""
+    for regime in set(catalog()) - PLAN.regimes_needed() - {"hard"}:
+        workflow._rules.pop(workflow.modifier.modify_rulename(f"train_{regime}"), None)
 
 
 def check_experiment():

@@ -1,10 +1,11 @@
 # What happened inside the regimes: gradient norms, confusions, the choice of a learning rate.
+# A record is written last: where it is, all that the trainer wrote is there. Naming more files of each run here, as in
+# statistics.smk, would only make Snakemake plan longer.
 
 
 rule gradients:
     input:
         records=of_runs(names.RECORD),
-        history=of_runs(names.HISTORY),
     output:
         "<experiment>/gradients.csv",
     log:
@@ -20,7 +21,6 @@ rule gradients:
 rule confusions:
     input:
         records=of_runs(names.RECORD),
-        logits=of_runs(TESTED),
         classes=[f"{PLAN.store_dir(dataset)}/classes.csv" for dataset in config["datasets"]],
     output:
         "<experiment>/confusions.csv",

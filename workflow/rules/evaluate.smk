@@ -1,22 +1,20 @@
 # From the predictions of each run to the tables of an experiment.
 
 
+# One job for all seeds of a run: with a job per seed, starting Python would take longer than the work.
 rule analyse:
     input:
-        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
-        predictions=[
-            f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
-            for file in names.all_predictions() + PLAN.set_files
-        ],
+        records=lambda w: analysed_files(w, names.RECORD),
+        predictions=lambda w: analysed_files(w, *names.all_predictions(), *PLAN.set_files),
         sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
     output:
-        metrics="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/metrics.csv",
-        posthoc="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/posthoc.csv",
-        strata="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/strata.csv",
-        selective="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/selective.csv",
-        warnings="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/warnings.csv",
+        metrics=f"{ALL_SEEDS}/metrics.csv",
+        posthoc=f"{ALL_SEEDS}/posthoc.csv",
+        strata=f"{ALL_SEEDS}/strata.csv",
+        selective=f"{ALL_SEEDS}/selective.csv",
+        warnings=f"{ALL_SEEDS}/warnings.csv",
     log:
-        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/analyse.log",
+        f"{ALL_SEEDS}/analyse.log",
     conda:
         "../../envs/analyse.yaml"
     resources:
@@ -27,14 +25,14 @@ rule analyse:
         sets=SETS,
         code=code_of("analyse"),
     shell:
-        "stage {log} analyse --record {input.record} --checkpoint {params.checkpoint} --sample {input.sample}"
+        "stage {log} analyse --checkpoint {params.checkpoint} --sample {input.sample} {params.sets}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
-        " --out-selective {output.selective} --out-warnings {output.warnings} {params.sets}"
+        " --out-selective {output.selective} --out-warnings {output.warnings} {input.records}"
 
 
 rule metrics:
     input:
-        of_all("metrics.csv"),
+        lambda w: PLAN.analysed("metrics.csv"),
     output:
         report(
             "<experiment>/metrics.csv",
@@ -54,7 +52,7 @@ rule metrics:
 
 use rule metrics as collect_posthoc with:
     input:
-        of_all("posthoc.csv"),
+        lambda w: PLAN.analysed("posthoc.csv"),
     output:
         "<experiment>/posthoc.csv",
     log:
@@ -63,7 +61,7 @@ use rule metrics as collect_posthoc with:
 
 use rule metrics as collect_strata with:
     input:
-        of_all("strata.csv"),
+        lambda w: PLAN.analysed("strata.csv"),
     output:
         "<experiment>/strata.csv",
     log:
@@ -72,7 +70,7 @@ use rule metrics as collect_strata with:
 
 use rule metrics as collect_selective with:
     input:
-        of_all("selective.csv"),
+        lambda w: PLAN.analysed("selective.csv"),
     output:
         "<experiment>/selective.csv",
     log:
@@ -81,7 +79,7 @@ use rule metrics as collect_selective with:
 
 use rule metrics as collect_warnings with:
     input:
-        of_runs("warnings.csv"),
+        lambda w: PLAN.analysed("warnings.csv", ensembles=False),
     output:
         "<experiment>/warnings.csv",
     log:
@@ -167,7 +165,7 @@ rule tables:
 rule remove_checkpoints:
     input:
         records=of_runs("run.json"),
-        taken=of_runs("metrics.csv"),
+        taken=lambda w: PLAN.analysed("metrics.csv", ensembles=False),
     output:
         "<experiment>/checkpoints_removed.txt",
     log:

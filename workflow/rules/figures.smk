@@ -303,8 +303,30 @@ use rule figure_reliability as figure_sweep with:
         ),
         code=PLAN.figure_code("sweep"),
 
+rule figure_forest:
+    input:
+        "<experiment>/contrasts.csv",
+    output:
+        png=report(
+            "<experiment>/figures/forest.png",
+            caption="../report/forest.rst",
+            category="Figures",
+            subcategory="Differences to hard labels",
+        ),
+        pdf="<experiment>/figures/forest.pdf",
+    log:
+        "<experiment>/figures/forest.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        look=f"--runs {','.join(PLAN.runs)} --level {config['statistics']['level']}",
+        code=PLAN.figure_code("forest"),
+    shell:
+        "stage {log} figure forest --out {output.png} --out-pdf {output.pdf} --contrasts {input} {params.look}"
+
 
 localrules:
+    figure_forest,
     figure_reliability,
     figure_retention,
     figure_density,

@@ -26,6 +26,7 @@ rule report:
             caption="../report/report.rst",
             category="Report",
         ),
+        papers=f"{EXPERIMENT}/papers.html",
         notebook=f"{EXPERIMENT}/report.ipynb",
     log:
         f"{EXPERIMENT}/report.log",
@@ -38,7 +39,8 @@ rule report:
         stores=[PLAN.store_dir(dataset) for dataset in config["datasets"]],
     shell:
         "stage {log} report --experiment-dir {params.folder} --settings {params.settings:q}"
-        " --stores {params.stores} --out-notebook {output.notebook} --out {output.html}"
+        " --stores {params.stores} --out-notebook {output.notebook} --out-papers {output.papers}"
+        " --out {output.html}"
 
 
 localrules:

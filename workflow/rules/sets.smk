@@ -105,7 +105,7 @@ if config["ensembles"]:
             f"{OF_ENSEMBLE}/ensemble.log",
         wildcard_constraints:
             members="[^/@]+",
-            calibrator="(@[a-z_]+)?",
+            calibrator="(@[A-Za-z0-9_]+)?",
         conda:
             "../../envs/analyse.yaml"
         resources:

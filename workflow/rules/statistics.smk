@@ -4,7 +4,6 @@
 rule resample:
     input:
         records=of_all(names.RECORD),
-        logits=of_all(TESTED),
         sets=of_sets,
     output:
         "<experiment>/{dataset}/intervals.csv",
@@ -41,7 +40,6 @@ use rule metrics as collect_intervals with:
 rule contrasts:
     input:
         records=of_all(names.RECORD),
-        logits=of_all(TESTED),
         sets=of_sets,
     output:
         report(

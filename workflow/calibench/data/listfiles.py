@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,20 @@ def header(path: Path, head: list[list[str]], required: Sequence[str] = REQUIRED
             f"name the columns {', '.join(required)}"
         )
     return names
+
+
+def column(path: Path, name: str) -> Iterator[str]:
+    """The values of one column of a list with a header, stripped; rows are checked when the list is read for good.
+
+    Raises:
+        UserError: if there is no such column.
+    """
+    with open(path, "rb") as stream:
+        delimiter = delimiter_of(stream.readline(HEAD))
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
+        records = (record for record in csv.reader(stream, delimiter=delimiter) if record)
+        place = header(path, [next(records, [])], (*REQUIRED, name)).index(name)
+        yield from (record[place].strip() for record in records if len(record) > place)
 
 
 def check_columns(path: Path, kind: str) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from calibench.data import radimagenet, splitting
 from calibench.data.sources import LIST_FORMATS, Where, read_source, root_of
 from calibench.data.splitnames import SPLIT_OF, SPLITS, split_of
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,34 @@ def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
         name = frame["filename"][row]
         first = where(_first(frame["filename"] == name))
         raise UserError(f"{where(row)}: '{name}' was listed before ({first}); remove one of the two rows")
+
+
+def hold_out(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> tuple[pd.DataFrame, Where]:
+    """Put ``split: test_strata`` into test, and nothing else: other images that the list has in test are left out.
+
+    Raises:
+        UserError: a stratum that no image has, or none left to train on.
+    """
+    wanted, key = settings["split"]["test_strata"], f"datasets.{settings['name']}.split.test_strata"
+    if not wanted:
+        return frame, where
+    strata = frame["stratum"].str.strip()
+    for name in wanted:
+        if not (strata == name).any():
+            hint = did_you_mean(name, sorted(set(strata) - {""}))
+            raise UserError(f"{key}: no image has the stratum '{name}'; {hint}")
+    held = strata.isin(wanted)
+    if held.all():
+        raise UserError(f"{key} names the strata of all images; leave one out of it to train on")
+    listed = frame["split"].str.strip()
+    if (listed[~held] == "").all():
+        frame.loc[~held, "split"] = "train"
+    unused = ~held & (listed.map(split_of) == "test")
+    if unused.any():
+        log.info("%d images of other strata are listed as test and left out", unused.sum())
+    frame.loc[held, "split"] = "test"
+    kept = np.flatnonzero(~unused)
+    return frame.iloc[kept].reset_index(drop=True), lambda row: where(int(kept[row]))
 
 
 def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
@@ -186,11 +214,12 @@ def load(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     check_text(frame, where)
     tidy_paths(frame)
     check_duplicates(frame, where)
+    if settings["format"] == "radimagenet":
+        fill_strata(frame)
+    frame, where = hold_out(frame, settings, where)
     set_splits(frame, settings, where)
     classes = number_classes(frame, where)
     warn_of_leaks(frame)
-    if settings["format"] == "radimagenet":
-        fill_strata(frame)
     if settings["format"] in LIST_FORMATS:
         check_first_images(frame, settings, root)
     return frame[[*LIST_COLUMNS, DRAWN]], classes

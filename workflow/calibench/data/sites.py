@@ -28,7 +28,7 @@ def check_classes(classes: pd.Series, site: pd.Series, names: tuple[str, str]) -
         here, there = (", ".join(list(labels)[:SHOWN]) for labels in (classes, site))
         raise UserError(
             f"config: evaluate_on: sites: '{names[1]}' has {len(common)} class(es) of '{names[0]}', two are needed; "
-            f"classes are matched by name ({names[0]}: {here} …; {names[1]}: {there} …): give both the same names"
+            f"classes are matched by name ({names[0]}: {here} …; {names[1]}: {there} …): give both the same names (labels: names the classes of formats with numbers only)"
         )
     return common
 

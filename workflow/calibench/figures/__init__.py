@@ -24,4 +24,5 @@ ALL_SEEDS = (
     "sweep",
     "noise",
 )  # the other kinds show the first seed
+WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

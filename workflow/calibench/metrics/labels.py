@@ -16,10 +16,23 @@ METRICS = {
     "sce": ("SCE", 1, 4),
     "nll": ("NLL (nats)", 1, 4),
     "brier": ("Brier", 1, 4),
+    "gap": ("Confidence − accuracy", 1, 4),
+    "ece_debiased": ("ECE, debiased", 1, 4),
+    "smooth_ece": ("Smooth ECE", 1, 4),
+    "ace": ("ACE, all classes", 1, 4),
+    "balanced_accuracy": ("Balanced accuracy (%)", 100, 2),
+    "r_auc": ("R-AUC", 1, 4),
+    "r_auc_normalised": ("R-AUC, normalised", 1, 4),
+    "aurc": ("AURC", 1, 4),
+    "coverage_at_5": ("Coverage at 5 % error (%)", 100, 2),
+    "confidence_right": ("Confidence when right", 1, 4),
+    "confidence_wrong": ("Confidence when wrong", 1, 4),
 }
+SIGNED = {"gap"}  # printed with a plus
 
 # A module that brings a measure may say how it is shown: SHOWN = {"name": ("Name (%)", 100, 2)}
-METRICS |= {
+BROUGHT = {
     name: tuple((literal(item.module, "SHOWN") or {}).get(name, (name, 1, 4)))
     for name, item in brought("metrics", METRICS).items()
 }
+METRICS |= BROUGHT

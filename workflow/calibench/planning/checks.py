@@ -9,6 +9,7 @@ from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS
 from calibench.errors import UserError, did_you_mean
+from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
 from calibench.planning import features
@@ -169,12 +170,13 @@ def _check_layouts(config: dict[str, Any]) -> None:
         groups = [name for name in rows + columns if name not in PLAIN]
         for group in groups:
             found = [split_run(run, [group])[group] for run in run_names(config)]
-            if group == "snapshots" and config["train"]["snapshots"]:
+            sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
+            if {"snapshots": config["train"]["snapshots"], "set": sets}.get(group):
                 continue
             if not any(found):
                 raise UserError(
                     f"{where}: '{group}' is neither of {', '.join(PLAIN)} nor the beginning of a variant of any run, as "
-                    "noise is of noise20; correct it (snapshots: set train: snapshots)"
+                    "noise is of noise20; correct it (snapshots: set train: snapshots; set: set evaluate_on)"
                 )
         if groups and "run" in rows + columns:
             raise UserError(f"{where}: run holds its variants already; write regime beside {groups[0]}")

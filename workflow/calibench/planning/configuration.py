@@ -8,6 +8,7 @@ import yaml
 
 from calibench.cli import json_object
 from calibench.errors import UserError
+from calibench.planning.folds import add_folds
 from calibench.planning.schema import check, check_plain, completed_part, fill_defaults, load_schema
 from calibench.planning.sweeping import add_variants
 
@@ -41,6 +42,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     add_variants(filled)
     for name, settings in filled["datasets"].items():
         check_dataset(settings, name)
+    add_folds(filled)
     return filled
 
 
@@ -90,6 +92,16 @@ def check_dataset(settings: dict[str, Any], name: str) -> None:
     where = f"config: datasets.{name}"
     if settings["split"]["val"] + settings["split"]["test"] >= 1:
         raise UserError(f"{where}.split: val and test together leave nothing for train; lower one of them")
+    held_out = "leave_one_out" if settings["leave_one_out"] else "split.test_strata"
+    if settings["split"]["test_strata"] or settings["leave_one_out"]:
+        if not settings["train_on"]:
+            raise UserError(
+                f"{where}.{held_out}: with train_on: false nothing is trained that could do without; remove it"
+            )
+        if settings["split"]["test_strata"] and settings["leave_one_out"]:
+            raise UserError(
+                f"{where}: leave_one_out sets split.test_strata itself, for each stratum; keep one of them"
+            )
     window = settings["store"]["window"]
     if isinstance(window, list) and not window[0] < window[1]:
         raise UserError(f"{where}.store.window must be [lowest, highest] with lowest < highest; got {window}")

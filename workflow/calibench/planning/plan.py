@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL
+from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL, WHOLE
 from calibench.files import read_json, sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
@@ -59,6 +59,10 @@ class Plan:
         return sorted(
             {file for backbone, run in wanted for file in self.weights_of(backbone, run, imagenet=True)}
         )
+
+    def regimes_needed(self) -> set[str]:
+        """Regimes of all runs of the experiment and of those they build on."""
+        return {naming.split_name(run)[0] for _, run in settings.needed_runs(self.config)}
 
     def weights_of(self, backbone: str, run: str, imagenet: bool = False) -> list[str]:
         """The file of weights that a run starts from, if it has one; with ``imagenet`` only if it is downloaded."""
@@ -172,6 +176,28 @@ class Plan:
         """Folders of a run's seeds; with ``partial: true`` of the finished ones."""
         return self.finished([self.run_dir(dataset, backbone, run, seed) for seed in self.config["seeds"]])
 
+    def analysed_together(self, dataset: str, backbone: str, run: str) -> list[str]:
+        """Folders whose long tables are made by one job: all seeds of a run, or one seed ensemble."""
+        if "@" in run:
+            return [self.run_dir(dataset, backbone, run, 0)]
+        return self.members(dataset, backbone, run)
+
+    def analysed(self, file: str, ensembles: bool = True) -> list[str]:
+        """A long table of every run over its seeds, then of every seed ensemble."""
+        ensembled = derived_runs(self.config) if ensembles else {}
+        wanted = [
+            (dataset, backbone, run, len(self.members(dataset, backbone, ensembled.get(run, (run,))[0])))
+            for runs in (self.runs, ensembled)
+            for dataset in self.datasets
+            for backbone in self.config["backbones"]
+            for run in runs
+        ]
+        return [
+            f"{self.folder}/{dataset}/{backbone}/{run}/{file}"
+            for dataset, backbone, run, members in wanted
+            if members > (run in ensembled)
+        ]
+
     def derived(self, file: str, dataset: str | None = None) -> list[str]:
         """A file of every seed ensemble of the experiment, or of one data set; it lies where a run of seed 0 would."""
         return [
@@ -202,6 +228,7 @@ class Plan:
             "published": tables["published"],
             "layouts": tables["layouts"],
             "snapshots": sizes(self.config["train"]["snapshots"]),
+            "sets": [name.removeprefix("test@") for name in self.sets],
         }
 
     def swept(self) -> bool:
@@ -257,7 +284,8 @@ class Plan:
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
-        return [
+        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or WHOLE if kind in WHOLE]
+        return whole + [
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()
             if kind in self.figure_kinds()

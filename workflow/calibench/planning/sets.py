@@ -4,6 +4,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from calibench.calibrators import FITS
 from calibench.errors import UserError, did_you_mean
 from calibench.finished.sets import evaluation_sets
 from calibench.planning.naming import trained_on
@@ -38,6 +39,11 @@ def check_ensembles(config: dict[str, Any]) -> None:
     """
     if not config["ensembles"]:
         return
+    for calibrator in config["ensembles"]:
+        if calibrator not in ("none", *FITS):
+            raise UserError(
+                f"config: ensembles: no calibrator '{calibrator}'; {did_you_mean(calibrator, ['none', *FITS])}"
+            )
     if len(config["seeds"]) < 2:
         raise UserError("config: ensembles: one seed is no ensemble; name at least two under seeds")
     unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]

@@ -1,8 +1,9 @@
 """What a report is made from: the files of one experiment, read once, nothing computed."""
 
 import functools
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from calibench import __version__
 from calibench.backbones.names import backbone_label
 from calibench.errors import UserError
 from calibench.files import read_json
-from calibench.finished.names import SET
-from calibench.finished.snapshots import sizes
-from calibench.planning import naming, sweeping
+from calibench.finished import names
+from calibench.planning import naming
+from calibench.planning.plan import Plan
 from calibench.published import printed_file
-from calibench.published.printed import Published, read_published
+from calibench.published.printed import read_published
 from calibench.regimes.catalog import RegimeInfo, catalog, label
 from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
+
+TEXT = ["dataset", "backbone", "regime", "variant", "run", "reference", "stratum", "detail"]
+TEXT += ["fact", "class", "taken_for", "verdict", "non_inferior"]
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,14 @@ class Run:
         """Regime and variants as tables name them."""
         return label(self.name)
 
+    def measured(self, key: str) -> Any:
+        """What the finished run measured of itself, such as ``training_seconds``; None where it did not."""
+        return self.record.get("provenance", {}).get(key)
+
     @property
     def title(self) -> str:
         """All that tells it from other runs."""
         return f"{self.dataset}, {backbone_label(self.backbone)}, {self.label}, seed {self.seed}"
-
-    @functools.cached_property
-    def history(self) -> pd.DataFrame:
-        """One row per epoch; empty where there is none."""
-        path = self.folder / "history.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Experiment:
     version: str
     stores: dict[str, Path]
 
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """Which runs the configuration asks for."""
+        return Plan(self.config)
+
     @property
     def datasets(self) -> list[str]:
         """Names of the data sets that runs are trained on."""
@@ -77,29 +83,30 @@ class Experiment:
         """Names of the backbones, as in the config."""
         return self.config["backbones"]
 
-    @functools.cached_property
+    @property
+    def checkpoint(self) -> str:
+        """Whose predictions are shown."""
+        return self.config["tables"]["checkpoint"]
+
+    @property
     def run_names(self) -> list[str]:
         """Regimes with their variants, braces expanded."""
-        return sweeping.run_names(self.config)
+        return self.plan.runs
 
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
         """The regimes that take part, in the order of the config."""
-        names = dict.fromkeys(naming.split_name(run)[0] for run in self.run_names)
-        return {name: catalog()[name] for name in names if name in catalog()}
+        used = dict.fromkeys(naming.split_name(run)[0] for run in self.run_names)
+        return {name: catalog()[name] for name in used if name in catalog()}
 
     @functools.cached_property
     def runs(self) -> list[Run]:
         """All planned runs."""
         found = []
-        for dataset in self.datasets:
-            for backbone in self.backbones:
-                for name in self.run_names:
-                    for seed in self.config["seeds"]:
-                        folder = self.folder / dataset / backbone / name / f"seed{seed}"
-                        path = folder / "run.json"
-                        record = read_json(path) if path.is_file() else None
-                        found.append(Run(dataset, backbone, name, seed, folder, record))
+        for key in self.plan.all_runs:
+            folder = Path(names.run_folder(str(self.folder), *key))
+            path = folder / names.RECORD
+            found.append(Run(*key, folder, read_json(path) if path.is_file() else None))
         return found
 
     @property
@@ -119,32 +126,11 @@ class Experiment:
         return _of_test(read_long(path)) if path.is_file() else None
 
     @property
-    def table_settings(self) -> dict[str, Any]:
-        """What the stage ``tables`` reads."""
-        tables = self.config["tables"]
-        return {
-            "datasets": self.datasets,
-            "backbones": self.backbones,
-            "runs": self.run_names,
-            "seeds": self.config["seeds"],
-            "checkpoint": tables["checkpoint"],
-            "published": tables["published"],
-            "layouts": tables["layouts"],
-            "snapshots": sizes(self.config["train"]["snapshots"]),
-        }
-
-    @property
     def published_file(self) -> Path | None:
         """The CSV with the printed numbers the config names, if it is there."""
         name = self.config["tables"]["published"]
         path = printed_file(name) if name else None
         return path if path and path.is_file() else None
-
-    @functools.cached_property
-    def published(self) -> Published | None:
-        """The printed numbers, or None."""
-        path = self.published_file
-        return read_published(path) if path else None
 
     def numbers(self, layout: dict[str, Any] | None = None) -> Numbers | None:
         """Looks up cells of one table and remembers what is missing in it; None without metrics.
@@ -154,39 +140,74 @@ class Experiment:
         """
         if self.metrics is None:
             return None
-        frames = {}
-        for name in ("posthoc", "snapshots"):
-            frame = self.frame(f"{name}.csv")
-            frames[name] = None if frame is None else frame.assign(variant=frame["variant"].fillna(""))
-        published, printed_as = self.published, None
-        if layout is not None and self.published_file:
-            published = read_published(self.published_file, layout.get("printed"))
-            printed_as = layout.get("printed_as")
-        contrasts = self.frame("contrasts.csv")
-        return Numbers(
-            self.metrics,
-            self.table_settings,
-            published,
-            frames["posthoc"],
-            contrasts,
-            frames["snapshots"],
-            printed_as,
+        layout = layout or {}
+        published = (
+            read_published(self.published_file, layout.get("printed")) if self.published_file else None
         )
+        more = [self.frame(f"{name}.csv") for name in ("posthoc", "contrasts", "snapshots")]
+        return Numbers(self.metrics, self.plan.tables_settings(), published, *more, layout.get("printed_as"))
 
     def frame(self, name: str, sets: bool = False) -> pd.DataFrame | None:
-        """A CSV of the experiment, or the CSVs of this name of all its runs together; None if there
-        are none. Rows on evaluation sets besides test only with ``sets``, derived runs never without.
+        """A CSV of the experiment (or those of this name of all its runs together) in the order of the config.
+
+        Rows of data sets, backbones and runs that the config does not name are left out; with ``sets`` other evaluation
+        sets than test and seed ensembles are kept. ``name``: regime and variant of a row; empty data set and backbone:
+        all of them together. None if there are no rows.
         """
         paths = [self.folder / name]
         if not paths[0].is_file():
             paths = [run.folder / name for run in self.finished if (run.folder / name).is_file()]
-        text = dict.fromkeys(["dataset", "backbone", "regime", "variant", "run", "reference", "stratum"], str)
-        frames = [
-            pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"]) for path in paths
-        ]
-        frames = [frame if sets else _of_test(frame) for frame in frames]
+        frames = [frame if sets else _of_test(frame) for frame in map(_read, paths)]
         frames = [frame for frame in frames if len(frame)]
-        return pd.concat(frames, ignore_index=True) if frames else None
+        if not frames:
+            return None
+        frame = pd.concat(frames, ignore_index=True)
+        place = [self._places.get(key) for key in zip(frame["dataset"], frame["backbone"], strict=True)]
+        frame = frame.assign(place=place, turn=0)
+        if "regime" in frame:
+            frame["name"] = frame["regime"] + frame["variant"]
+            turns = {name: i for i, name in enumerate(self.run_names)}
+            frame["turn"] = frame["name"].str.partition("@")[0].map(turns)
+        frame = frame.dropna(subset=["place", "turn"]).sort_values(["place", "turn"], kind="stable")
+        return None if frame.empty else frame.drop(columns=["place", "turn"]).reset_index(drop=True)
+
+    def parts(
+        self, file: str, *more: str, sets: bool = False
+    ) -> Iterator[tuple[list[str], pd.DataFrame, int | None]]:
+        """([place, run, values of the columns ``more``], rows, test images) of every run in a long table."""
+        frame = self.frame(file, sets)
+        keys = ["dataset", "backbone", "name", *more]
+        for (dataset, backbone, name, *rest), part in (
+            () if frame is None else frame.groupby(keys, sort=False)
+        ):
+            yield [self.where(dataset, backbone), label(name), *map(str, rest)], part, self.tested(dataset)
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, str], int]:
+        return {("", ""): -1} | {place: i for i, place in enumerate(product(self.datasets, self.backbones))}
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """(data set, backbone), in the order of the config."""
+        return list(product(self.datasets, self.backbones))
+
+    def where(self, dataset: str, backbone: str) -> str:
+        """A place in words; the data set is named where there are several."""
+        if not backbone:
+            return "All"
+        name = backbone_label(backbone)
+        return f"{name}, {dataset}" if len(self.datasets) > 1 else name
+
+    def tested(self, dataset: str = "") -> int | None:
+        """Test images of a data set, or of the smallest one: what the decimals of a number follow."""
+        return self._tested.get(dataset, min(self._tested.values(), default=None))
+
+    @functools.cached_property
+    def _tested(self) -> dict[str, int]:
+        if self.metrics is None:
+            return {}
+        tested = self.metrics[self.metrics["split"] == "test"]
+        return tested.groupby("dataset")["n"].max().astype(int).to_dict()
 
     def store_json(self, dataset: str, name: str) -> dict[str, Any]:
         """A JSON file of a data set's store; empty where there is none."""
@@ -201,11 +222,17 @@ class Experiment:
         return pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
 
 
+def _read(path: Path) -> pd.DataFrame:
+    """A long table; its texts are never missing, only empty."""
+    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=["", "nan"])
+    return frame.fillna({column: "" for column in TEXT if column in frame})
+
+
 def _of_test(frame: pd.DataFrame) -> pd.DataFrame:
     """Without evaluation sets besides test, and without derived runs (ensembles)."""
     others = pd.Series(False, index=frame.index)
     if "split" in frame:
-        others |= frame["split"].astype(str).str.startswith(SET)
+        others |= frame["split"].astype(str).str.startswith(names.SET)
     if "variant" in frame:
         others |= frame["variant"].astype(str).str.contains("@")
     return frame[~others]
@@ -232,10 +259,10 @@ def open_experiment(
     config = settings["config"]
     by_name = {Path(path).name: Path(path) for path in stores}
     try:
-        names = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
+        named = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
     except KeyError as error:
         raise UserError(
             f"--settings: config lacks {error}; complete it with this version's calibench.planning.configuration"
         ) from error
-    found = {dataset: by_name[name] for dataset, name in names.items() if name in by_name}
+    found = {dataset: by_name[name] for dataset, name in named.items() if name in by_name}
     return Experiment(folder, config, str(settings.get("version") or __version__), found)

@@ -44,9 +44,7 @@ def write_kernelspec(folder: Path) -> None:
 
 
 def _connection(folder: Path) -> dict[str, str]:
-    """Sockets in the private folder: no TCP port, so notebooks that start together cannot take each
-    other's.
-    """
+    """Sockets in the private folder: no TCP port, so notebooks that start together cannot take each other's."""
     file = folder / "kernel.json"
     if os.name != "posix" or len(str(file)) > LONGEST_SOCKET:
         return {}
@@ -66,38 +64,25 @@ def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
         import papermill
         from traitlets.config import Config
     except ImportError as error:
-        raise UserError(
-            f"the report needs papermill and ipykernel ({error}); install envs/report.yaml"
-        ) from error
+        text = f"the report needs papermill and ipykernel ({error}); install envs/report.yaml"
+        raise UserError(text) from error
     logging.getLogger("papermill").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="calibench-") as name:
         folder = Path(name)
         write_kernelspec(folder)
-        private = {
-            key: str(folder / key.lower())
-            for key in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
-        }
+        places = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+        private = {key: str(folder / key.lower()) for key in places}
         for path in private.values():
             Path(path).mkdir()
-        with _environment(
-            JUPYTER_PATH=str(folder),
-            JUPYTER_DATA_DIR=str(folder),
-            PYDEVD_DISABLE_FILE_VALIDATION="1",
-            **private,
-        ):
+        private |= dict.fromkeys(("JUPYTER_PATH", "JUPYTER_DATA_DIR"), str(folder))
+        with _environment(**private, PYDEVD_DISABLE_FILE_VALIDATION="1"):
             try:
-                return papermill.execute_notebook(
-                    str(notebook),
-                    None,
-                    parameters=parameters,
-                    kernel_name=NAME,
-                    progress_bar=False,
-                    config=Config({"KernelManager": _connection(folder)}),
-                )
+                sockets = Config({"KernelManager": _connection(folder)})
+                options = {"kernel_name": NAME, "progress_bar": False, "config": sockets}
+                return papermill.execute_notebook(str(notebook), None, parameters=parameters, **options)
             except papermill.exceptions.PapermillExecutionError as error:
                 if error.ename == "UserError":
                     raise UserError(error.evalue) from error
                 log.error("%s", error)
-                raise UserError(
-                    f"{notebook}: a cell failed: {error.ename}: {error.evalue}; the log has the trace"
-                ) from error
+                text = f"{notebook}: a cell failed: {error.ename}: {error.evalue}; the log has the trace"
+                raise UserError(text) from error

@@ -8,25 +8,17 @@ from typing import Any
 
 from calibench.backbones.names import backbone_label
 from calibench.planning import naming
-from calibench.planning.configuration import merge
 from calibench.planning.schema import load_schema
-from calibench.planning.settings import PARTS, regime_settings
+from calibench.planning.settings import part_of, regime_settings
 from calibench.regimes.catalog import RegimeInfo, catalog
 from calibench.report.experiment import Experiment
 
 
-@functools.cache
-def _schema() -> dict[str, Any]:
-    return load_schema()
-
-
 def _node(path: str) -> dict[str, Any]:
-    root = _schema()
-    node: dict[str, Any] = root
+    root = node = load_schema()
     for i, key in enumerate(path.split(".")):
-        node = (
-            root["$defs"][key] if i == 0 and key in root["$defs"] else node.get("properties", {}).get(key, {})
-        )
+        defined = root["$defs"] if i == 0 and key in root["$defs"] else node.get("properties", {})
+        node = defined.get(key, {})
         if "$ref" in node:
             node = {**root["$defs"][node["$ref"].rsplit("/", 1)[1]], **node}
     return node
@@ -94,35 +86,44 @@ def show(value: Any) -> str:
 
 
 def common(values: dict[str, Any]) -> str:
-    """One text when all backbones agree, else ``0.02 (ResNet-50), 0.05 (MobileNetV2)``."""
-    texts = {name: show(value) for name, value in values.items()}
-    if len(set(texts.values())) == 1:
-        return next(iter(texts.values()))
+    """One text when all backbones (or data sets) agree, else ``0.02 (ResNet-50), 0.05 (MobileNetV2)``."""
     groups: dict[str, list[str]] = {}
-    for name, text in texts.items():
-        groups.setdefault(text, []).append(backbone_label(name))
+    for name, value in values.items():
+        groups.setdefault(show(value), []).append(backbone_label(name))
+    if len(groups) == 1:
+        return next(iter(groups))
     return "; ".join(f"{text} ({', '.join(names)})" for text, names in groups.items())
 
 
-def recipe(experiment: Experiment, backbone: str) -> dict[str, dict[str, Any]]:
-    """Parts model, train, augment and data of a backbone, without variants."""
-    over = experiment.config["by_backbone"].get(backbone, {})
-    return {part: merge(experiment.config[part], over.get(part, {})) for part in PARTS}
-
-
-def of_recipe(experiment: Experiment, path: str) -> dict[str, Any]:
-    """A recipe's key, as ``train.lr``, backbone → value."""
+def of_recipe(x: Experiment, path: str) -> dict[str, Any]:
+    """A recipe's key, as ``train.lr``, backbone → value, without variants."""
     part, key = path.split(".")
-    return {backbone: recipe(experiment, backbone)[part].get(key) for backbone in experiment.backbones}
+    return {backbone: part_of(x.config, part, backbone, "")[key] for backbone in x.backbones}
 
 
-def of_regime(experiment: Experiment, run: str, key: str) -> str:
+def of_regime(x: Experiment, run: str, key: str) -> str:
     """A setting of a run's regime over the backbones, with its default where it is another."""
     regime, variant = naming.split_name(run)
-    values = {b: regime_settings(experiment.config, regime, b, variant)[key] for b in experiment.backbones}
-    default = experiment.regimes[regime].settings[key]
-    return common(values) + (
-        ""
-        if all(v == default for v in values.values())
-        else f" (set by this config; default {show(default)})"
-    )
+    values = {b: regime_settings(x.config, regime, b, variant)[key] for b in x.backbones}
+    default = x.regimes[regime].settings[key]
+    changed = any(value != default for value in values.values())
+    return common(values) + (f" (set by this config; default {show(default)})" if changed else "")
+
+
+def regime_choices(x: Experiment, name: str, keys: list[str]) -> list[tuple[str, str, str]]:
+    """(setting, value, where it comes from) of a regime; none if it takes no part."""
+    if name not in x.regimes:
+        return []
+    texts = argument_texts(x.regimes[name])
+    return [(key, of_regime(x, name, key), texts[key]) for key in keys if key in texts]
+
+
+def dataset_choice(x: Experiment, path: str) -> tuple[str, str]:
+    """Value over data sets and where it comes from, of a key such as ``store.colour``."""
+    settings = x.config["datasets"]
+    found = {
+        d: functools.reduce(lambda at, key: at.get(key, {}), path.split("."), settings[d]) for d in x.datasets
+    }
+    whole = path in ("files", "split")  # groups of keys have no default of their own
+    text = description(f"dataset.{path}") if whole else origin(f"dataset.{path}", found.values())
+    return common(found), text

@@ -1,4 +1,4 @@
-"""Measure one run from its stored logits: every measure, calibration after training, strata, confidences, warnings."""
+"""Measure runs from their stored logits: every measure, calibration after training, strata, confidences, warnings."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -128,7 +128,7 @@ def analyse_run(
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    cli.add_record(parser)
+    cli.add_records(parser)
     parser.add_argument("--checkpoint", default="top1", help="predictions for calibration and strata")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
     cli.add_sets(parser)
@@ -136,8 +136,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")
     args = parser.parse_args(argv)
     counts = train_counts(args.sample) if args.sample else None
-    keys: dict[str, Any] = read_keys(args.record.parent)
-    for table, frame in analyse_run(args.record.parent, args.checkpoint, counts, args.sets).items():
-        frame = frame.assign(**keys, **({} if "checkpoint" in frame else {"checkpoint": args.checkpoint}))
+    found: dict[str, list[pd.DataFrame]] = {table: [] for table in TABLES}
+    for record in args.records:
+        keys: dict[str, Any] = read_keys(record.parent) | {"checkpoint": args.checkpoint}
+        for table, frame in analyse_run(record.parent, args.checkpoint, counts, args.sets).items():
+            new = {key: value for key, value in keys.items() if key not in frame}
+            found[table].append(frame.assign(**new)[TABLES[table]])
+    for table, frames in found.items():
         if out := getattr(args, f"out_{table}"):
-            write_csv(frame[TABLES[table]], out)
+            write_csv(pd.concat(frames, ignore_index=True), out)

@@ -1,4 +1,4 @@
-"""Draw one kind of figure of one data set and backbone from the files of its runs."""
+"""Draw one kind of figure: of one data set and backbone from the files of its runs, or of the whole experiment."""
 
 import importlib
 import sys
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibench import cli
-from calibench.figures import NEEDS
+from calibench.figures import NEEDS, WHOLE
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     argv = sys.argv[1:] if argv is None else argv
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument("kind", choices=list(NEEDS))
-    if not argv or argv[0] not in NEEDS:
+    kinds = [*NEEDS, *WHOLE]
+    parser.add_argument("kind", choices=kinds)
+    if not argv or argv[0] not in kinds:
         parser.parse_args(argv[:1])
         return
     kind = importlib.import_module(f"calibench.figures.{argv[0]}")  # only the module of this kind is loaded
@@ -22,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="PNG to write (200 dpi)")
     parser.add_argument("--out-pdf", type=Path, help="PDF to write")
     kind.add_options(parser)
-    cli.add_records(parser)
+    if argv[0] not in WHOLE:
+        cli.add_records(parser)
     args = parser.parse_args(argv)
     from calibench.figures import style
 

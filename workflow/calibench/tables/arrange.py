@@ -5,7 +5,8 @@ lists of what varies along them, the outermost first:
 
 - ``dataset``, ``backbone``, ``measure``, ``run`` (``ols+noise20``, ``hard@temperature``, ``ols@snapshots6``),
 - or the name of a group of variants, as ``noise`` for noise20 and noise40: a run then falls into ``regime``, which is
-  what is left of it, and its variant of that group. ``snapshots`` is the group of ensembles of epochs.
+  what is left of it, and its variant of that group. ``snapshots`` is the group of ensembles of epochs, ``set`` that of
+  evaluation sets (``ols@fgsm`` is OLS on ``test@fgsm``).
 
 ``order`` names the values of any of these, in their order; the others stand as the experiment has them.
 """
@@ -28,7 +29,11 @@ HEADS = {
     "regime": "Method",
     "measure": "Measure",
 }
-NONE = {"snapshots": "one model"}  # a group's head for runs without a variant of it; else "no <group>"
+DERIVED = ("snapshots", "set")  # what stands behind the @ of a run
+NONE = {
+    "snapshots": "one model",
+    "set": "test",
+}  # a group's head for runs without a variant of it; else "no <group>"
 
 Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
 Row = tuple[str, str, list[Key]]  # data set, text in the stub, the cells' keys
@@ -66,17 +71,17 @@ def split_run(run: str, groups: list[str]) -> dict[str, str]:
             found[group] = token
         else:
             rest.append(token)
-    if derived and "snapshots" in groups:
-        found["snapshots"], derived = derived, ""
+    group = next((g for g in DERIVED if g in groups), None)
+    if derived and group:
+        found[group], derived = derived, ""
     return {"regime": "+".join(rest) + (f"@{derived}" if derived else ""), **found}
 
 
 def join_run(parts: dict[str, str], groups: list[str]) -> str:
     """The inverse of :func:`split_run`."""
-    variants = [parts[g] for g in groups if g != "snapshots" and parts[g]]
-    return "+".join([parts["regime"], *variants]) + (
-        f"@{parts['snapshots']}" if parts.get("snapshots") else ""
-    )
+    variants = [parts[g] for g in groups if g not in DERIVED and parts[g]]
+    derived = [f"@{parts[g]}" for g in DERIVED if parts.get(g)]
+    return "+".join([parts["regime"], *variants]) + "".join(derived)
 
 
 def _text(dimension: str, value: str) -> str:
@@ -87,6 +92,8 @@ def _text(dimension: str, value: str) -> str:
     if dimension == "measure":
         return METRICS[value][0]
     if dimension == "dataset":
+        return value
+    if dimension == "set" and value:
         return value
     return f"{dimension} {value.removeprefix(dimension)}" if value else NONE.get(dimension, f"no {dimension}")
 
@@ -106,6 +113,8 @@ def _values(layout: dict[str, Any], settings: dict[str, Any], groups: list[str])
     runs = [*settings["runs"]]
     if "snapshots" in groups:
         runs += [f"{run}@snapshots{n}" for run in settings["runs"] for n in settings.get("snapshots", [])]
+    if "set" in groups:
+        runs += [f"{run}@{name}" for run in settings["runs"] for name in settings.get("sets", [])]
     parsed = [split_run(run, groups) for run in runs]
     found = {
         "dataset": settings["datasets"],

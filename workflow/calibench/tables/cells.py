@@ -57,14 +57,16 @@ class Numbers:
         self.shown: set[Key] = set()  # published cells that were asked for and are there
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.images = _images(metrics)
-        self.values = self._cells(metrics, "")
-        fitted = None if posthoc is None else posthoc[posthoc["calibrator"] == "temperature"]
+        self.values = self._cells(metrics[metrics["split"] == "test"], "")
+        for split in settings.get("sets", ()):
+            self.values |= self._cells(metrics[metrics["split"] == f"test@{split}"], f"@{split}")
+        fitted = None if posthoc is None else posthoc.query("calibrator == 'temperature' and split == 'test'")
         self.rescaled = fitted is not None and len(fitted) > 0
         if self.rescaled:
             self.values |= self._cells(fitted, "@temperature")
         if ensembles is not None:
             for name, rows in ensembles.groupby("calibrator"):
-                self.values |= self._cells(rows, f"@{name}")
+                self.values |= self._cells(rows[rows["split"] == "test"], f"@{name}")
         for dataset, backbone, run, metric in list(self.values):
             if metric == "top1_error":
                 self.values[dataset, backbone, run, "accuracy"] = (
@@ -73,7 +75,7 @@ class Numbers:
 
     def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
         of = [self.settings["checkpoint"], "epochs"]  # an ensemble of epochs is of no single checkpoint
-        rows = table[(table["split"] == "test") & table["checkpoint"].isin(of)]
+        rows = table[table["checkpoint"].isin(of)]
         if self.settings["seeds"]:
             rows = rows[rows["seed"].isin(self.settings["seeds"])]
         rows = rows.assign(run=rows["regime"] + rows["variant"] + suffix)

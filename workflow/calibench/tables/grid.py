@@ -5,6 +5,8 @@ import io
 import re
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 EMPTY = "–"
 
 _TEX = {
@@ -49,6 +51,10 @@ class Grid:
     rules: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     label: str = ""
+
+    def frame(self) -> pd.DataFrame:
+        """The table as a frame of texts."""
+        return pd.DataFrame(self.rows, columns=self.heads())
 
     def heads(self) -> list[str]:
         """One head per column, ``group, column`` where there are groups."""

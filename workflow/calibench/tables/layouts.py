@@ -15,7 +15,7 @@ from calibench.tables.cells import Numbers, lines
 from calibench.tables.grid import EMPTY, Grid
 
 SETTINGS = ["datasets", "backbones", "runs", "seeds", "checkpoint", "published"]
-OPTIONAL = {"layouts": [], "snapshots": []}
+OPTIONAL = {"layouts": [], "snapshots": [], "sets": []}
 TEN = ["accuracy", "auroc", "precision", "recall", "f1", "ece", "ace_top_label", "sce", "nll", "brier"]
 RESCALED = "hard@temperature"  # what a reader would do instead of changing the training
 
