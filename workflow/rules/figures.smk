@@ -303,6 +303,7 @@ use rule figure_reliability as figure_sweep with:
         ),
         code=PLAN.figure_code("sweep"),
 
+
 rule figure_forest:
     input:
         "<experiment>/contrasts.csv",
