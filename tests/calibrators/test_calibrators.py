@@ -158,9 +158,9 @@ def test_a_map_that_makes_nll_worse_is_flagged(rng, caplog):
     """Isotonic regression on few images gives some true class no probability at all; a temperature helps."""
     logits, targets = truth(rng, n=1100)
     fold = fits.CalibrateFold(logits[:100], targets[:100], ["calibrate"] * 100)
-    table = after_calibration(fold, [("test", logits[100:], targets[100:], None)], None, "a run").set_index(
-        ["calibrator", "split", "metric"]
-    )["value"]
+    table = after_calibration(
+        fold, [("test", Predictions.of(logits[100:], targets[100:]), None)], None, "a run"
+    ).set_index(["calibrator", "split", "metric"])["value"]
     assert table["isotonic", "test", "worse"] == 1 == table["isotonic", "calibrate", "worse"]
     assert table["temperature", "test", "worse"] == 0 == table["temperature", "calibrate", "worse"]
     assert ("none", "test", "worse") not in table.index and "isotonic makes NLL worse" in caplog.text

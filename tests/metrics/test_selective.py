@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from calibench.metrics.selective import aurc, coverage_at, retention, retention_curve
+from calibench.metrics.selective import augrc, aurc, coverage_at, retention, retention_curve
 
 CONFIDENCE = np.array([0.9, 0.8, 0.7, 0.6])
 CORRECT = np.array([True, False, True, False])
@@ -46,3 +46,17 @@ def test_coverage_at_five_percent_error():
     # 3 errors among the first 80; 84 samples hold 7 errors, 83 hold 6: 4/81 <= .05 < 5/82
     assert coverage_at(confidence, correct, 0.05) == pytest.approx(0.81)
     assert coverage_at(confidence, np.zeros(100, bool)) == 0
+
+
+def test_augrc_is_the_formula_of_its_authors(rng, sample):
+    """(1 - AUROC of confidence for correctness)·a·(1 - a) + (1 - a)²/2, ties counting half, and 1 - R-AUC."""
+    from calibench.metrics import Predictions
+    from sklearn.metrics import roc_auc_score
+
+    seen = Predictions.of(*sample)
+    for confidence in (seen.confidence, seen.confidence.round(1)):
+        a = seen.correct.mean()
+        expected = (1 - roc_auc_score(seen.correct, confidence)) * a * (1 - a) + (1 - a) ** 2 / 2
+        assert augrc(confidence, seen.correct) == pytest.approx(expected, abs=1e-12)
+        assert retention(confidence, seen.correct)["r_auc"] == pytest.approx(1 - expected, abs=1e-12)
+    assert augrc(CONFIDENCE, CORRECT) == pytest.approx((0 + 0.5 + 1 + 1.5) / 16)

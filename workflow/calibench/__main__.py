@@ -11,10 +11,10 @@ from calibench.errors import UserError, did_you_mean
 STAGES = Path(__file__).parent / "stages"
 # The order in which an image meets them, for the help; a stage that is not named here is listed last.
 ORDER = (
-    *("digits", "fetch", "list", "audit", "sample", "store", "weights", "features", "train"),
-    *("predict", "predict_training", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
-    *("analyse", "collect", "shift", "resample", "contrasts", "confusions", "gradients", "sweep"),
-    *("published", "tables", "figure", "report", "remove_checkpoints", "status", "config", "init"),
+    *("digits", "fetch", "list", "audit", "sample", "store", "votes", "weights", "features", "train"),
+    *("predict", "predict_training", "external", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
+    *("analyse", "collect", "shift", "resample", "contrasts", "ranks", "confusions", "gradients", "sweep"),
+    *("published", "tables", "figure", "report", "score", "remove_checkpoints", "status", "config", "init"),
     *("export", "check_regime"),
 )
 

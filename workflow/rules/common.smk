@@ -185,8 +185,14 @@ def of_runs(file):
 
 
 def of_all(file):
-    """Input function: as of_runs, with the seed ensembles behind the runs."""
-    return lambda w: PLAN.files_of_runs(file, w.get("dataset")) + PLAN.derived(file, w.get("dataset"))
+    """Input function: as of_runs, with predictions from elsewhere and the seed ensembles behind the runs."""
+    kinds = (PLAN.files_of_runs, PLAN.external, PLAN.derived)
+    return lambda w: [path for files_of in kinds for path in files_of(file, w.get("dataset"))]
+
+
+def votes_of(w):
+    """The votes on a data set's images, where the config names a file of them."""
+    return f"{PLAN.store_dir(w.dataset)}/votes.npy" if config["datasets"][w.dataset]["votes"] else []
 
 
 def analysed_files(w, *files):

@@ -150,6 +150,25 @@ rule features:
         " --out {output.images} --out-index {output.index} --out-classes {output.classes} --out-report {output.report}"
 
 
+# Votes of readers in the order of the store, where the config names a file of them.
+rule votes:
+    input:
+        file=lambda w: config["datasets"][PLAN.dataset_of[w.store]]["votes"],
+        images="<results>/store/{store}/images.npy",
+        index="<results>/store/{store}/index.csv",
+        classes="<results>/store/{store}/classes.csv",
+    output:
+        "<results>/store/{store}/votes.npy",
+    log:
+        "<results>/store/{store}/votes.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        code=code_of("votes"),
+    shell:
+        "stage {log} votes {input.file:q} --images {input.images} --out {output}"
+
+
 rule pretrained:
     output:
         "<results>/weights/{backbone}-imagenet.pth",
@@ -166,4 +185,5 @@ localrules:
     fetch,
     list,
     sample,
+    votes,
     pretrained,

@@ -7,11 +7,15 @@ rule analyse:
         records=lambda w: analysed_files(w, names.RECORD),
         predictions=lambda w: analysed_files(w, *names.all_predictions(), *PLAN.set_files),
         sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+        votes=votes_of,
     output:
         metrics=f"{ALL_SEEDS}/metrics.csv",
         posthoc=f"{ALL_SEEDS}/posthoc.csv",
         strata=f"{ALL_SEEDS}/strata.csv",
         selective=f"{ALL_SEEDS}/selective.csv",
+        conformal=f"{ALL_SEEDS}/conformal.csv",
+        decision=f"{ALL_SEEDS}/decision.csv",
         warnings=f"{ALL_SEEDS}/warnings.csv",
     log:
         f"{ALL_SEEDS}/analyse.log",
@@ -23,11 +27,15 @@ rule analyse:
     params:
         checkpoint=CHECKPOINT,
         sets=SETS,
+        votes=lambda w, input: f"--votes {input.votes}" if input.votes else "",
+        settings=lambda w: canonical({k: config["statistics"][k] for k in ("level", "conformal", "positive")}),
         code=code_of("analyse"),
     shell:
         "stage {log} analyse --checkpoint {params.checkpoint} --sample {input.sample} {params.sets}"
+        " --classes {input.classes} --settings {params.settings:q} {params.votes}"
         " --out-metrics {output.metrics} --out-posthoc {output.posthoc} --out-strata {output.strata}"
-        " --out-selective {output.selective} --out-warnings {output.warnings} {input.records}"
+        " --out-selective {output.selective} --out-conformal {output.conformal} --out-decision {output.decision}"
+        " --out-warnings {output.warnings} {input.records}"
 
 
 rule metrics:
@@ -75,6 +83,24 @@ use rule metrics as collect_selective with:
         "<experiment>/selective.csv",
     log:
         "<experiment>/selective.log",
+
+
+use rule metrics as collect_conformal with:
+    input:
+        lambda w: PLAN.analysed("conformal.csv"),
+    output:
+        "<experiment>/conformal.csv",
+    log:
+        "<experiment>/conformal.log",
+
+
+use rule metrics as collect_decision with:
+    input:
+        lambda w: PLAN.analysed("decision.csv"),
+    output:
+        "<experiment>/decision.csv",
+    log:
+        "<experiment>/decision.log",
 
 
 use rule metrics as collect_warnings with:
@@ -185,6 +211,8 @@ localrules:
     collect_selective,
     collect_snapshots,
     ensemble_epochs,
+    collect_conformal,
+    collect_decision,
     collect_warnings,
     tables,
     remove_checkpoints,

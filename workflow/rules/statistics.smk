@@ -57,7 +57,11 @@ rule contrasts:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         settings=lambda w: canonical(
-            {k: v for k, v in config["statistics"].items() if k not in ("resamples", "seed")}
+            {
+                k: v
+                for k, v in config["statistics"].items()
+                if k not in ("resamples", "seed", "conformal", "positive")
+            }
         ),
         checkpoint=CHECKPOINT,
         sets=SETS,
@@ -65,6 +69,29 @@ rule contrasts:
     shell:
         "stage {log} contrasts --settings {params.settings:q} --checkpoint {params.checkpoint}"
         " {params.sets} --out {output} {input.records}"
+
+
+rule ranks:
+    input:
+        "<experiment>/metrics.csv",
+    output:
+        report(
+            "<experiment>/ranks.csv",
+            caption="../report/ranks.rst",
+            category="Tables",
+            labels={"table": "ranks", "shows": "mean and worst rank over data sets and backbones"},
+        ),
+    log:
+        "<experiment>/ranks.log",
+    conda:
+        "../../envs/analyse.yaml"
+    params:
+        settings=lambda w: canonical({"level": config["statistics"]["level"]}),
+        checkpoint=CHECKPOINT,
+        code=code_of("ranks"),
+    shell:
+        "stage {log} ranks --metrics {input} --settings {params.settings:q} --checkpoint {params.checkpoint}"
+        " --out {output}"
 
 
 rule published:
@@ -84,4 +111,5 @@ rule published:
 
 localrules:
     collect_intervals,
+    ranks,
     published,

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 COLUMNS = ["split", "calibrator", "metric", "value", "n"]
 WORSE = 1e-3  # nats: a rise of NLL that nobody would see in a table is none
 Row = tuple[str, str, str, float, int]  # as COLUMNS
-# name of an evaluation set, logits (N, K), targets (N,), group codes (N,) of its images
-Set = tuple[str, np.ndarray, np.ndarray, np.ndarray | None]
+# name of an evaluation set, what was predicted for its N images, their group codes (N,)
+Set = tuple[str, Predictions, np.ndarray | None]
 Fit = Callable[[CalibrateFold], Calibrator]
 
 
@@ -51,9 +51,8 @@ def _each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iter
 
 def _on_set(one: Set, fitted: dict[str, Calibrator], where: str) -> Iterator[Row]:
     """Before and after each map, on one evaluation set."""
-    split, logits, targets, codes = one
-    where = f"{where} ({split})"
-    plain = Predictions.of(logits, targets, where)
+    split, plain, codes = one
+    logits, targets, where = plain.scores, plain.targets, f"{where} ({split})"
     raw = core(plain, where) | null_band(plain.confidence, codes)
     yield from _each(split, "none", raw, len(targets))
     for name, calibrator in fitted.items():
@@ -74,7 +73,8 @@ def _on_calibrate(
     before = {"errors": errors, "nll_cv": cross_validated_nll(_unmapped, fold)}
     yield from _each("calibrate", "none", before, len(fold.targets))
     for name, fit in fits.items():
-        cv = cross_validated_nll(fit, fold)
+        own = fitted[name].parameters.get("nll_cv")  # a map that cross-validates itself does it once
+        cv = cross_validated_nll(fit, fold) if own is None else own
         judged = {} if np.isnan(cv) else {"nll_cv": cv, "worse": float(cv > before["nll_cv"] + WORSE)}
         if judged.get("worse"):
             log.warning("%s: %s makes NLL worse than no map in cross-validation", where, name)

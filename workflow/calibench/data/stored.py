@@ -1,7 +1,7 @@
 """Reading a store: the decoded images of a data set, their index and its classes."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from calibench.data import staging
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 
 
 @contextlib.contextmanager
@@ -64,3 +64,24 @@ def read_classes(path: Path) -> pd.Series:
     """
     frame = _read_table(path, dtype={"label": str})
     return frame.set_index("target")["label"].sort_index()
+
+
+def class_numbers(path: Path | None, names: Sequence[str]) -> list[int]:
+    """Targets of these class names.
+
+    Raises:
+        UserError: if one is no class, all classes are named, or there is no list of classes.
+    """
+    if path is None:
+        raise UserError("--classes is missing; statistics: positive names classes")
+    number = {label: int(target) for target, label in read_classes(path).items()}
+    for name in names:
+        if name not in number:
+            raise UserError(
+                f"config: statistics: positive: '{name}' is no class; {did_you_mean(name, number)}"
+            )
+    if len(set(names)) == len(number):
+        raise UserError(
+            "config: statistics: positive: every class is named; leave out those without a finding"
+        )
+    return [number[name] for name in names]

@@ -25,4 +25,9 @@ ALL_SEEDS = (
     "noise",
 )  # the other kinds show the first seed
 WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
+OF_PREDICTIONS = (
+    "reliability",
+    "retention",
+    "density",
+)  # nothing but predictions: those from elsewhere as well
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

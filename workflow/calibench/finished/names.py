@@ -7,6 +7,7 @@ KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # what tells a run 
 CHECKPOINTS = ("top1", "nll", "last")  # best validation Top-1, best validation NLL, last epoch
 PARTS = {"val": ("select", "calibrate"), "test": ("test",)}  # a file of predictions and the parts in it
 FEATURE_SPLITS = ("train", "val", "test")
+INDEX_COLUMNS = ["row", "target", "part", "group", "stratum"]  # which image each row of logits is
 RECORD = "run.json"
 HISTORY = "history.jsonl"
 STATE = "regime.safetensors"

@@ -13,8 +13,6 @@ from torch import Tensor
 from calibench import files
 from calibench.finished import names
 
-INDEX_COLUMNS = ["row", "target", "part", "group", "stratum"]
-
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors as safetensors, atomically."""
@@ -39,13 +37,13 @@ def write_state(folder: Path, state: dict[str, Tensor]) -> None:
 def write_indices(folder: Path, index: pd.DataFrame) -> None:
     """Beside the logits: which row of the store, target, part, group and stratum each of their rows is."""
     for split in names.PARTS:
-        rows = index.loc[index["split"] == split, INDEX_COLUMNS]
+        rows = index.loc[index["split"] == split, names.INDEX_COLUMNS]
         files.write_csv(rows, folder / names.index(split))
 
 
 def write_index(folder: Path, split: str, index: pd.DataFrame) -> None:
     """Which image each row of the logits of an evaluation set is; every row's part is the set."""
-    files.write_csv(index.assign(part=split)[INDEX_COLUMNS], folder / names.index(split))
+    files.write_csv(index.assign(part=split)[names.INDEX_COLUMNS], folder / names.index(split))
 
 
 def write_logits(folder: Path, checkpoint: str, split: str, logits: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from calibench.metrics.debiased import ece_debiased, squared_error_debiased
 from calibench.metrics.discrimination import class_counts, macro_scores
 from calibench.metrics.probabilities import Predictions, check_probs
 from calibench.metrics.proper import brier, nll
-from calibench.metrics.selective import aurc, coverage_at, retention
+from calibench.metrics.selective import augrc, aurc, coverage_at, retention
 from calibench.metrics.smooth import smooth_ece
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ def measure_all(seen: Predictions, where: str = "logits") -> dict[str, float]:
         "confidence_right": _mean(confidence[correct]),
         "confidence_wrong": _mean(confidence[~correct]),
         "aurc": aurc(confidence, correct),
+        "augrc": augrc(confidence, correct),
         "coverage_at_5": coverage_at(confidence, correct),
     }
     values |= retention(confidence, correct)

@@ -47,13 +47,21 @@ def confidences(seen: Predictions, norm: int | None) -> dict[str, np.ndarray]:
         seen: logits of N images.
         norm: p of ``max_logit``; None puts the largest probability there.
     """
-    first = np.partition(seen.probs, -2, axis=1)
     return {
         "max_probability": seen.confidence,
         "max_logit": seen.confidence if norm is None else max_logit(seen.scores, norm),
-        "margin": first[:, -1] - first[:, -2],
-        "entropy": (seen.probs * seen.log_probs).sum(axis=1),
+        "margin": _margin(seen.probs),
+        "entropy": np.einsum("nk,nk->n", seen.probs, seen.log_probs),
     }
+
+
+def _margin(probs: np.ndarray) -> np.ndarray:
+    """Largest less second largest probability (N,), block by block: a sorted copy of all would go through memory."""
+    out = np.empty(len(probs))
+    for start in range(0, len(probs), 2048):
+        first = np.partition(probs[start : start + 2048], -2, axis=1)
+        out[start : start + 2048] = first[:, -1] - first[:, -2]
+    return out
 
 
 def selective(seen: Predictions, norm: int | None) -> dict[str, dict[str, float]]:

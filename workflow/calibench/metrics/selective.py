@@ -22,6 +22,17 @@ def retention_curve(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     return 1 - errors_kept(confidence, correct)[0] / len(confidence)
 
 
+def augrc(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Area under the generalised risk curve: errors among the kept, over N, against coverage (Traub et al. 2024).
+
+    The mean over all thresholds of the chance of a wrong prediction that is trusted. The curve is joined by straight
+    lines after each distinct confidence and starts at (0, 0), so with accuracy a the area is
+    (1 - AUROC of confidence for correctness)·a·(1 - a) + (1 - a)²/2, and 1 minus the area of :func:`retention`.
+    """
+    kept = errors_kept(confidence, correct)[0]
+    return float((kept[:-1] + kept[1:]).sum() / 2 / len(confidence) ** 2)
+
+
 def retention(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
     """``r_auc``: area under the retention curve over linear fractions (LS+, fig. 1, by confidence), and
     ``r_auc_normalised``: (R-AUC - random) / (oracle - random), random = 1 - e/2, oracle = 1 - e²/2 for error
@@ -35,9 +46,8 @@ def retention(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
     >>> scores["r_auc_normalised"]
     1.0
     """
-    curve = retention_curve(confidence, correct)
-    area = float((curve[:-1] + curve[1:]).sum() / 2 / (len(curve) - 1))
-    e = 1 - float(curve[-1])
+    area = 1 - augrc(confidence, correct)
+    e = float((~correct).mean())
     spread = e / 2 - e**2 / 2
     return {"r_auc": area, "r_auc_normalised": (area - 1 + e / 2) / spread if spread > 0 else float("nan")}
 

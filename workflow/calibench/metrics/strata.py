@@ -11,7 +11,17 @@ from calibench.metrics.debiased import null_band
 
 COLUMNS = ["level", "stratum", "metric", "value", "n", "worst"]
 SMALLEST = 50  # fewer images than this cannot be the worst stratum: their ECE is mostly noise
-HIGH_IS_BAD = ["top1_error", "top5_error", "ece", "ece_debiased", "smooth_ece", "nll", "brier", "aurc"]
+HIGH_IS_BAD = [
+    "top1_error",
+    "top5_error",
+    "ece",
+    "ece_debiased",
+    "smooth_ece",
+    "nll",
+    "brier",
+    "aurc",
+    "augrc",
+]
 LOW_IS_BAD = ["balanced_accuracy", "f1", "auroc_present", "r_auc_normalised", "coverage_at_5"]
 
 
@@ -21,6 +31,8 @@ def levels(stratum: pd.Series) -> dict[int, pd.Series]:
 
     Rows without a stratum are ``unknown``; a level with one stratum only is left out.
     """
+    if stratum.nunique() < 2:
+        return {}
     known = stratum.where(stratum != "", "unknown")
     first = known.str.split("/").str[0]
     rest = "*/" + known.str.partition("/")[2].where(known.str.contains("/"), "unknown")

@@ -13,6 +13,7 @@ from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
 from calibench.planning import features
+from calibench.planning.externals import check_external, external_runs
 from calibench.planning.naming import split_name, trained_on
 from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
@@ -126,7 +127,7 @@ def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
                 f"{where}: there is no ensemble '{run}@{calibrator}'; ensembles: [none, temperature] makes "
                 f"{run}@ensemble and {run}@temperature@ensemble"
             )
-        if run not in run_names(config) and run not in derived_runs(config):
+        if run not in (*run_names(config), *derived_runs(config), *external_runs(config)):
             raise UserError(
                 f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or name the "
                 "contrasts anew (a config file laid over another takes over the other's contrasts unless it names its "
@@ -197,11 +198,16 @@ def check_all(config: dict[str, Any]) -> None:
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
+        if dataset["votes"] and not Path(dataset["votes"]).is_file():
+            raise UserError(
+                f"config: datasets.{name}.votes: '{dataset['votes']}' does not exist; correct the path"
+            )
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
     check_evaluation(config)
     check_ensembles(config)
+    check_external(config, trained_on(config))
     check_sweep(config)
     _check_layouts(config)
     for backbone in config["backbones"]:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OPTIONAL, WHOLE
+from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
 from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
 from calibench.planning import features, fingerprint, naming, protection, settings, sweeping
+from calibench.planning.externals import external_files, external_runs
 from calibench.planning.sets import derived_runs
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
@@ -32,6 +33,7 @@ class Plan:
         self.store_of = {dataset: naming.store_name(config, dataset) for dataset in config["datasets"]}
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
         self.datasets = naming.trained_on(config)
+        self.external_files = external_files(config, self.datasets)
         self.sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
 
     def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
@@ -155,10 +157,12 @@ class Plan:
         """Folders whose long tables are made by one job: all seeds of a run, or one seed ensemble."""
         if "@" in run:
             return [self.run_dir(dataset, backbone, run, 0)]
+        if run in external_runs(self.config):
+            return [self.run_dir(*key) for key in self.external_files if key[:3] == (dataset, backbone, run)]
         return self.members(dataset, backbone, run)
 
     def analysed(self, file: str, ensembles: bool = True) -> list[str]:
-        """A long table of every run over its seeds, then of every seed ensemble."""
+        """A long table of every run over its seeds, of predictions from elsewhere, then of every seed ensemble."""
         ensembled = derived_runs(self.config) if ensembles else {}
         wanted = [
             (dataset, backbone, run, len(self.members(dataset, backbone, ensembled.get(run, (run,))[0])))
@@ -167,11 +171,9 @@ class Plan:
             for backbone in self.config["backbones"]
             for run in runs
         ]
-        return [
-            f"{self.folder}/{dataset}/{backbone}/{run}/{file}"
-            for dataset, backbone, run, members in wanted
-            if members > (run in ensembled)
-        ]
+        places = [place[:3] for place in wanted if place[3] > (place[2] in ensembled)]
+        places += dict.fromkeys(key[:3] for key in self.external_files)
+        return [f"{self.folder}/{dataset}/{backbone}/{run}/{file}" for dataset, backbone, run in places]
 
     def derived(self, file: str, dataset: str | None = None) -> list[str]:
         """A file of every seed ensemble of the experiment, or of one data set; it lies where a run of seed 0 would."""
@@ -182,6 +184,14 @@ class Plan:
             for backbone in self.config["backbones"]
             for name, (run, _) in derived_runs(self.config).items()
             if len(self.members(place, backbone, run)) > 1
+        ]
+
+    def external(self, file: str, dataset: str | None = None, backbone: str | None = None) -> list[str]:
+        """A file of every run that is made of predictions from elsewhere."""
+        return [
+            f"{self.run_dir(*run)}/{file}"
+            for run in self.external_files
+            if dataset in (None, run[0]) and backbone in (None, run[1])
         ]
 
     @property
@@ -198,7 +208,7 @@ class Plan:
         tables = self.config["tables"]
         return {key: self.config[key] for key in ("backbones", "seeds")} | {
             "datasets": self.datasets,
-            "runs": self.runs,
+            "runs": [*self.runs, *external_runs(self.config)],
             "checkpoint": tables["checkpoint"],
             "published": tables["published"],
             "layouts": tables["layouts"],
@@ -235,7 +245,8 @@ class Plan:
         """A file of every run in one figure (data set and backbone)."""
         seeds = self.config["seeds"] if kind in ALL_SEEDS else self.config["seeds"][:1]
         folders = [self.run_dir(dataset, backbone, run, s) for run in self.panel_runs(kind) for s in seeds]
-        return [f"{folder}/{file}" for folder in self.finished(folders)]
+        files = [f"{folder}/{file}" for folder in self.finished(folders)]
+        return files + (self.external(file, dataset, backbone) if kind in OF_PREDICTIONS else [])
 
     def figure_kinds(self) -> list[str]:
         """Kinds of figures of the experiment."""

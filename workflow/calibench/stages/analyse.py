@@ -1,7 +1,9 @@
-"""Measure runs from their stored logits: every measure, calibration after training, strata, confidences, warnings."""
+"""Measure runs from their stored logits: every measure, maps after training, strata, confidences, sets, warnings."""
 
+import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +13,87 @@ import pandas as pd
 from calibench import cli
 from calibench.calibrators.fold import CalibrateFold
 from calibench.calibrators.measured import after_calibration, changed_priors
+from calibench.calibrators.refinement import nll_parts
+from calibench.data.stored import class_numbers
 from calibench.errors import UserError
 from calibench.files import read_json, write_csv
 from calibench.finished.read import each_part, read_history, read_keys, read_part, read_record
-from calibench.metrics import Predictions, measure, warn_of_few
+from calibench.metrics import Predictions, measure_all, warn_of_few
 from calibench.metrics.confidence import best_norm, selective
+from calibench.metrics.conformal import Labelled, prediction_sets, uniforms
+from calibench.metrics.coverage import COLUMNS as COVERAGES
+from calibench.metrics.coverage import coverages
+from calibench.metrics.human import human, vote_shares
 from calibench.metrics.strata import by_stratum
+from calibench.planning.configuration import statistics_settings
+from calibench.statistics.decision import COLUMNS as DECISIONS
+from calibench.statistics.decision import decisions
 from calibench.statistics.facts import facts
 from calibench.statistics.resampling import group_codes
-from calibench.tables.long import CALIBRATED, METRICS, SELECTIVE, STRATA, WARNINGS
+from calibench.tables.long import RUN_TABLES
 
 log = logging.getLogger(__name__)
-Set = tuple[str, np.ndarray, pd.DataFrame]  # name of an evaluation set, logits (N, K), index
-TABLES = {
-    "metrics": METRICS,
-    "posthoc": CALIBRATED,
-    "strata": STRATA,
-    "selective": SELECTIVE,
-    "warnings": WARNINGS,
-}
 
 
-def metrics_of(run_dir: Path, sets: Sequence[str] = ()) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a run: its folder, a checkpoint, evaluation sets besides test, and settings of statistics.
+
+    Args:
+        counts: training images per class, where ``prior`` is wanted.
+        votes: (rows of the store, K) votes of readers, or None.
+        positive: numbers of the classes that are a finding.
+    """
+
+    run_dir: Path
+    checkpoint: str = "top1"
+    settings: dict[str, Any] = field(default_factory=lambda: statistics_settings("{}"))
+    sets: Sequence[str] = ()
+    counts: Sequence[int] | None = None
+    votes: np.ndarray | None = None
+    positive: Sequence[int] = ()
+
+    @property
+    def where(self) -> str:
+        """What to call the run in an error."""
+        return f"{self.run_dir}, checkpoint {self.checkpoint}"
+
+    def each_set(self) -> Iterator[tuple[str, Predictions, pd.DataFrame]]:
+        """Name, predictions and index of test and of every other set; all at once may not fit into memory."""
+        for split in ("test", *self.sets):
+            yield split, *read_seen(self.run_dir, self.checkpoint, split)
+
+    def human(self, part: str, seen: Predictions, index: pd.DataFrame) -> dict[str, float]:
+        """Measures against the votes, where these images have any."""
+        if self.votes is None or part != "test":
+            return {}
+        return human(
+            seen, vote_shares(self.votes[index["row"]], seen.probs.shape[1], f"votes of {self.run_dir}")
+        )
+
+
+@functools.lru_cache(maxsize=1)  # the tables of a set follow each other, and a softmax of all classes is slow
+def read_seen(run_dir: Path, checkpoint: str, split: str) -> tuple[Predictions, pd.DataFrame]:
+    """Checked predictions on an evaluation set, and its index."""
+    logits, index = read_part(run_dir, checkpoint, split)
+    where = f"{run_dir} ({split}, checkpoint {checkpoint})"
+    return Predictions.of(logits, index["target"].to_numpy(), where), index
+
+
+def metrics_of(asked: Asked) -> pd.DataFrame:
     """Every measure on every part, evaluation set and checkpoint, as fractions (NLL in nats)."""
     rows, warned = [], set()
-    for part, checkpoint, logits, index in each_part(run_dir, sets):
-        targets = index["target"].to_numpy()
+    for part, checkpoint, logits, index in each_part(asked.run_dir, asked.sets):
+        targets, where = index["target"].to_numpy(), f"{asked.run_dir} ({part}, checkpoint {checkpoint})"
         if part not in warned:
             warned.add(part)
-            warn_of_few(targets, logits.shape[1], f"{run_dir} ({part})")
-        values = measure(logits, targets, f"{run_dir} ({part}, checkpoint {checkpoint})")
+            warn_of_few(targets, logits.shape[1], f"{asked.run_dir} ({part})")
+        seen = Predictions.of(logits, targets, where)
+        if checkpoint == asked.checkpoint and part in ("test", *asked.sets):
+            seen = read_seen(asked.run_dir, checkpoint, part)[0]
+        fold = calibrate_fold(asked.run_dir, checkpoint)
+        values = measure_all(seen, where) | asked.human(part, seen, index)
+        values |= {} if fold is None else nll_parts(seen, fold)
         head = {"split": part, "checkpoint": checkpoint, "n": len(index)}
         rows += [{**head, "metric": name, "value": value} for name, value in values.items()]
     return pd.DataFrame(rows)
@@ -55,6 +108,7 @@ def train_counts(sample: Path) -> Sequence[int] | None:
     return changed_priors(before, after)
 
 
+@functools.lru_cache(maxsize=4)
 def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
     """The part `calibrate` of a run; None where the config keeps none."""
     logits, index = read_part(run_dir, checkpoint, "calibrate")
@@ -69,59 +123,84 @@ def groups_of(index: pd.DataFrame) -> np.ndarray:
     return group_codes(np.asarray(index["group"] if "group" in index else np.full(len(index), "")))
 
 
-def facts_of(run_dir: Path, checkpoint: str) -> pd.DataFrame:
-    """What must be said of a run beside its numbers on test; a derived run was not trained and has no epochs."""
-    logits, index = read_part(run_dir, checkpoint, "test")
-    seen = Predictions.of(logits, index["target"].to_numpy(), f"{run_dir} (test, checkpoint {checkpoint})")
-    record = read_record(run_dir)
-    history = pd.DataFrame() if "derived" in record else read_history(run_dir)
-    return facts(seen, history, record.get("epochs", {}), checkpoint)
+def strata_names(index: pd.DataFrame) -> pd.Series:
+    """Stratum of each image of an index, '' where it has none."""
+    return index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
 
 
-def strata_of(sets: Iterable[Set], where: str) -> pd.DataFrame:
+def facts_of(asked: Asked) -> pd.DataFrame:
+    """What must be said of a run beside its numbers on test; a run that was not trained here has no epochs."""
+    seen, _ = read_seen(asked.run_dir, asked.checkpoint, "test")
+    record = read_record(asked.run_dir)
+    history = read_history(asked.run_dir) if record.get("epochs") else pd.DataFrame()
+    return facts(seen, history, record.get("epochs", {}), asked.checkpoint)
+
+
+def strata_of(asked: Asked) -> pd.DataFrame:
     """Every measure in every stratum of each evaluation set."""
     frames = []
-    for split, logits, index in sets:
-        strata = index["stratum"] if "stratum" in index else pd.Series(np.full(len(index), ""))
-        found = by_stratum(logits, index["target"].to_numpy(), strata, f"{where} ({split})")
+    for split, seen, index in asked.each_set():
+        found = by_stratum(seen.scores, seen.targets, strata_names(index), f"{asked.where} ({split})")
         frames.append(found.assign(split=split))
     return pd.concat(frames, ignore_index=True)
 
 
-def selective_of(fold: CalibrateFold | None, sets: Iterable[Set], where: str) -> pd.DataFrame:
+def selective_of(asked: Asked) -> pd.DataFrame:
     """How well each confidence function finds the errors of each set; the norm of ``max_logit`` is split ``calibrate``.
 
     Without a part `calibrate`, or where no norm is better there, ``max_logit`` is the largest probability and the norm
     is left empty.
     """
-    norm = None if fold is None else best_norm(Predictions.of(fold.logits, fold.targets, where))
+    fold = calibrate_fold(asked.run_dir, asked.checkpoint)
+    norm = None if fold is None else best_norm(Predictions.of(fold.logits, fold.targets, asked.where))
     chosen = (np.nan if norm is None else norm, 0 if fold is None else len(fold.targets))
     rows = [("calibrate", "max_logit", "norm", *chosen)]
-    for split, logits, index in sets:
-        seen = Predictions.of(logits, index["target"].to_numpy(), f"{where} ({split})")
+    for split, seen, index in asked.each_set():
         for name, values in selective(seen, norm).items():
             rows += [(split, name, metric, value, len(index)) for metric, value in values.items()]
     return pd.DataFrame(rows, columns=["split", "confidence", "metric", "value", "n"])
 
 
-def analyse_run(
-    run_dir: Path, checkpoint: str, counts: Sequence[int] | None, sets: Sequence[str] = ()
-) -> dict[str, pd.DataFrame]:
-    """The long tables of a run, by their names in :data:`TABLES`."""
-    where = f"{run_dir}, checkpoint {checkpoint}"
-    fold = calibrate_fold(run_dir, checkpoint)
+def conformal_of(asked: Asked) -> pd.DataFrame:
+    """Coverage and size of conformal sets on each evaluation set, thresholds from the part `calibrate`; none without."""
+    level, frames = asked.settings["conformal"], [pd.DataFrame(columns=[*COVERAGES, "split"])]
+    logits, index = read_part(asked.run_dir, asked.checkpoint, "calibrate")
+    if len(index):
+        known = _labelled(Predictions.of(logits, index["target"].to_numpy(), asked.where), index)
+        for split, seen, at in asked.each_set():
+            for sets in prediction_sets(known, _labelled(seen, at), level):
+                table = coverages(sets, seen.targets, strata_names(at), groups_of(at), level)
+                frames.append(table.assign(split=split))
+    return pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
 
-    def each_set() -> Iterator[Set]:  # read again for each table: all sets at once may not fit into memory
-        for split in ("test", *sets):
-            yield split, *read_part(run_dir, checkpoint, split)
 
-    scored = ((name, logits, at["target"].to_numpy(), groups_of(at)) for name, logits, at in each_set())
+def _labelled(seen: Predictions, index: pd.DataFrame) -> Labelled:
+    return Labelled(seen.probs, seen.targets, uniforms(index["row"].to_numpy(), 0), groups_of(index))
+
+
+def decision_of(asked: Asked) -> pd.DataFrame:
+    """Net benefit and calibration for the positive classes on each evaluation set; none where none is declared."""
+    if not asked.positive:
+        return pd.DataFrame(columns=[*DECISIONS, "split"])
+    frames = []
+    for split, seen, index in asked.each_set():
+        found = decisions(seen, asked.positive, groups_of(index), asked.settings["level"])
+        frames.append(found.assign(split=split))
+    return pd.concat(frames, ignore_index=True)
+
+
+def analyse_run(asked: Asked) -> dict[str, pd.DataFrame]:
+    """The long tables of a run, by their names in :data:`calibench.tables.long.RUN_TABLES`."""
+    fold = calibrate_fold(asked.run_dir, asked.checkpoint)
+    scored = ((split, seen, groups_of(index)) for split, seen, index in asked.each_set())
     return {
-        "metrics": metrics_of(run_dir, sets),
-        "posthoc": after_calibration(fold, scored, counts, where),
-        "strata": strata_of(each_set(), where),
-        "selective": selective_of(fold, each_set(), where),
-        "warnings": facts_of(run_dir, checkpoint),
+        "metrics": metrics_of(asked),
+        "posthoc": after_calibration(fold, scored, asked.counts, asked.where),
+        "strata": strata_of(asked),
+        "selective": selective_of(asked),
+        "conformal": conformal_of(asked),
+        "decision": decision_of(asked),
+        "warnings": facts_of(asked),
     }
 
 
@@ -129,19 +208,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
     cli.add_records(parser)
-    parser.add_argument("--checkpoint", default="top1", help="predictions for calibration and strata")
+    parser.add_argument("--checkpoint", default="top1", help="predictions for all tables but metrics")
+    parser.add_argument("--settings", default="{}", help="JSON: any keys of statistics")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
+    parser.add_argument("--classes", type=Path, help="classes.csv, for statistics: positive")
+    parser.add_argument(
+        "--votes", type=Path, help="votes of readers, a row per row of the store (stage votes)"
+    )
     cli.add_sets(parser)
-    for table in TABLES:
+    for table in RUN_TABLES:
         parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")
     args = parser.parse_args(argv)
+    settings = statistics_settings(args.settings)
     counts = train_counts(args.sample) if args.sample else None
-    found: dict[str, list[pd.DataFrame]] = {table: [] for table in TABLES}
+    votes = np.load(args.votes) if args.votes else None
+    positive = class_numbers(args.classes, settings["positive"]) if settings["positive"] else ()
+    found: dict[str, list[pd.DataFrame]] = {table: [] for table in RUN_TABLES}
     for record in args.records:
-        keys: dict[str, Any] = read_keys(record.parent) | {"checkpoint": args.checkpoint}
-        for table, frame in analyse_run(record.parent, args.checkpoint, counts, args.sets).items():
+        asked = Asked(record.parent, args.checkpoint, settings, args.sets, counts, votes, positive)
+        keys: dict[str, Any] = read_keys(asked.run_dir) | {"checkpoint": args.checkpoint}
+        for table, frame in analyse_run(asked).items():
             new = {key: value for key, value in keys.items() if key not in frame}
-            found[table].append(frame.assign(**new)[TABLES[table]])
+            found[table].append(frame.assign(**new)[RUN_TABLES[table]])
     for table, frames in found.items():
         if out := getattr(args, f"out_{table}"):
             write_csv(pd.concat(frames, ignore_index=True), out)

@@ -1,6 +1,7 @@
 """How certain each number is: intervals by resampling groups, and the null band of ECE."""
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from calibench.metrics import Predictions
 from calibench.metrics.debiased import null_distribution
 from calibench.statistics.resampling import Sums, bootstrap
+from calibench.statistics.squared import squared_error
 
 log = logging.getLogger(__name__)
 COLUMNS = ["metric", "kind", "value", "low", "high", "se", "n", "groups"]
@@ -19,7 +21,8 @@ def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], wh
     """The intervals of one set of predictions, columns :data:`COLUMNS`.
 
     kind ``interval``: expanded percentile interval (:func:`tails`) over resampled groups (empty for ECE, whose row
-    gives the spread only); kind ``null`` / ``null_groups``: mean and band of the ECE of a perfectly calibrated model with
+    gives the spread only; for ``squared_error_debiased`` that of
+    :mod:`calibench.statistics.squared`); kind ``null`` / ``null_groups``: mean and band of the ECE of a perfectly calibrated model with
     these confidences, images independent / all images of a group right or wrong together.
 
     Args:
@@ -51,6 +54,8 @@ def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], wh
         low, high = np.quantile(null, plain)
         spread = {"low": low, "high": high, "se": float(null.std(ddof=1))}
         rows.append({**head, "metric": "ece", "kind": kind, "value": float(null.mean()), **spread})
+    squared = squared_error(seen.confidence, seen.correct, codes, settings["level"])
+    rows.append({**head, "metric": "squared_error_debiased", "kind": "interval", **asdict(squared)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -162,13 +162,13 @@ class Sums:
 
     @staticmethod
     def _curves(kept: np.ndarray, wrong: np.ndarray) -> dict[str, np.ndarray]:
-        """R-AUC and AURC with errors spread evenly within each block of samples."""
+        """R-AUC, AUGRC (which is 1 - R-AUC) and AURC with errors spread evenly within each block of samples."""
         n, errors = kept.sum(axis=1, keepdims=True), wrong.cumsum(axis=1)
         before = errors - wrong
         area = 1 - ((errors + before) / 2 * kept).sum(axis=1) / n[:, 0] ** 2
         middle = kept.cumsum(axis=1) - kept / 2
         risk = np.divide((errors + before) / 2, middle, out=np.zeros_like(middle), where=middle > 0)
-        return {"r_auc": area, "aurc": (risk * kept).sum(axis=1) / n[:, 0]}
+        return {"r_auc": area, "augrc": 1 - area, "aurc": (risk * kept).sum(axis=1) / n[:, 0]}
 
 
 def bootstrap(seen: Predictions, codes: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:

@@ -7,13 +7,26 @@ import pandas as pd
 
 from calibench.errors import UserError
 from calibench.finished.names import KEYS
+from calibench.metrics.coverage import COLUMNS as COVERAGES
+from calibench.statistics.decision import COLUMNS as DECISIONS
 from calibench.statistics.facts import COLUMNS as FACTS
 
 METRICS = [*KEYS, "split", "checkpoint", "metric", "value", "n"]
 CALIBRATED = [*KEYS, "split", "checkpoint", "calibrator", "metric", "value", "n"]
 SELECTIVE = [*KEYS, "split", "checkpoint", "confidence", "metric", "value", "n"]
 STRATA = [*KEYS, "split", "checkpoint", "level", "stratum", "metric", "value", "n", "worst"]
+CONFORMAL = [*KEYS, "split", "checkpoint", *COVERAGES]
+DECISION = [*KEYS, "split", "checkpoint", *DECISIONS]
 WARNINGS = [*KEYS, "checkpoint", *FACTS]
+RUN_TABLES = {  # what the stage analyse writes of each run: its columns
+    "metrics": METRICS,
+    "posthoc": CALIBRATED,
+    "strata": STRATA,
+    "selective": SELECTIVE,
+    "conformal": CONFORMAL,
+    "decision": DECISION,
+    "warnings": WARNINGS,
+}
 TEXT = ["dataset", "backbone", "regime", "variant", "split", "checkpoint", "metric"]
 
 

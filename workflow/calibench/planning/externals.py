@@ -1,0 +1,58 @@
+"""Predictions from elsewhere that stand beside the runs of a config (``external:``): their names, files and places."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from calibench.errors import UserError
+
+REGIME = "external"
+PLACES = ("dataset", "backbone", "seed")
+
+
+def external_runs(config: dict[str, Any]) -> dict[str, str]:
+    """Run, as ``external+name`` → its file, in which data set, backbone and seed may stand in braces."""
+    return {f"{REGIME}+{name}": file for name, file in config["external"].items()}
+
+
+def external_files(config: dict[str, Any], datasets: list[str]) -> dict[tuple[str, str, str, int], str]:
+    """(data set, backbone, run, seed) → file. What a name does not tell apart stands at the first of the config."""
+    found = {}
+    for run, template in external_runs(config).items():
+        backbones, seeds = (
+            config[f"{key}s"] if f"{{{key}}}" in template else config[f"{key}s"][:1]
+            for key in ("backbone", "seed")
+        )
+        for dataset in datasets:
+            for backbone in backbones:
+                for seed in seeds:
+                    keys = {"dataset": dataset, "backbone": backbone, "seed": seed}
+                    found[dataset, backbone, run, seed] = template.format(**keys)
+    return found
+
+
+def check_external(config: dict[str, Any], datasets: list[str]) -> None:
+    """Check the file names; and that no network is asked about more images, for there is none.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for name, template in config["external"].items():
+        where = f"config: external: {name}"
+        for word in re.findall(r"\{(.*?)\}", template):
+            if word not in PLACES:
+                raise UserError(f"{where}: '{{{word}}}' is none of {', '.join(f'{{{p}}}' for p in PLACES)}")
+        if len(datasets) > 1 and "{dataset}" not in template:
+            raise UserError(
+                f"{where}: one file cannot hold {len(datasets)} data sets; write {{dataset}} in its name"
+            )
+    for (dataset, backbone, run, seed), file in external_files(config, datasets).items():
+        if not Path(file).is_file():
+            raise UserError(
+                f"config: external: {run.partition('+')[2]}: '{file}' does not exist ({dataset}, {backbone}, seed {seed})"
+            )
+    asked = config["evaluate_on"]
+    if config["external"] and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
+        raise UserError(
+            "config: external: predictions from elsewhere have no network to ask about evaluate_on; leave one of them out"
+        )
