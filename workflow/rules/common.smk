@@ -24,7 +24,7 @@ from calibench.errors import UserError
 from calibench.extensions import brought, packages
 from calibench.files import canonical
 from calibench.finished import names
-from calibench.planning import checks, configuration, fingerprint
+from calibench.planning import checks, configuration, features, fingerprint
 from calibench.planning.plan import Plan, pattern
 from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
@@ -144,7 +144,7 @@ def others_of(regime, w):
 
 def store_files(w, run):
     """The store of a run; if it was deleted and is made again, finished runs stay."""
-    files = PLAN.store_files(w.dataset, w.backbone, run)
+    files = features.store_files(PLAN, w.dataset, w.backbone, run)
     keep = config["protect"] and PLAN.has_finished_runs(w.dataset)
     return [ancient(f) for f in files] if keep else files
 
