@@ -73,7 +73,7 @@ def test_an_empty_calibrate_part_is_left_out(tmp_path):
             lambda f: np.save(f / "predictions/nll/test.npy", np.zeros((3, 10), "f4")),
             r"shape \(3, 10\).*400 rows",
         ),
-        (lambda f: (f / "predictions/nll/test.npy").write_bytes(b"\x93NUMPY"), "not a whole .npy"),
+        (lambda f: (f / "predictions/nll/test.npy").write_bytes(b"\x93NUMPY"), "not a complete .npy"),
         (
             lambda f: (f / "predictions/test.csv").write_text("row,target,part\n1,0,train\n"),
             "part 'train' is not one of test",
