@@ -84,10 +84,9 @@ def test_ranks_are_shown_from_eight_data_sets_on(tmp_path):
 
     assert uses.ranks(study(7)) == {} and said(study(7), "ranks") == ""
     found = uses.ranks(study(8))
-    assert list(found) == ["ece"] and [r[:2] for r in found["ece"]] == [
-        ["Hard labels", "1.25"],
-        ["OLS", "2.25"],
-        ["1.50", "1.500"],
+    assert list(found) == ["ece"] and [(r.run, r.mean_rank) for r in found["ece"]] == [
+        ("hard", 1.25),
+        ("ols", 2.25),
     ]
     text = said(study(8), "ranks")
     assert "d3, lenet" in text and "further apart than 1.50 differ" in text

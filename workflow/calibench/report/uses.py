@@ -1,5 +1,7 @@
 """What the confidences may be used for: sets of classes with a promise, treatment at a threshold, a choice of regime."""
 
+from typing import Any
+
 import pandas as pd
 
 from calibench.regimes.catalog import label
@@ -17,10 +19,8 @@ def conformal(x: Experiment) -> list[list[str]]:
     for head, part, n in x.parts("conformal.csv", "score"):
         part = part[part["split"] == "test"]
         over = part[part["of"] == "all"].groupby("metric")["value"].mean()
-        lowest = [
-            _lowest(x, part[(part["of"] == of) & (part["metric"] == "coverage")], n)
-            for of in ("class", "stratum")
-        ]
+        covered = part[part["metric"] == "coverage"]
+        lowest = [_lowest(x, covered[covered["of"] == of], n) for of in ("class", "stratum")]
         share = [words.measured("top1_error", over.get(m), n) for m in ("coverage", "empty")]
         rows.append([*head, share[0], words.fixed(over.get("size"), 2), share[1], *lowest])
     return rows
@@ -44,43 +44,17 @@ def benefit(x: Experiment) -> list[list[str]]:
         named = {label(part["name"].iloc[0]): "net_benefit"} if len(part) else {}
         if named and (not rows or rows[-1][0] != head[0]):
             named = {"everybody is treated": "treat_all"} | named
-        rows += [
-            [head[0], name, *(words.measured("ece", means.get((at, m)), n) for at in AT)]
-            for name, m in named.items()
-        ]
+        for name, m in named.items():
+            rows.append([head[0], name, *(words.measured("ece", means.get((at, m)), n) for at in AT)])
     return rows
 
 
-def ranks(x: Experiment) -> dict[str, list[list[str]]]:
-    """{measure: [run, mean rank, best, worst, where it is worst]} and, as last row, the critical difference and p of Friedman.
-
-    Empty below :data:`ENOUGH` data sets.
-    """
+def ranks(x: Experiment) -> dict[str, list[Any]]:
+    """{measure: its rows of ranks.csv on test, best mean first}; empty below :data:`ENOUGH` data sets."""
     path = x.folder / "ranks.csv"
     if len(x.datasets) < ENOUGH or not path.is_file():
         return {}
-    frame = pd.read_csv(
-        path, keep_default_na=False, na_values={"friedman_p": [""], "critical_difference": [""]}
-    )
-    frame = frame[(frame["split"] == "test") & frame["metric"].isin(RANKED)].sort_values(
-        "mean_rank", kind="stable"
-    )
-    found = {}
-    for metric in RANKED:
-        part = list(frame[frame["metric"] == metric].itertuples())
-        rows = [
-            [
-                words.run_label(r.run),
-                words.fixed(r.mean_rank, 2),
-                words.fixed(r.best_rank, 1),
-                words.fixed(r.worst_rank, 1),
-                r.worst_at,
-            ]
-            for r in part
-        ]
-        if part:
-            found[metric] = [
-                *rows,
-                [words.fixed(part[0].critical_difference, 2), words.fixed(part[0].friedman_p, 3)],
-            ]
-    return found
+    frame = pd.read_csv(path).sort_values("mean_rank", kind="stable")
+    frame = frame[frame["split"] == "test"]
+    found = {metric: list(frame[frame["metric"] == metric].itertuples()) for metric in RANKED}
+    return {metric: rows for metric, rows in found.items() if rows}
