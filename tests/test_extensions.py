@@ -123,14 +123,14 @@ def test_an_entry_that_cannot_be_right_is_told(installed, entries, sentence):
 def test_two_packages_with_one_name_are_told(installed):
     installed(ENTRIES, FILES)
     installed("[calibench.regimes]\npoly1 = other:Mine", {}, "calibench_other")
-    with pytest.raises(UserError, match=r"calibench_other 0.3 and calibench_poly 0.3 both bring 'poly1'"):
+    with pytest.raises(UserError, match=r"calibench_other 0.3 and calibench_poly 0.3 both have 'poly1'"):
         catalog()
 
 
 def test_what_cannot_be_imported_is_told_when_it_is_used(installed):
     installed("[calibench.metrics]\nworst = gone.away:worst", {})
     with pytest.raises(
-        UserError, match=r"calibench_poly 0.3 brings 'worst' as gone.away:worst, which cannot"
+        UserError, match=r"'worst' of the package calibench_poly 0.3 is gone.away:worst, which cannot"
     ):
         extensions.brought("metrics")["worst"](None)
 
@@ -175,9 +175,9 @@ class Bad(Regime):
     ("body", "sentence"),
     [
         ("return torch.softmax(logits, 1)[:, 0].log().mean()", "case extreme: the loss is -inf"),
-        ("return torch.log_softmax(logits.float(), 1)[0].mul(torch.rand(())).sum()", "draws random numbers"),
+        ("return torch.log_softmax(logits.float(), 1)[0].mul(torch.rand(())).sum()", "uses random numbers"),
         ("self.t = getattr(self, 't', 0) + 1; return self.t * torch.logsumexp(logits.float(), 1).mean()", "resumed"),
-        ("return torch.logsumexp(logits.float(), 1).mean() * (2 if logits.max().item() > 0 else 1)", "asks the device"),
+        ("return torch.logsumexp(logits.float(), 1).mean() * (2 if logits.max().item() > 0 else 1)", "reads values from the device"),
         ("return torch.logsumexp(logits.float(), 1)", "it must be one number"),
     ],
 )  # fmt: skip

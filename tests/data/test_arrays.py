@@ -67,8 +67,8 @@ def test_fortran_order(tmp_path):
 
 
 BAD_NPZ = {
-    "multi-label": ({"train_labels": np.zeros((12, 14), int)}, r"labels of shape \(12, 14\)"),
-    "volumes": ({"train_images": np.zeros((12, 4, 4, 4), np.uint8)}, "volumes are not read"),
+    "multi-label": ({"train_labels": np.zeros((12, 14), int)}, r"labels have shape \(12, 14\)"),
+    "volumes": ({"train_images": np.zeros((12, 4, 4, 4), np.uint8)}, "is needed, not volumes"),
     "objects": ({"train_labels": np.array([[0], "x"] * 6, dtype=object)}, "never unpickled"),
     "counts": ({"train_labels": np.zeros(11, int)}, "12 images and 11 labels"),
     "floats": ({"train_labels": np.zeros(12)}, "whole numbers"),
@@ -96,7 +96,7 @@ def test_bad_npz(tmp_path, replace, message):
 
 def test_too_few_names(tmp_path):
     npz(tmp_path)
-    with pytest.raises(UserError, match="label 2 but only 2 names"):
+    with pytest.raises(UserError, match="label 2, but the config has 2 names"):
         listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}, labels=["a", "b"]))
 
 
@@ -107,7 +107,7 @@ def test_damaged_npz(tmp_path):
         (tmp_path / "toy.npz").write_bytes(broken)
         with pytest.raises(UserError, match=r"datasets\.toy\.root"):
             listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
-    with pytest.raises(UserError, match=r"none\.npz is missing"):
+    with pytest.raises(UserError, match=r"none\.npz and its"):
         listing.load(settings(tmp_path, "npz", files={"npz": "none.npz"}))
 
 
@@ -208,7 +208,7 @@ def test_a_bomb_is_unpacked_no_further_than_its_header_says(tmp_path, kind, monk
 def test_images_beyond_the_limit_of_pixels(tmp_path, monkeypatch):
     npz(tmp_path)
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "80")
-    with pytest.raises(UserError, match=r"toy\.npz, train: images of 81 pixels, more than the limit of 80"):
+    with pytest.raises(UserError, match=r"toy\.npz, train: images have 81 pixels, more than the limit of 80"):
         listing.load(settings(tmp_path, "npz", files={"npz": "toy.npz"}))
 
 
@@ -262,7 +262,7 @@ def test_a_site_may_be_test_files_alone(tmp_path):
     files = {f"test_{what}": arrays.IDX_FILES[f"test_{what}"] for what in ("images", "labels")}
     frame, classes = listing.load(settings(tmp_path, "idx", files=files, train_on=False))
     assert len(frame) == 40 and classes[["train", "val", "test"]].to_numpy().sum() == 40
-    with pytest.raises(UserError, match="train-images-idx3-ubyte is missing"):
+    with pytest.raises(UserError, match="train-images-idx3-ubyte and its"):
         listing.load(settings(tmp_path, "idx", files=files))
 
 
@@ -275,7 +275,7 @@ def test_damaged_idx(tmp_path):
     with pytest.raises(UserError, match="is not an idx file"):
         listing.load(settings(tmp_path, "idx"))
     (tmp_path / "train-images-idx3-ubyte").unlink()
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing, and so is the \.gz file"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte and its \.gz file are missing"):
         listing.load(settings(tmp_path, "idx"))
 
 

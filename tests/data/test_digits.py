@@ -4,7 +4,7 @@ import json
 
 import cv2
 import numpy as np
-from calibench.data import digits, listing
+from calibench.data import listing
 from calibench.planning.configuration import dataset_settings
 from calibench.stages import digits as digits_stage
 from sklearn.datasets import load_digits
@@ -25,8 +25,3 @@ def test_digits_are_lists_and_files(tmp_path):
     assert classes[["train", "val", "test"]].sum().tolist() == [800, 400, 597]
     assert classes["train"].min() >= 75
     assert (frame["target"].to_numpy() == load_digits().target[frame["filename"].str[7:11].astype(int)]).all()
-
-
-def test_size(tmp_path):
-    digits.write(tmp_path, size=32)
-    assert cv2.imread(str(tmp_path / "digits/0000.png"), cv2.IMREAD_UNCHANGED).shape == (32, 32)

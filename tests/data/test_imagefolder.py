@@ -97,7 +97,7 @@ UNCERTAIN = {
 def test_both_readings_are_shown(tmp_path, names, shown):
     tree(tmp_path, *names)
     with pytest.raises(
-        UserError, match="can be read in two ways; set datasets.toy.split.folders to splits, "
+        UserError, match="can be read in two ways; set datasets.toy.split.folders to splits for "
     ) as error:
         listing.load(settings(tmp_path))
     assert re.search(shown, str(error.value))
@@ -106,7 +106,8 @@ def test_both_readings_are_shown(tmp_path, names, shown):
 def test_a_tree_packed_in_one_more_folder(tmp_path):
     tree(tmp_path, "archive/train/a/1.png", "archive/train/b/1.png", "archive/test/a/1.png")
     with pytest.raises(
-        UserError, match=r"single folder 'archive'; .* set datasets\.toy\.root to \S+/archive, else"
+        UserError,
+        match=r"single folder 'archive' only; .* set datasets\.toy\.root to \S+/archive; if it is a class",
     ):
         listing.load(settings(tmp_path))
 
@@ -126,7 +127,7 @@ def test_the_key_decides_and_what_is_left_out_is_named(tmp_path, caplog):
     )
     frame, classes = listing.load(settings(tmp_path, split={"folders": "splits"}))
     assert classes["label"].tolist() == ["a", "b"] and len(frame) == 40
-    assert "left out, because they are in no class folder of a split: 'masks (20 images)'" in caplog.text
+    assert "left out, because not in a class folder of a split: 'masks (20 images)'" in caplog.text
     _, classes = listing.load(settings(tmp_path, split={"folders": "classes"}))
     assert classes["label"].tolist() == ["masks", "test", "train"]
 
@@ -168,7 +169,7 @@ def test_hugging_face_metadata_at_the_root(tmp_path):
     metadata(tmp_path, "id,sex\n1,f\n")  # of another program: the folders are the labels
     assert listing.load(settings(tmp_path))[1]["label"].tolist() == ["a", "b"]
     (tmp_path / "train/metadata.jsonl").touch()
-    with pytest.raises(UserError, match=r"metadata\.jsonl is not read; write it as metadata\.csv"):
+    with pytest.raises(UserError, match=r"metadata\.jsonl is not supported; save it as metadata\.csv"):
         listing.load(settings(tmp_path))
 
 

@@ -85,14 +85,14 @@ def test_numbers_are_sorted_by_value():
 BAD_TRAIN = {
     "missing column": ("file,label\na.png,x\n", r"train\.csv: column 'filename' is missing"),
     "duplicate column": ("filename,label,label\na.png,x,x\n", "column 'label' appears twice"),
-    "header only": ("filename,label\n", r"train\.csv has a header only"),
+    "header only": ("filename,label\n", r"train\.csv has only a header"),
     "empty file": ("", r"train\.csv is empty"),
     "latin-1": (b"filename,label\na.png,x\nb.png,caf\xe9\n", r"train\.csv, line 3: byte 0xe9 is not UTF-8"),
     "utf-16": ("filename,label\na.png,x\n".encode("utf-16"), r"train\.csv, line 1: "),
     "nul": (b"filename,label\na.png,x\nb\0.png,y\n", r"train\.csv, line 3: a NUL byte"),
     "absolute": ("filename,label\na.png,x\n/etc/b.png,y\n", r"train\.csv, line 3: an absolute path"),
     "escaping": ("filename,label\na.png,x\n\nq/../../b.png,y\n", r"train\.csv, line 4: '\.\.'"),
-    "backslash": ("filename,label\na.png,x\nq\\b.png,y\n", r"train\.csv, line 3: a backslash"),
+    "backslash": ("filename,label\na.png,x\nq\\b.png,y\n", r"train\.csv, line 3: the path has a backslash"),
     "empty label": ("filename,label\na.png,x\nb.png, \n", r"train\.csv, line 3: the label is empty"),
     "missing field": ("filename,label\na.png,x\nb.png\n", r"train\.csv, line 3: 1 fields"),
     "extra field": ("filename,label\na.png,x\nb.png,y,z\n", r"train\.csv, line 3: 3 fields"),
@@ -108,7 +108,7 @@ BAD_TRAIN = {
         "filename,label\na.png,x\nc.png,y\n",
         r"val\.csv, line 2: 'c\.png' was listed before \(.*train\.csv, line 3\)",
     ),
-    "one class": ("filename,label\na.png,x\nb.png,x\n", "train has the single class 'x'"),
+    "one class": ("filename,label\na.png,x\nb.png,x\n", "train has only the class 'x'"),
     "control": ('filename,label\n"a\tb.png",x\nb.png,y\n', "control character"),
 }
 
@@ -120,15 +120,13 @@ def test_refused(root, train, message):
 
 
 def test_unknown_label_names_file_and_line(root):
-    with pytest.raises(
-        UserError, match=r"test\.csv, line 3: label 'z' of split test does not occur in train"
-    ):
+    with pytest.raises(UserError, match=r"test\.csv, line 3: label 'z' of split test is not in train"):
         listing.load(three(root, test="filename,label\nd.png,x\ne.png,z\n"))
 
 
 def test_missing_root_names_key_and_access(tmp_path):
     given = {"name": "rin", "format": "radimagenet", "root": str(tmp_path / "none")}
-    with pytest.raises(UserError, match=r"datasets\.rin\.root .*radimagenet\.com"):
+    with pytest.raises(UserError, match=r"datasets\.rin\.root: .*radimagenet\.com"):
         listing.load(dataset_settings(json.dumps(given))[0])
 
 
@@ -250,14 +248,14 @@ def test_written_table_survives_any_label(tmp_path):
         ("[]", "--settings must be a JSON object, found list"),
         ('{"store": {"size": 0}}', r"config: datasets\.toy\.store\.size: 0 is less than"),
         ('{"store": 3}', r"config: datasets\.toy\.store: expected keys and values, found 3"),
-        ('{"split": {"val": 0.6, "test": 0.4}}', r"config: datasets\.toy\.split: val and test together"),
+        ('{"split": {"val": 0.6, "test": 0.4}}', r"config: datasets\.toy\.split: val and test leave"),
         ('{"calibrate": 1.0}', r"config: datasets\.toy\.calibrate: 1\.0 is greater than"),
         (
             '{"store": {"window": [3, 1]}}',
             r"config: datasets\.toy\.store\.window must be \[lowest, highest\]",
         ),
         ('{"sample": {"per_class": 0}}', r"config: datasets\.toy\.sample\.per_class: 0 is less than"),
-        ('{"labels": ["a", "a"]}', r"config: datasets\.toy\.labels names a class twice"),
+        ('{"labels": ["a", "a"]}', r"config: datasets\.toy\.labels has the same name twice"),
         ('{"size": 8}', r"config: datasets\.toy: unknown key 'size'"),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_class_without_training_images_stops(dataset):
     sample = pd.read_csv(folder / "sample.csv")
     for name in sample["filename"][(sample["part"] == "train") & (sample["label"] == "b")]:
         (root / name).unlink()
-    with pytest.raises(UserError, match="class 'b' has no readable training image left"):
+    with pytest.raises(UserError, match="class 'b' has no readable training image;"):
         build(folder, unreadable="drop")
 
 

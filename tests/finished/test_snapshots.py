@@ -16,7 +16,7 @@ def test_epochs_are_spread_evenly_and_the_last_is_one():
     assert snapshots.evenly(6, 300) == [50, 100, 150, 200, 250, 300]
     assert snapshots.all_epochs([2, 3], 12) == [4, 6, 8, 12]
     assert snapshots.all_epochs(None, 5) == [] and snapshots.all_epochs(5, 5) == [1, 2, 3, 4, 5]
-    with pytest.raises(UserError, match="snapshots: 20 epochs of a training of 5; lower it"):
+    with pytest.raises(UserError, match="snapshots is 20, but the training has 5 epochs; lower it"):
         snapshots.all_epochs([2, 20], 5)
 
 

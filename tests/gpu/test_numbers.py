@@ -5,7 +5,7 @@ import pytest
 import torch
 from calibench.backbones.classifier import build
 from calibench.data import augment, randaugment
-from calibench.data.batches import Images, random_window
+from calibench.data.batches import Images, random_crop
 from calibench.regimes.contract import extras
 from calibench.training.device import full_float32
 from test_contract import NAMES, ready
@@ -67,7 +67,7 @@ def batch(device, resident):
     draw = np.random.default_rng(0)
     store = draw.integers(0, 256, (300, 32, 32), dtype=np.uint8)
     images = Images(store, draw.permutation(300)[:200], device, resident)
-    window = random_window(draw, 64, 32, 32, {"crop": True, "pad": None, "flip": 0.5})
+    window = random_crop(draw, 64, 32, 32, {"crop": True, "pad": None, "flip": 0.5})
     return images.batch(np.arange(64) * 3, window, 32)
 
 

@@ -1,5 +1,6 @@
 """The fingerprint of a stage covers all the code behind it, and no other."""
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -41,12 +42,14 @@ def codes(tmp_path, monkeypatch):
     ("file", "text", "changed"),
     [
         ("metrics/probabilities.py", "x = 1\n", {*NEEDS, "analyse", "report"}),
-        ("finished/read.py", "x = 1\n", {*NEEDS, "train", "analyse", "report"}),
+        ("finished/read.py", "x = 1\n", {*NEEDS, "analyse", "report"}),
+        ("finished/reuse.py", "x = 1\n", {*NEEDS, "train", "analyse", "report"}),
         ("figures/curves.py", "x = 1\n", {"curves", "entropy"}),
         ("figures/style.py", "x = 1\n", {*NEEDS}),
         ("regimes/ols.py", "x = 1\n", {"train"}),
         ("regimes/ls.py", "x = 1\n", set()),
         ("metrics/calibration.py", "# a comment\n", set()),
+        ("backbones/names.py", "x = 1\n", {*NEEDS, "report"}),
         ("report/page.css", "p {}\n", {"report"}),
         ("report/templates/summary.html", "one word", {"report"}),
         ("files.py", "x = 1\n", set()),
@@ -55,3 +58,10 @@ def codes(tmp_path, monkeypatch):
 def test_what_a_change_reaches(codes, file, text, changed):
     before, after = codes(), codes(file, text)
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+@pytest.mark.parametrize(("error", "different"), [("UserError", 1), ("Unreadable", 2)])
+def test_the_sentence_of_a_user_error_changes_nothing(error, different):
+    """That of an unreadable image does: it is written into tables."""
+    trees = (ast.parse(f"raise {error}('{word}') from problem") for word in "ab")
+    assert len({ast.dump(fingerprint._without_texts(tree)) for tree in trees}) == different

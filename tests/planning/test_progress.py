@@ -57,15 +57,15 @@ def test_each_state(experiment, said):
     old_state(running)
     history(failed / "checkpoint", 1)
     old_state(failed)
-    (failed / "train.log").write_text("04:00:00 INFO epoch 1/4\nerror: loss is not finite; lower train: lr\n")
+    (failed / "train.log").write_text("04:00:00 INFO epoch 1/4\nerror: loss is not finite; lower train.lr\n")
     with open(running / "checkpoint/lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         lines = said()
     running = "digits/resnet20/ls/seed0 running epoch 2/4 best validation Top-1 0.200 left 1 min 00 s"
     assert " ".join(lines[0].split()) == running
-    assert "failed" in lines[1] and lines[2].strip() == "loss is not finite; lower train: lr"
+    assert "failed" in lines[1] and lines[2].strip() == "loss is not finite; lower train.lr"
     assert lines[3] == "3 runs: 1 done, 1 running, 1 failed, 0 stopped, 0 waiting"
-    assert "mend what the sentence says" in lines[4]
+    assert "correct the mistake in the message" in lines[4]
     lines = said("--all")
     assert "stopped" in lines[1] and "done" in lines[0] and "start the same snakemake command" in lines[-1]
 

@@ -65,10 +65,10 @@ def test_ensembles_lie_where_runs_do():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"evaluate_on": {"sites": ["c"]}}, "'c' is no data set; there are: a, b"),
-        ({"evaluate_on": {"sites": []}}, "datasets.b has train_on: false and no run is asked about it"),
-        ({"datasets": {"a": {"train_on": False}}}, "every data set has train_on: false"),
-        ({"datasets": {"b": {"store": {"size": 64}}}}, "datasets.b.store.size is 64, that of a is 224"),
+        ({"evaluate_on": {"sites": ["c"]}}, "'c' is not a data set; there are: a, b"),
+        ({"evaluate_on": {"sites": []}}, "datasets.b is not used: train_on is false"),
+        ({"datasets": {"a": {"train_on": False}}}, "train_on is false for all data sets"),
+        ({"datasets": {"b": {"store": {"size": 64}}}}, "datasets.b.store.size is 64, but that of a is 224"),
         ({"datasets": {"b": {"store": {"colour": "rgb"}}}}, "datasets.b.store.colour is rgb"),
         ({"evaluate_on": {"corruptions": {"names": ["fog"]}}}, "'fog' is not one of noise, rician"),
         (
@@ -79,15 +79,15 @@ def test_ensembles_lie_where_runs_do():
         ({"evaluate_on": {"attacks": {"x": {"method": "fgsm"}}}}, "key 'eps' is missing"),
         (
             {"evaluate_on": {"attacks": {"b": {"method": "fgsm", "eps": 4}}}},
-            "two evaluation sets are called 'test@b'",
+            "two evaluation sets have the name 'test@b'",
         ),
-        ({"seeds": [3], "ensembles": ["none"]}, "one seed is no ensemble"),
+        ({"seeds": [3], "ensembles": ["none"]}, "ensembles need at least two seeds"),
         ({"ensembles": ["temprature"]}, "no calibrator 'temprature'; did you mean 'temperature'"),
         (
             {"datasets": {"a": {"calibrate": 0}}, "ensembles": ["temperature"]},
             "set datasets.a.calibrate above 0",
         ),
-        ({"statistics": {"contrasts": [["ols@ensemble", "hard"]]}}, "no ensemble 'ols@ensemble'; ensembles:"),
+        ({"statistics": {"contrasts": [["ols@ensemble", "hard"]]}}, "no ensemble 'ols@ensemble'; for"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(changes, sentence):
@@ -102,5 +102,5 @@ def test_a_site_without_common_classes_is_told_once_both_are_listed(tmp_path):
     for name, labels in {"a": ["cyst", "mass"], "b": ["0", "1"]}.items():
         (tmp_path / name).mkdir()
         pd.DataFrame({"target": [0, 1], "label": labels}).to_csv(tmp_path / name / "classes.csv", index=False)
-    with pytest.raises(UserError, match=r"'b' has 0 class\(es\) of 'a'"):
+    with pytest.raises(UserError, match=r"'b' has 0 of the classes of 'a'"):
         check_site_classes(config, folders)

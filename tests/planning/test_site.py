@@ -34,8 +34,8 @@ def test_other_rules_ask_for_no_gpu(site):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("gres: gpu:1\ngpu_model: a100", "gres and gpu_model exclude each other"),
-        ("gres: shard:1", "gres: shard:1 does not say how many GPUs.*name one as gpu_partition"),
+        ("gres: gpu:1\ngpu_model: a100", "gres and gpu_model cannot be used together"),
+        ("gres: shard:1", "gres: shard:1 does not give a number of GPUs.*set gpu_partition"),
         ("gres: [gpu]", "gres: expected a name"),
     ],
 )

@@ -333,5 +333,5 @@ def test_a_value_that_is_no_number_is_named(tmp_path):
     cells = text[1].split(",")
     cells[6] = "n/a"
     (tmp_path / "p.csv").write_text("\n".join([text[0], ",".join(cells)]))
-    with pytest.raises(UserError, match=r"p\.csv, row 2: 'n/a' is no number"):
+    with pytest.raises(UserError, match=r"p\.csv, row 2: 'n/a' is not a number"):
         read_printed([tmp_path / "p.csv"])

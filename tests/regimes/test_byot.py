@@ -135,10 +135,11 @@ def planned(backbone):
 def test_a_backbone_without_stages_is_told_while_planning_and_when_built():
     checks.check_all(planned("resnet18"))
     with pytest.raises(
-        UserError, match="run 'byot' puts heads on the stages of the network, and 'vit_b_16' has none"
+        UserError,
+        match="run 'byot' needs auxiliary heads on the stages of the network, but the stages of 'vit_b_16'",
     ):
         checks.check_all(planned("vit_b_16"))
-    with pytest.raises(UserError, match="Sequential has no stages that are known"):
+    with pytest.raises(UserError, match="stages of the network, which are not known for Sequential"):
         classifier.Classifier(nn.Sequential(nn.Flatten()), nn.Linear(3, 2)).watch_stages(8)
     assert all(
         any(name.startswith(family) for name in [*FAMILIES, "wide_resnet50_2", "efficientnet_b0", "alexnet"])

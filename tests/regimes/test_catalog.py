@@ -37,7 +37,7 @@ def test_a_subclass_takes_over_all_but_its_names(read):
     info = read('class Mine(Other):\n    name = "mine"\n')
     assert (info.name, info.label, info.class_name, info.source) == ("mine", "mine", "Mine", "ours")
     assert info.settings == {"alpha": 0.5, "of": "{backbone}/ols"} and info.required == ("must",)
-    assert info.needs == ("sample",) and info.inputs == ("matrix",) and info.matrix
+    assert info.needs == ("sample",) and info.inputs == ("matrix",) and info.shows_matrix
     assert info.other_runs == {"of": "regime"}
 
 
@@ -47,7 +47,7 @@ def test_its_own_statements_come_first(read):
         "    def __init__(self, num_classes, *, beta=1): ...\n"
     )
     info = read(text)
-    assert info.settings == {"beta": 1} and info.required == () and info.needs == () and not info.matrix
+    assert info.settings == {"beta": 1} and info.required == () and info.needs == () and not info.shows_matrix
 
 
 def test_a_base_in_the_same_file_counts_too(read):

@@ -28,7 +28,7 @@ def test_catalog_and_class_agree(name):
     assert isinstance(regime, Regime)
     for key in ("name", "label", "source", "needs", "inputs", "other_runs"):
         assert getattr(info, key) == getattr(type(regime), key), key
-    assert info.matrix == regime.shows_matrix
+    assert info.shows_matrix == regime.shows_matrix
     assert info.source and set(info.other_runs) <= set(info.settings)
     assert not regime.shows_matrix or regime.matrix.shape == (3, 3)
     assert all("/" in info.settings[key] for key in info.other_runs)

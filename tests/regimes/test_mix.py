@@ -85,11 +85,11 @@ def test_parts_that_want_the_same_run_share_it():
     [
         (
             {"of": {"kd": 1, "tfkd_self": 1}},
-            "kd builds on the run 'resnet50/hard' and tfkd_self on '{backbone}/hard'",
+            "kd uses the weights of run 'resnet50/hard' and tfkd_self those of '{backbone}/hard'",
         ),
         ({"of": {"focal": 1, "mdka": 1}}, "mix: of: 'mdka' cannot be a part"),
         ({"of": {"mix": 1, "ols": 1}}, "mix: of: 'mix' cannot be a part"),
-        ({"settings": {"ols": {}}}, "settings: 'ols' is not among of"),
+        ({"settings": {"ols": {}}}, "settings: 'ols' is not in of"),
         ({"settings": {"focal": {"gama": 1}}}, "focal has no setting 'gama'; it has: gamma"),
         ({"of": 3}, "of is 3|got 3"),
     ],

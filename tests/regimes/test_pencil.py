@@ -83,7 +83,7 @@ def test_shares_of_the_epochs_begin_the_phases():
 
 
 def test_phases_in_the_wrong_order_and_a_table_too_large_are_told():
-    with pytest.raises(UserError, match="learned from epoch 9 on and fixed from epoch 6 on"):
+    with pytest.raises(UserError, match="learned from epoch 9 but fixed from epoch 6"):
         build("pencil", 3, correct_from=9, fixed_from=0.6).prepare(train_size=2, epochs=10)
     with pytest.raises(UserError, match=r"1,000,000,000,000 images x 165 classes takes 660000.0 GB"):
         build("pencil", 165).prepare(train_size=10**12, epochs=10)

@@ -152,7 +152,7 @@ def test_ls_matched_gives_the_wrong_classes_what_ols_gives_them(own, ols, soft):
 
 
 def test_ls_matched_asks_for_alpha_where_the_other_run_has_none():
-    with pytest.raises(UserError, match="have no alpha; set ls_matched: alpha"):
+    with pytest.raises(UserError, match="has no setting alpha; set ls_matched: alpha"):
         build("ls_matched", 5).prepare(matrix=torch.eye(5), other_settings={})
 
 

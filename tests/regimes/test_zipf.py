@@ -78,7 +78,7 @@ def test_what_dense_cannot_use_is_said():
     logits, targets = CASES["odd_batch"]
     with pytest.raises(UserError, match="zipf: mode dense needs feature_map"):
         build("zipf", 5)(logits, targets)
-    with pytest.raises(UserError, match="takes 12 inputs and the feature map has 3 channels"):
+    with pytest.raises(UserError, match="has 12 inputs and the feature map 3 channels"):
         build("zipf", 5)(logits, targets, feature_map=torch.zeros(7, 3, 2, 2), classifier=nn.Linear(12, 5))
 
 

@@ -233,7 +233,7 @@ CONFIGS = {
     "a-list": ("- hard\n", "expected keys and values at the top level"),
     "wrong-type": ("name: x\ndatasets: 3\nbackbones: [resnet18]\nruns: [hard]\n", "config: datasets: expected keys and values, found 3"),
     "text-for-a-number": (
-        "name: x\ndatasets: {d: {root: .}}\nbackbones: [resnet18]\nruns: [hard]\ntrain: {lr: 1e-4}\n", "YAML wants a dot in it",
+        "name: x\ndatasets: {d: {root: .}}\nbackbones: [resnet18]\nruns: [hard]\ntrain: {lr: 1e-4}\n", "YAML numbers with an exponent need a dot",
     ),
 }  # fmt: skip
 

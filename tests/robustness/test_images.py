@@ -111,7 +111,7 @@ def test_link_out_of_the_root(dataset, kind):
         dataset.add("folder/secret.png")
     dataset.write_lists()
     (why,) = dataset.build(unreadable="drop")[1].values()
-    assert why == "the path or a symbolic link leads out of the data set's root"
+    assert why == "the path or a symbolic link leads outside the data set's root"
 
 
 def as_nobody(work):

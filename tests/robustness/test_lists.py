@@ -58,7 +58,7 @@ REFUSED = {
         FULL + f"train2.png,a,,{'x' * 10**7}\n",
         "line 4: a stratum of more than 4096 characters",
     ),
-    "10-mb-header": (f"filename,label,{'x' * 10**7}\ntrain0.png,a,\n", "line 1: no end within 1048576 bytes"),
+    "10-mb-header": (f"filename,label,{'x' * 10**7}\ntrain0.png,a,\n", "line 1 is longer than 1048576 bytes"),
     "long-filename": (
         HEADER + f"{'x' * 300}.png,a\n" + TRAIN,
         "cannot be read .File name too long.; set datasets",
@@ -75,10 +75,13 @@ REFUSED = {
         FULL + "train2.png,a,,\x1b[2J\n",
         "line 4: a control character in the stratum; remove it",
     ),
-    "open-quote": (HEADER + TRAIN + 'train2.png,"a\n', "a quote is opened and never closed"),
-    "one-class": (HEADER + "train0.png,a\ntrain1.png,a\n", "train has the single class 'a'; two are needed"),
+    "open-quote": (HEADER + TRAIN + 'train2.png,"a\n', "a quote is never closed"),
+    "one-class": (
+        HEADER + "train0.png,a\ntrain1.png,a\n",
+        "train has only the class 'a'; at least two are needed",
+    ),
     "empty-list": ("", "train.csv is empty; it needs a header"),
-    "header-only": (HEADER, "has a header only; it needs one row per image"),
+    "header-only": (HEADER, "has only a header; it needs one row per image"),
     "nul-byte": (HEADER + "train0.png,a\0\n", "line 2: a NUL byte"),
     "binary": (b"\x89PNG\r\n\x1a\n\0\0", "line 1: byte 0x89 is not UTF-8|a NUL byte"),
 }
@@ -147,7 +150,7 @@ def test_100000_classes(listed, dataset):
 
 
 def test_empty_split(listed, dataset):
-    with pytest.raises(UserError, match=r"val\.csv has a header only"):
+    with pytest.raises(UserError, match=r"val\.csv has only a header"):
         listed(HEADER + TRAIN, val=HEADER)
     dataset.settings |= {"files": {"list": "train.csv"}, "split": {"val": 0.001, "test": 0.2}}
     with pytest.raises(

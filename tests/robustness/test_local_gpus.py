@@ -87,7 +87,7 @@ def test_waiting_is_said(hold, tmp_path, monkeypatch, caplog):
     threading.Timer(0.3, both[0].kill).start()
     with device.claim_gpu(["one", "two"], tmp_path) as index:
         assert index in (0, 1)
-    assert caplog.text.count("all 2 visible GPUs are taken by other runs; waiting for one") == 1
+    assert caplog.text.count("all 2 visible GPUs are in use by other runs; waiting for one") == 1
 
 
 def test_jobs_that_number_their_gpus_alike_are_told_apart(tmp_path):
@@ -155,7 +155,7 @@ def as_nobody(folder):
             with device.claim_gpu(["a"], folder, wait=False):
                 os.write(write, b"free")
         except UserError as error:
-            os.write(write, b"taken" if "are taken" in str(error) else str(error).encode())
+            os.write(write, b"taken" if "are in use" in str(error) else str(error).encode())
         finally:
             os._exit(0)
     os.waitpid(child, 0)

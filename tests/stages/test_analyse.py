@@ -76,9 +76,9 @@ def test_an_empty_calibrate_part_is_left_out(tmp_path):
         (lambda f: (f / "predictions/nll/test.npy").write_bytes(b"\x93NUMPY"), "not a whole .npy"),
         (
             lambda f: (f / "predictions/test.csv").write_text("row,target,part\n1,0,train\n"),
-            "part 'train' is none of test",
+            "part 'train' is not one of test",
         ),
-        (lambda f: (f / "predictions/test.csv").write_text("row,part\n1,test\n"), "lacks the column"),
+        (lambda f: (f / "predictions/test.csv").write_text("row,part\n1,test\n"), "has no column"),
     ],
 )
 def test_a_broken_run_folder_is_named(tmp_path, spoil, message):
@@ -88,7 +88,7 @@ def test_a_broken_run_folder_is_named(tmp_path, spoil, message):
         analyse.metrics_of(analyse.Asked(folder))
 
 
-@pytest.mark.parametrize(("text", "message"), [("{}", "run lacks dataset"), ("{", "not JSON")])
+@pytest.mark.parametrize(("text", "message"), [("{}", "run has no dataset"), ("{", "not JSON")])
 def test_a_broken_record_is_named(tmp_path, text, message):
     folder = write_run(tmp_path, "hard", n=40)
     (folder / "run.json").write_text(text)
@@ -115,7 +115,7 @@ def test_collect_refuses_what_does_not_fit(tmp_path):
     assert long.join([good]) == "x,y\n1,2\n"
     with pytest.raises(UserError, match="other columns"):
         long.join([good, other])
-    with pytest.raises(UserError, match="listed twice"):
+    with pytest.raises(UserError, match="given twice"):
         long.join([good, good])
     with pytest.raises(UserError, match="is missing"):
         long.join([good, tmp_path / "none.csv"])

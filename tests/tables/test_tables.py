@@ -67,7 +67,7 @@ def test_a_top5_error_that_cannot_be_but_0_is_explained(tmp_path):
     few = metrics(settings(), value=lambda d, b, r, s, m: 0.0 if m == "top5_error" else 0.25)
     for frame, explained in ((few, True), (metrics(settings()), False)):
         text = (build(tmp_path, settings(), frame) / "table1.md").read_text()
-        assert ("five classes or fewer" in text) == explained
+        assert ("at most five classes" in text) == explained
 
 
 def test_table1_has_the_papers_layout_and_its_numbers_beside_ours(tmp_path):
@@ -192,7 +192,7 @@ def test_bad_settings_are_refused(text, message):
 
 def test_an_unknown_paper_is_refused(tmp_path):
     config = settings(published="nature")
-    with pytest.raises(UserError, match="nature: there are no printed numbers"):
+    with pytest.raises(UserError, match="nature does not exist; correct tables.published"):
         build(tmp_path, config, metrics(config))
 
 

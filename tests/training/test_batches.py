@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from calibench.data.batches import Images, Window, centre_window, random_window
+from calibench.data.batches import Crop, Images, centre_crop, random_crop
 from calibench.data.resized import random_boxes
 from calibench.training.randomness import Purpose, epoch_order, generator
 from hypothesis import given
@@ -29,7 +29,7 @@ def slow(image, top, left, flip, size, mode):
 def test_batch_equals_written_out_windows(seed, mode, colour, size):
     draw = np.random.default_rng(seed)
     store = draw.integers(0, 256, (6, 16, 16, 3) if colour else (6, 16, 16), dtype=np.uint8)
-    window = random_window(draw, 4, 16, size, AUGMENT)
+    window = random_crop(draw, 4, 16, size, AUGMENT)
     rows = np.array([5, 1, 3, 2])
     images = Images(store, rows, torch.device("cpu"))
     batch = images.batch(np.array([3, 0, 1, 2]), window, size, mode).numpy()
@@ -39,16 +39,16 @@ def test_batch_equals_written_out_windows(seed, mode, colour, size):
         np.testing.assert_allclose(batch[i], expected, atol=1e-6)
 
 
-def test_centre_window_of_equal_size_is_the_image():
+def test_centre_crop_of_equal_size_is_the_image():
     store = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8)
-    batch = Images(store, np.arange(2), torch.device("cpu")).batch(np.arange(2), centre_window(2, 8, 8), 8)
+    batch = Images(store, np.arange(2), torch.device("cpu")).batch(np.arange(2), centre_crop(2, 8, 8), 8)
     np.testing.assert_allclose(batch[:, 0].numpy(), store / 127.5 - 1, atol=1e-6)
     assert batch.min() >= -1 and batch.max() <= 1
 
 
 def test_flips_and_crops_differ_between_samples():
-    window = random_window(generator(0, Purpose.AUGMENT, 1, 1), 256, 32, 32, AUGMENT)
-    assert isinstance(window, Window)
+    window = random_crop(generator(0, Purpose.AUGMENT, 1, 1), 256, 32, 32, AUGMENT)
+    assert isinstance(window, Crop)
     assert 80 < window.flip.sum() < 176
     assert set(window.top) == set(range(-4, 5))
 
@@ -77,7 +77,7 @@ def resized(images, box, size):
 def test_random_resized_crops_equal_torchs_interpolation(seed, colour, size):
     draw = np.random.default_rng(seed)
     store = draw.integers(0, 256, (5, 16, 16, 3) if colour else (5, 16, 16), dtype=np.uint8)
-    box = random_window(draw, 5, 16, size, AUGMENT | RESIZED)
+    box = random_crop(draw, 5, 16, size, AUGMENT | RESIZED)
     batch = Images(store, np.arange(5), torch.device("cpu")).batch(np.arange(5), box, size)
     np.testing.assert_allclose(batch.numpy(), resized(store, box, size).numpy(), atol=1e-5)
     assert batch.is_contiguous(memory_format=torch.channels_last)

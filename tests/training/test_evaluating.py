@@ -99,5 +99,5 @@ def test_targets_of_a_site_are_those_of_the_network(asked, store):
 def test_a_run_without_weights_is_told(store, tmp_path):
     train(make_settings("hard", train={"epochs": 1}), store, tmp_path / "run")
     (tmp_path / "run/weights/top1.safetensors").unlink()
-    with pytest.raises(UserError, match="only a network can be asked"):
+    with pytest.raises(UserError, match="predictions on other images need the network"):
         ask(tmp_path / "run", store)

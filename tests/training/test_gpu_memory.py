@@ -39,7 +39,7 @@ def test_out_of_memory_is_one_sentence(store, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 12 * 2**30))
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 11 * 2**30)
     monkeypatch.setattr(loop, "train_step", no_memory)
-    with pytest.raises(UserError, match=r"up to 11.0 of 12.0 GB .*; lower train: batch_size") as told:
+    with pytest.raises(UserError, match=r"up to 11.0 of 12.0 GB .*; lower train.batch_size") as told:
         train(make_settings(), store, tmp_path)
     assert "\n" not in str(told.value)
 

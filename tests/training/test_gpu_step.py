@@ -13,7 +13,7 @@ import pytest
 import torch
 from calibench.backbones.classifier import build
 from calibench.data import augment, batches, randaugment, transfer
-from calibench.data.batches import Images, random_window
+from calibench.data.batches import Images, random_crop
 from calibench.errors import UserError
 from calibench.finished.network import load_network
 from calibench.training import device, job, loop
@@ -65,7 +65,7 @@ def test_a_batch_is_cut_without_waiting(no_gpu, resident, colour, pad_mode):
     store = np.zeros((9, 16, 16, 3) if colour else (9, 16, 16), np.uint8)
     images = Images(store, np.arange(9), CPU, "never")
     images.device = CUDA
-    window = random_window(np.random.default_rng(0), 4, 16, 16, CROP)
+    window = random_crop(np.random.default_rng(0), 4, 16, 16, CROP)
     with FakeTensorMode(allow_non_fake_inputs=True):
         if resident:
             images._pixels = torch.empty(store.shape, dtype=torch.uint8, device=CUDA)

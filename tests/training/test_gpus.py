@@ -104,18 +104,18 @@ def claim(folder, runs, names=("a", "b")):
 def test_runs_that_share_fill_every_gpu_before_they_double(tmp_path):
     with claim(tmp_path, 2) as one, claim(tmp_path, 2) as two, claim(tmp_path, 2) as three:
         assert (one, two, three) == (0, 1, 0)
-        with claim(tmp_path, 2) as four, pytest.raises(UserError, match="all 2 visible GPUs are taken"):
+        with claim(tmp_path, 2) as four, pytest.raises(UserError, match="all 2 visible GPUs are in use"):
             assert four == 1
             claim(tmp_path, 2).__enter__()
 
 
 def test_a_run_that_wants_a_gpu_alone_has_it_alone(tmp_path):
     with claim(tmp_path, 4, ["a"]):
-        with pytest.raises(UserError, match="are taken"):
+        with pytest.raises(UserError, match="are in use"):
             claim(tmp_path, 1, ["a"]).__enter__()
         with claim(tmp_path, 4, ["a"]):
             pass
-    with claim(tmp_path, 1, ["a"]), pytest.raises(UserError, match="are taken"):
+    with claim(tmp_path, 1, ["a"]), pytest.raises(UserError, match="are in use"):
         claim(tmp_path, 4, ["a"]).__enter__()
     with claim(tmp_path, 1, ["a"]):
         pass

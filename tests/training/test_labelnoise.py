@@ -52,7 +52,7 @@ def test_labels_from_a_file_in_any_order(tmp_path):
     ("rows", "sentence"),
     [
         ([("0.png", "a"), ("1.png", "a")], "labels for 2 of 3 training images; '2.png' has none"),
-        ([("0.png", "a"), ("1.png", "c"), ("2.png", "a")], "'1.png' has the label 'c', which is no class"),
+        ([("0.png", "a"), ("1.png", "c"), ("2.png", "a")], "'1.png' has the label 'c', which is not a class"),
         ([("0.png", "a"), ("0.png", "b"), ("2.png", "a")], "'0.png' has two rows"),
     ],
 )

@@ -48,7 +48,7 @@ def test_stopped_run_resumes_bit_equal(store, tmp_path, undisturbed, number):
     os.kill(process.pid, number)
     log = process.communicate(timeout=60)[1]
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), log
-    told = "with a checkpoint; the same command goes on from there" in log
+    told = "with a checkpoint; the same command continues from there" in log
     assert told == (number != signal.SIGKILL), log
     assert (tmp_path / "checkpoint" / "state.pt").exists()
     assert not (tmp_path / "run.json").exists()
@@ -171,7 +171,7 @@ def test_the_state_stays_until_all_outputs_are_kept(store, tmp_path, undisturbed
 
     with monkeypatch.context() as patched:
         patched.setattr(job, "provenance", lose)
-        with pytest.raises(UserError, match="nll.safetensors was removed meanwhile; start again"):
+        with pytest.raises(UserError, match="nll.safetensors has been removed; start again"):
             train(settings_of("ols"), store, tmp_path)
     assert (tmp_path / "checkpoint/state.pt").exists() and not (tmp_path / "run.json").exists()
     log = train(settings_of("ols"), store, tmp_path)
@@ -195,7 +195,7 @@ def test_back_to_earlier_settings_goes_on_from_their_checkpoint(store, tmp_path,
     stop_after_one_epoch(settings_of("ols"))
     stop_after_one_epoch(other)
     log = train(settings_of("ols"), store, tmp_path)
-    assert "taken back" in log and "resumed at epoch 2, step 0" in log
+    assert "moved back" in log and "resumed at epoch 2, step 0" in log
     assert contents(tmp_path) == undisturbed
     assert "resumed at epoch 2, step 0" in train(other, store, tmp_path), "and so do the others"
     assert not list(tmp_path.glob("checkpoint-of-*"))
@@ -225,6 +225,6 @@ def test_damaged_checkpoint_is_one_clear_sentence(tmp_path, damage):
     data = checkpoint.state_file.read_bytes()
     if damage != "pickle":
         checkpoint.state_file.write_bytes(data[: len(data) // 2] if damage == "half" else b"")
-    with pytest.raises(UserError, match="damaged or no checkpoint .* delete"):
+    with pytest.raises(UserError, match="damaged, or not a checkpoint .* delete"):
         checkpoint.load()
     assert not os.path.exists("/tmp/calibench-bomb")

@@ -108,7 +108,7 @@ def test_a_run_that_builds_on_another(finished, store, tmp_path, regime):
     """Its record is given to the stage; without it, or with one too many, nothing is trained."""
     settings, record = make_settings(regime, train={"epochs": 1}), str(finished / names.RECORD)
     for others in ([], [record, record]):
-        with pytest.raises(UserError, match=f"builds on these runs: .*--others names {len(others)}"):
+        with pytest.raises(UserError, match=f"needs these runs: .*--others names {len(others)}"):
             train(settings, store, tmp_path, "--others", *others)
     train(settings, store, tmp_path, "--others", record)
     assert read.read_keys(tmp_path)["regime"] == regime
@@ -132,7 +132,7 @@ def test_nan_loss_names_the_step(store, tmp_path):
     process = start(make_settings(train={"lr": 1e30}), store, tmp_path)
     message = process.communicate(timeout=120)[1]
     assert process.returncode == 2
-    assert "not finite at epoch 1, step" in message and "lower train: lr" in message
+    assert "not finite at epoch 1, step" in message and "lower train.lr" in message
 
 
 def test_label_noise_changes_train_labels_only(store, tmp_path):
@@ -147,7 +147,7 @@ def test_a_gpu_that_is_asked_for_and_missing_stops_the_run(store, tmp_path):
     message = process.communicate(timeout=60)[1]
     if process.returncode == 0:
         pytest.skip("this machine has a GPU")
-    assert process.returncode == 2 and "train: device: cpu" in message
+    assert process.returncode == 2 and "set train.device to cpu" in message
 
 
 def test_each_run_takes_another_gpu(tmp_path):
@@ -201,7 +201,7 @@ def test_radimagenet_headless_weights_load(tmp_path):
     [
         ("xx", "is not JSON"),
         ("[]", "must be a JSON object, found list"),
-        ('{"train": {}}', "lacks 'augment'"),
+        ('{"train": {}}', "has no 'augment'"),
     ],
 )
 def test_settings_by_hand_are_checked(text, message, tmp_path):

@@ -36,7 +36,7 @@ def test_a_run_that_is_stopped_tells_where_it_goes_on(store, tmp_path, monkeypat
     monkeypatch.setattr(loop, at, signalled)
     with pytest.raises(loop.Interrupted):
         train(make_settings("hard"), store, tmp_path)
-    assert f"{tmp_path}: {sentence}, with a checkpoint; the same command goes on from there" in caplog.text
+    assert f"{tmp_path}: {sentence}, with a checkpoint; the same command continues from there" in caplog.text
 
 
 def test_before_there_is_anything_to_keep(capsys):

@@ -175,9 +175,9 @@ def test_a_chain_of_three(checkout):
             },
             "circle: resnet20/kd → resnet34/lsplus → resnet20/kd",
         ),
-        ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34"}}}, "'resnet34' is not of the form backbone/run"),
+        ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34"}}}, "'resnet34' does not have the form backbone/run"),
         ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34/hart"}}}, "unknown regime 'hart'"),
-        ({"runs": ["kd"], "regimes": {"kd": {"teacher": None}}}, "teacher: 'None' is not of the form backbone/run"),
+        ({"runs": ["kd"], "regimes": {"kd": {"teacher": None}}}, "teacher: 'None' does not have the form backbone/run"),
         ({"runs": ["ls_matched"], "regimes": {"ls_matched": {"matrix_of": "resnet34/ls"}}}, "'ls' learns no matrix"),
         (
             {

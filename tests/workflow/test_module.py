@@ -102,7 +102,7 @@ def test_init_writes_over_nothing(tmp_path, capsys):
     assert (tmp_path / "study/README.md").read_text().startswith(
         "# study\n"
     ) and "$" not in capsys.readouterr().out
-    with pytest.raises(UserError, match="Snakefile is there already"):
+    with pytest.raises(UserError, match="Snakefile exists already"):
         init.main(words)
     with pytest.raises(UserError, match="not of the form owner/name"):
         init.main([str(tmp_path / "other"), "--repository", "https://x"])

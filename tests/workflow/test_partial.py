@@ -15,7 +15,7 @@ def test_tables_and_report_of_what_is_there(finished, tmp_path):
     table = "results/mini/tables/table1.csv"
     config = write_config(finished, "broken.yaml", **BROKEN)
     said = snakemake(finished, table, "--keep-going", "--configfile", config, check=False)
-    assert "not finite at epoch 1, step" in said and "lower train: lr" in said
+    assert "not finite at epoch 1, step" in said and "lower train.lr" in said
     assert not (finished / table).exists()
     assert (finished / "results/mini/metrics.csv").exists(), "of an earlier, whole experiment"
 

@@ -9,7 +9,7 @@ from calibench import __version__, cli
 from calibench.errors import UserError, did_you_mean
 
 STAGES = Path(__file__).parent / "stages"
-# The order in which an image meets them, for the help; a stage that is not named here is listed last.
+# The order in the help, that of an image on its way; other stages are listed last.
 ORDER = (
     *("digits", "fetch", "list", "audit", "sample", "store", "votes", "weights", "features", "train"),
     *("predict", "predict_training", "external", "match", "evaluate", "ensemble_seeds", "ensemble_epochs"),
@@ -20,37 +20,29 @@ ORDER = (
 
 
 def stages() -> list[str]:
-    """Names of all stages: the files in ``stages/``, in the order of the way."""
+    """Names of all stages: the files in ``stages/``, in order."""
     found = {path.stem for path in STAGES.glob("*.py")} - {"__init__"}
     return [name for name in ORDER if name in found] + sorted(found - set(ORDER))
 
 
 def summary(stage: str) -> str:
-    """First line of a stage's docstring; the stage is not imported for it."""
+    """First line of the docstring of a stage, without importing it."""
     text = ast.get_docstring(ast.parse((STAGES / f"{stage}.py").read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
 
 
 def usage() -> str:
-    """What ``calibench --help`` prints."""
+    """The text of ``calibench --help``."""
     names = stages()
     width = max(map(len, names))
-    rows = [f"  {name:<{width}}  {summary(name)}" for name in names]
-    return "\n".join(
-        [
-            f"calibench {__version__}: calibench <stage> [options]; calibench <stage> --help explains one stage.",
-            "",
-            *rows,
-        ]
+    head = (
+        f"calibench {__version__}: calibench <stage> [options]; calibench <stage> --help explains one stage."
     )
+    return "\n".join([head, "", *(f"  {name:<{width}}  {summary(name)}" for name in names)])
 
 
 def start(argv: list[str] | None) -> None:
-    """Run one stage; only its own module is imported.
-
-    Raises:
-        UserError: if there is no such stage.
-    """
+    """Run one stage, importing only its own module; UserError if there is no such stage."""
     stage, *rest = argv or ["--help"]
     if stage.replace("-", "_") in stages():  # check-regime is the file check_regime
         stage = stage.replace("-", "_")

@@ -1,4 +1,4 @@
-"""How every stage starts: its command line, logging to stderr, user errors as one line and exit status 2."""
+"""The command line of every stage: options, logging to stderr, user errors as one line with exit status 2."""
 
 import argparse
 import contextlib
@@ -14,42 +14,38 @@ from typing import Any, NoReturn
 
 from calibench.errors import UserError
 
-# What the system refuses is for the user to mend, wherever it was met.
+# Errors of the system that the user can correct, wherever they appear.
 REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
-# Descriptor of the terminal while stderr is a log file, set by `stage` in workflow/rules/common.smk.
+# File descriptor of the terminal if stderr is a log file, set by `stage` in workflow/rules/common.smk.
 TERMINAL = "STAGE_TERMINAL"
 
 
 def parser(module: str, text: str | None) -> argparse.ArgumentParser:
-    """The command line of a stage: ``calibench <stage>``, described by the docstring of its module."""
+    """The parser of ``calibench <stage>``, with the docstring of its module as description."""
     return argparse.ArgumentParser(prog=f"calibench {module.rpartition('.')[2]}", description=text)
 
 
 def add_images(command: argparse.ArgumentParser) -> None:
-    """The option ``--images``: a store is named by its largest file."""
-    command.add_argument(
-        "--images",
-        required=True,
-        type=Path,
-        help="images.npy of a store; index.csv and classes.csv are beside it",
-    )
+    """The option ``--images``: a store, given by its largest file."""
+    text = "images.npy of a store, in one folder with index.csv and classes.csv"
+    command.add_argument("--images", required=True, type=Path, help=text)
 
 
 def add_record(command: argparse.ArgumentParser) -> None:
-    """The option ``--record``: a run is named by the file that is written last."""
+    """The option ``--record``: a run, given by the file that is written last."""
     command.add_argument("--record", required=True, type=Path, help="run.json of a finished run")
 
 
 def add_records(command: argparse.ArgumentParser) -> None:
-    """Finished runs, each named by its record."""
+    """Finished runs, each given by its record."""
     command.add_argument(
         "records", nargs="+", type=Path, metavar="RUN_JSON", help="run.json of finished runs"
     )
 
 
 def add_sets(command: argparse.ArgumentParser) -> None:
-    """The option ``--sets``: what the stage evaluate asked the network about."""
+    """The option ``--sets``: evaluation sets of the stage evaluate."""
     command.add_argument(
         "--sets", nargs="*", default=[], metavar="SET", help="evaluation sets besides test, as test@noise3"
     )
@@ -61,11 +57,7 @@ def add_threads(command: argparse.ArgumentParser) -> None:
 
 
 def json_object(text: str, option: str = "--settings") -> dict[str, Any]:
-    """Parse an option that is a JSON object.
-
-    Raises:
-        UserError: if it is not one.
-    """
+    """Parse an option that is a JSON object; UserError if it is not one."""
     try:
         found = json.loads(text)
     except ValueError as error:
@@ -76,39 +68,35 @@ def json_object(text: str, option: str = "--settings") -> dict[str, Any]:
 
 
 def pairs(items: Sequence[str]) -> dict[str, str]:
-    """Options of the form KEY=VALUE as a dictionary.
-
-    Raises:
-        UserError: if one has no ``=``.
-    """
+    """Options of the form KEY=VALUE as a dictionary; UserError if one has no ``=``."""
     for item in items:
         if "=" not in item:
-            raise UserError(f"'{item}' is not of the form KEY=VALUE")
+            raise UserError(f"'{item}' does not have the form KEY=VALUE")
     return {key: value for key, _, value in (item.partition("=") for item in items)}
 
 
 def _in_log(sentence: str) -> bool:
-    """Print to stderr; whether it has really arrived there."""
+    """Print to stderr; returns whether it was really written."""
     try:
         print(sentence, file=sys.stderr, flush=True)
     except OSError:
         return False
     try:
-        os.fsync(2)  # a network file system says only now that it is full
-    except OSError as error:  # a terminal or a pipe cannot be synced and need not be
+        os.fsync(2)  # only now a network file system reports that it is full
+    except OSError as error:  # a terminal or a pipe cannot be synced
         return error.errno not in REFUSED
     return True
 
 
 def tell(sentence: str) -> None:
-    """Say what a user must know though the stage succeeds: in the log, and on the terminal where that is another."""
+    """Show the user a note although the stage succeeds: in the log, and on the terminal if that is not the log."""
     logging.getLogger(__name__).warning("%s", sentence)
     with contextlib.suppress(OSError, ValueError):
         os.write(int(os.environ.get(TERMINAL, "")), f"note: {sentence}\n".encode())
 
 
 def _ignore_log() -> None:
-    """What a log on a full disk did not take is dropped; flushing it at exit would change the exit status."""
+    """Drop text that a log on a full disk did not take; flushing it at exit would change the exit status."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -120,7 +108,7 @@ def _finish_log() -> None:
 
 
 def _fail(sentence: str, status: int = 2) -> NoReturn:
-    """Exit with the reason: in the log and, where that takes nothing more, on the terminal."""
+    """Exit with the reason in the log or, if the disk is full, on the terminal."""
     if not _in_log(f"error: {sentence}"):
         with contextlib.suppress(OSError, ValueError):
             os.write(int(os.environ.get(TERMINAL, "")), f"error: {sentence}\n".encode())
@@ -129,11 +117,11 @@ def _fail(sentence: str, status: int = 2) -> NoReturn:
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
-    """Run a stage's ``main``; a :class:`UserError` becomes one line on stderr and exit status 2."""
+    """Run ``main`` of a stage; a :class:`UserError` becomes one line on stderr and exit status 2."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a page per font that a PDF embeds
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs a page for each font in a PDF
     try:
         main(argv)
         sys.stdout.flush()
@@ -142,11 +130,11 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped by Ctrl-C; the same command starts it again", 128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader of our output has seen enough (| head)
+    except BrokenPipeError:  # the reader of our output has closed it (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)  # what a shell calls SIGPIPE
+        sys.exit(141)  # the shell's exit status for SIGPIPE
     except OSError as error:
         if error.errno not in REFUSED:
             raise
         what = f"{error.filename or 'a file'}: {error.strerror}"
-        _fail(f"{what}; free space or fix the permissions, then start again")
+        _fail(f"{what}; free space or fix the permissions, and start again")

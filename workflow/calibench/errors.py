@@ -1,4 +1,4 @@
-"""The one exception that means: the user can mend this."""
+"""The exception for mistakes that the user can correct."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ def _shown(character: str) -> str:
 
 
 class UserError(Exception):
-    """A mistake in data, configuration or environment, told in one sentence that names what to change.
+    """A mistake in data, configuration or environment; one sentence says what is wrong and what to change.
 
-    Names and cells quoted in it come from users' files: line breaks and terminal escapes are shown, not sent.
+    The sentence may quote names and cells of users' files: it shows line breaks and terminal escapes as text.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -19,7 +19,7 @@ class UserError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence on an unknown name: the closest known one, or all there are."""
+    """The end of a sentence about an unknown name: the closest known name, or all of them."""
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(names) or 'none'}"

@@ -1,4 +1,4 @@
-"""Writing files so that a final name only ever shows a whole file (write beside, flush, rename)."""
+"""Write files so that only whole files have their final names (write to a temporary file, sync, rename)."""
 
 from __future__ import annotations
 
@@ -15,41 +15,39 @@ from typing import TYPE_CHECKING, Any
 
 from calibench.errors import UserError
 
-if TYPE_CHECKING:  # planning reads and writes JSON only and must start at once
+if TYPE_CHECKING:  # planning needs only JSON and must start quickly
     import numpy as np
     import pandas as pd
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks answers
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks
 
 
 @contextlib.contextmanager
 def _held(part: Path) -> Iterator[None]:
-    """Hold a lock on a half-written file; the system releases it when the process ends, however it ends."""
-    with open(part, "ab+") as handle:  # +: NFSv4 refuses a shared lock on what cannot be read (EBADF)
+    """Lock a half-written file; the system releases the lock when the process ends, even by a crash."""
+    with open(part, "ab+") as handle:  # +: NFSv4 refuses a shared lock on a file that is not readable (EBADF)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
-        except OSError as error:  # file systems without locks: then nothing abandoned is removed either
+        except OSError as error:  # without locks, abandoned files are not removed either
             if error.errno not in NO_LOCKS:
                 raise
         yield
 
 
 def _remove_abandoned(final: Path) -> None:
-    """Remove half-written files of this name that no living process holds."""
+    """Remove half-written files of this name that no running process has locked."""
     for part in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
-        with contextlib.suppress(OSError), open(part, "rb+") as handle:  # held, or gone meanwhile
+        with contextlib.suppress(OSError), open(part, "rb+") as handle:  # locked, or removed by now
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
 
 
 @contextlib.contextmanager
 def atomic_path(final: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside ``final``; rename it to ``final`` once the block has succeeded.
+    """Give a temporary path next to ``final``, and rename it to ``final`` after the block has succeeded.
 
-    What an earlier process left half-written, killed meanwhile, is removed.
-
-    Raises:
-        UserError: when the file system is full or read-only; the temporary file is removed.
+    Half-written files of killed processes are removed. UserError if the file system is full or read-only; then the
+    temporary file is removed as well.
     """
     final = Path(final)
     beside = final.with_name(f".{final.name}.{os.getpid()}.part")
@@ -82,16 +80,12 @@ def canonical(value: Any) -> str:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write indented JSON atomically; NaN and infinity are refused (they are not JSON)."""
+    """Write indented JSON atomically; ValueError for NaN and infinity, which are not JSON."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read JSON.
-
-    Raises:
-        UserError: if the file is missing or not JSON.
-    """
+    """Read JSON; UserError if the file is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

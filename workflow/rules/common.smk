@@ -1,21 +1,21 @@
-# Binds the package to Snakemake: what an experiment consists of is decided in calibench.planning, where tests reach it.
+# Connects the package to Snakemake. calibench.planning plans the experiment, where tests can import it.
 import importlib.util, os, shlex, sys
 from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
-# The package lies beside these rules; where they are a module that was fetched from a repository, it is installed.
-# Jobs find it by this path: the interpreter of a conda environment has no calibench of its own.
+# The package is in a folder next to these rules, or installed if the rules are a module from a repository. Jobs get its
+# path, because the interpreter of a conda environment has no calibench.
 beside = Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent.resolve()
 if (beside / "calibench").is_dir():
     sys.path.insert(0, str(beside))
 elif DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     raise WorkflowError(
-        "--sdm conda needs a checkout: the conda environments do not have the installed package; use the workflow from "
-        "a clone, or leave --sdm conda out"
+        "--sdm conda needs a clone of the repository, because the conda environments do not have the installed package; "
+        "use a clone, or run without --sdm conda"
     )
 elif importlib.util.find_spec("calibench") is None:
     raise WorkflowError(
-        "the package calibench is not installed where Snakemake runs; install the version that the module names: "
+        "the package calibench is not installed in the environment of Snakemake; install the version of the module: "
         "pip install 'calibench[workflow] @ git+<address of the repository>@<tag>'"
     )
 
@@ -24,7 +24,7 @@ from calibench.errors import UserError
 from calibench.extensions import brought, packages
 from calibench.files import canonical
 from calibench.finished import names
-from calibench.planning import checks, configuration, fingerprint
+from calibench.planning import checks, configuration, features, fingerprint
 from calibench.planning.plan import Plan, pattern
 from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
@@ -36,22 +36,22 @@ PACKAGES = Path(calibench.__file__).resolve().parents[1]
 
 
 def as_workflow_error(function, *args):
-    """Call a function of the package; a user's mistake stops Snakemake with the same sentence."""
+    """Call a function of the package; a UserError becomes a WorkflowError with the same sentence."""
     try:
         return function(*args)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-# Snakemake has read them already, and has kept the last of two equal keys.
+# Snakemake has read the files already, but silently uses the last of two equal keys.
 for configfile in workflow.overwrite_configfiles or ():
     as_workflow_error(configuration.read_yaml, configfile)
 completed = as_workflow_error(configuration.complete, dict(config))
 config.clear()
 config.update(completed)
 
-# Where results go is decided here once, for rules, plan and settings alike. Snakemake would put the `prefix:` of a module
-# before the paths of rules only: before users' images too, and the plan would look for finished runs in another place.
+# The folder of results, for rules, plan and settings. Snakemake would put the `prefix:` of a module before all paths in
+# rules, also before users' images, but not before those of the plan, which looks for finished runs.
 RESULTS = str(workflow.modifier.modify_path("results"))
 workflow.modifier.path_modifier = PathModifier(None, None, workflow)
 for dataset in config["datasets"].values():
@@ -63,7 +63,7 @@ pathvars:
     results=RESULTS,
 
 
-as_workflow_error(checks.check_all, config)  # before anything below relies on it
+as_workflow_error(checks.check_all, config)
 if packages() and DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     raise WorkflowError(
         f"--sdm conda: its environments do not have {', '.join(packages())}, which extend calibench here; leave --sdm "
@@ -90,9 +90,9 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-# Every command starts in the interpreter that runs Snakemake, unless conda provides one; `stage` keeps a stage's
-# log in its file and repeats the end of it when the stage fails, so that the reason stands on the terminal. The
-# terminal itself is number 3: calibench.cli writes there what a log on a full disk does not take.
+# Commands use the interpreter of Snakemake, unless conda provides one. `stage` writes the log of a stage to its file,
+# and shows the end of it on the terminal if the stage fails. File descriptor 3 is the terminal: calibench.cli writes
+# there what cannot be written to the log, for example on a full disk.
 python_path = (
     ""
     if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -109,7 +109,7 @@ shell.prefix(
 
 
 def code_of(stage):
-    """Fingerprint of the code that decides a stage's result."""
+    """Fingerprint of the code behind the result of a stage."""
     return as_workflow_error(fingerprint.of_modules, f"calibench.stages.{stage}")
 
 
@@ -121,10 +121,10 @@ def run_of(regime):
 
 
 def inputs_of(regime):
-    """Inputs of a training: its store, its pretrained weights, and a file of each run that the regime builds on.
+    """Inputs of a training: its store, its pretrained weights, and the record of each run that the regime needs.
 
-    The keys of those runs are known from the class; a record of such a run is there when all its files are. A rule
-    that inherits the inputs of `hard` has none: what its variants set is no setting of `hard`.
+    The record is written last, so all files of the run exist. A rule that inherits the inputs of `hard` needs no
+    runs: do not read settings there, because its variants may have settings that `hard` does not know.
     """
     builds = regime is None or catalog()[regime].other_runs or catalog()[regime].combines
     return {
@@ -143,8 +143,8 @@ def others_of(regime, w):
 
 
 def store_files(w, run):
-    """The store a run reads; one that was deleted and is made again does not take finished runs with it."""
-    files = PLAN.store_files(w.dataset, w.backbone, run)
+    """The store of a run; if it was deleted and is made again, finished runs stay."""
+    files = features.store_files(PLAN, w.dataset, w.backbone, run)
     keep = config["protect"] and PLAN.has_finished_runs(w.dataset)
     return [ancient(f) for f in files] if keep else files
 
@@ -155,9 +155,9 @@ def data_settings(stage):
 
 
 def lists_of(w):
-    """The files a data set is listed from; of a protected store their content counts, not their time.
+    """The list files of a data set; for a protected store their content matters, not their time.
 
-    That they exist is asked here, so that what needs no data (`weights`, a finished store) can do without.
+    Only here it is checked that they exist: targets that need no data (`weights`, a finished store) work without.
     """
     dataset = PLAN.dataset_of[w.store]
     if not Path(PLAN.store_dir(dataset), "images.npy").exists():
@@ -173,7 +173,7 @@ def panel(kind, *files):
 
 
 def bars_options(w, input):
-    """Params function: which class the bars show."""
+    """Params function: the class in the figure `bars`."""
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
     return f"--classes {input.classes} {SHOWN}{chosen}"
@@ -214,7 +214,7 @@ def site_options(dataset):
 
 def regimes_with_rule():
     """Regimes that have a rule `train_<regime>`."""
-    ruled = [r.name for r in workflow.rules]  # `use rule * from calibench as cb_*` puts a word before them
+    ruled = [r.name for r in workflow.rules]  # with a prefix after `use rule * from calibench as cb_*`
     return {regime for regime in catalog() if any(name.endswith(f"train_{regime}") for name in ruled)} | {
         *BROUGHT
     }
@@ -227,12 +227,12 @@ def forget_unused_regimes():
 
 
 def check_experiment():
-    """Everything that can be wrong with a config is told before anything is planned."""
+    """Checks that need all rules: regimes with a rule, and finished runs that an edited config would delete."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
     as_workflow_error(check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
     if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "
-            "`protect: false` trains them anew",
+            "with `protect: false` they are trained again",
             file=sys.stderr,
         )

@@ -1,6 +1,6 @@
-# What happened inside the regimes: gradient norms, confusions, the choice of a learning rate.
-# A record is written last: where it is, all that the trainer wrote is there. Naming more files of each run here, as in
-# statistics.smk, would only make Snakemake plan longer.
+# Diagnostics of the regimes: gradient norms, confusions, the choice of swept values.
+# A record is written last, so all files of its run exist. With more files of each run as inputs, as in statistics.smk,
+# Snakemake would only plan longer.
 
 
 rule gradients:

@@ -112,7 +112,7 @@ use rule metrics as collect_warnings with:
         "<experiment>/warnings.log",
 
 
-# Ensembles of the epochs of one training, where `train: snapshots` kept their logits.
+# Ensembles of epochs of one training, if `train.snapshots` kept their logits.
 rule ensemble_epochs:
     input:
         record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
@@ -187,7 +187,7 @@ rule tables:
         " --posthoc {input.posthoc} {params.ensembles} --out-dir {params.folder}"
 
 
-# What a trainer keeps until Snakemake has taken its outputs (calibench.training.checkpoint).
+# The checkpoint folder of a run, once Snakemake has accepted its outputs (calibench.training.checkpoint).
 rule remove_checkpoints:
     input:
         records=of_runs("run.json"),

@@ -1,5 +1,5 @@
-# What a site asks of every job, from the same site file that routes jobs to partitions (docs/slurm.md). Included
-# last, since it adds to rules that exist. Jobs on a node that does not see the file were submitted with it already.
+# Resources that a cluster needs for every job, from the site file that also chooses partitions (docs/slurm.md).
+# Included last, because it changes existing rules. On a node that cannot read the file, the job has its resources already.
 SITE_FILE = os.environ.get("SNAKEMAKE_SLURM_PARTITIONS", "")
 SITE = (
     as_workflow_error(read_site, SITE_FILE)
@@ -12,5 +12,5 @@ for site_rule in workflow.rules:
     for resource, value in site_resources(SITE, trains_on_gpu).items():
         site_rule.resources[resource] = value
 
-# `use rule * as cb_*` renames rules, but not what `localrules` names
+# `use rule * as cb_*` renames rules, but not the names in `localrules`
 workflow.localrules(*map(workflow.modifier.modify_rulename, list(workflow._localrules)))

@@ -1,4 +1,4 @@
-# How certain the numbers are, and which runs differ.
+# Confidence intervals, and tests between runs.
 
 
 rule resample:

@@ -2,7 +2,7 @@ pathvars:
     experiment=EXPERIMENT,
 
 
-# the regime of a rule takes the place of <regime>
+# <regime> is replaced by the pathvar of each rule
 TRAINED = "<experiment>/{dataset}/{backbone}/<regime>{variant}/seed{seed}"
 
 
@@ -30,7 +30,7 @@ rule train_hard:
         gpu=config["resources"]["gpu"],
         mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
         runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
-        # a resource, for a changed param would train finished runs anew
+        # a resource, because a changed param would train finished runs again
         stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
         runs_per_gpu=config["resources"]["runs_per_gpu"],
     params:
@@ -40,7 +40,7 @@ rule train_hard:
         " --stage-store {resources.stage_store} --runs-per-gpu {resources.runs_per_gpu} --record {output.record} --others {input.others}"
 
 
-# What a finished network says of its training images, where a figure asks for it.
+# Predictions of a finished network for its training images, if a figure needs them.
 rule predict_training:
     input:
         record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",

@@ -1,4 +1,4 @@
-"""Backbones: a body that gives penultimate features and a linear head that gives logits."""
+"""Backbones: a body for the penultimate features and a linear head for the logits."""
 
 import functools
 from typing import Any
@@ -30,15 +30,15 @@ class Classifier(nn.Module):
         self.stages: list[Tensor] = []
 
     def watch_feature_map(self) -> None:
-        """From now on keep each pass's last feature map (B, D, h, w) in ``feature_map``; Zipf's method reads it.
+        """Keep the last feature map (B, D, h, w) of each pass in ``feature_map``, for the regime ``zipf``.
 
-        Raises:
-            UserError: if the backbone does not pool its last map into the features of the head.
+        UserError if the backbone has no last map that is pooled into the features of the head.
         """
         last = stages.last_map(self.body)
         if last is None:
             raise UserError(
-                f"zipf: mode dense knows no last feature map of {type(self.body).__name__}; set mode: rank"
+                f"zipf: mode dense needs the last feature map, which is not known for {type(self.body).__name__}; "
+                "set mode: rank"
             )
         last.register_forward_hook(self._keep_map)
 
@@ -48,21 +48,19 @@ class Classifier(nn.Module):
 
     @property
     def depthwise(self) -> bool:
-        """Whether it has depthwise convolutions (one filter per channel), which gain nothing from bf16 on a CPU."""
+        """Whether it has depthwise convolutions (one filter per channel), which bf16 does not speed up on a CPU."""
         convolutions = (m for m in self.modules() if isinstance(m, nn.Conv2d))
         return any(m.groups == m.in_channels > 1 for m in convolutions)
 
     def watch_stages(self, size: int) -> list[list[int]]:
-        """From now on keep the maps that each pass's stages end with, all but the last, in ``stages``.
-
-        Args:
-            size: side of the images in pixels.
+        """Keep the last map of each stage of each pass, except the last stage, in ``stages``.
 
         Returns:
-            Channels, height and width of each, and of the last map with the head's inputs for its channels.
+            For images of ``size`` px: channels, height and width of each map, then of the last map of the network,
+            with the number of inputs of the head as its channels.
 
         Raises:
-            UserError: if the backbone has no stages that are known.
+            UserError: the stages of the backbone are not known.
         """
         shapes: list[list[int]] = []
 
@@ -117,7 +115,7 @@ def _set_module(network: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def _last_norm_of_residual(module: nn.Module) -> nn.Module | None:
-    """The batch norm that ends a residual branch; None of a module that is no residual block."""
+    """The last batch norm of a residual block; None for any other module."""
     if isinstance(module, resnet_cifar.Block | resnext_cifar.Block):
         return module.residual[-1]
     last = {"Bottleneck": "bn3", "BasicBlock": "bn2"}.get(type(module).__name__)  # torchvision's, by name
@@ -136,7 +134,7 @@ def _apply_settings(network: nn.Module, settings: dict[str, Any]) -> None:
 
 def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
     if name in NETWORKS:
-        return NETWORKS[name](num_classes)  # made for small images: model: input changes nothing
+        return NETWORKS[name](num_classes)  # made for small images: model.input changes nothing
     if name in brought("backbones"):
         return brought("backbones")[name](num_classes)
     if name.startswith(TIMM):
@@ -149,16 +147,16 @@ def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
 
 
 def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
-    """A backbone by its name, freshly initialised from torch's global generator.
+    """A backbone by its name, initialised from torch's global generator.
 
     Args:
-        name: one of :data:`calibench.backbones.networks.NETWORKS`, one that a package brings, ``timm.<name>``, or any
-            torchvision classification model whose last layer is linear.
+        name: one of :data:`calibench.backbones.networks.NETWORKS`, a backbone of an installed package, ``timm.<name>``,
+            or any torchvision classification model with a linear last layer.
         num_classes: K.
-        settings: the ``model`` part of a run's settings.
+        settings: ``model`` of a run's settings.
 
     Raises:
-        UserError: if there is no such model.
+        UserError: there is no such model.
     """
     network = _network(name, num_classes, settings["input"])
     _apply_settings(network, settings)

@@ -8,9 +8,9 @@ from calibench.backbones.pooling import FixedPool
 class LeNet(nn.Module):
     """Two 5×5 convolutions and three linear layers; images of 32 px (LeCun et al. 1998, section II-B).
 
-    At 32 px its last map is 16×5×5; other sizes are pooled to that. Stores hand every network three channels:
-    with ``channels=1`` they are averaged first, which gives back the grey image they were copied from, so the
-    network is the 1×32×32 one of LS++.
+    At 32 px its last map is 16×5×5; for other sizes it is pooled to that. All networks get three channels: with
+    ``channels=1`` they are averaged first, which restores the grey image they were copied from, so that the network
+    is the one of LS++ for 1×32×32.
 
     Args:
         num_classes: K.

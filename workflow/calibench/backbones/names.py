@@ -1,4 +1,4 @@
-"""Which backbones exist, without importing torch (that would cost every plan seconds)."""
+"""Which backbones exist, without importing torch (which would add seconds to all planning)."""
 
 import difflib
 import functools
@@ -9,7 +9,7 @@ from pathlib import Path
 from calibench.errors import UserError
 from calibench.extensions import brought
 
-# calibench.backbones.networks.NETWORKS has the same names; a test holds the two together.
+# The same names as in calibench.backbones.networks.NETWORKS; a test compares the two.
 OWN = (
     "lenet",
     "lenet_colour",
@@ -20,18 +20,10 @@ OWN = (
 )
 LABELS = {
     "embeddings": "Embeddings",
-    "resnet18": "ResNet-18",
-    "resnet34": "ResNet-34",
-    "resnet50": "ResNet-50",
-    "resnet101": "ResNet-101",
     "mobilenet_v2": "MobileNetV2",
     "vgg19": "VGG-19",
     "vgg19_bn": "VGG-19 (BN)",
     "densenet121": "DenseNet-121",
-    "resnet29": "ResNet-29",
-    "resnet56": "ResNet-56",
-    "resnet74": "ResNet-74",
-    "resnet110": "ResNet-110",
     "resnext29_2x64d": "ResNeXt-29 (2x64d)",
     "resnext29_32x4d": "ResNeXt-29 (32x4d)",
     "lenet": "LeNet",
@@ -39,7 +31,7 @@ LABELS = {
     "shufflenet_v2_x1_0": "ShuffleNetV2",
     "efficientnet_b7": "EfficientNet-B7",
 }
-# Families whose stages can carry heads: how their names begin.
+# Families with known stages, for regimes with auxiliary heads: the start of their names.
 WITH_STAGES = (
     *("resnet", "resnext", "wide_resnet", "densenet", "shufflenet_v2", "mobilenet_v2"),
     *("vgg", "efficientnet", "alexnet", "lenet"),
@@ -51,9 +43,9 @@ TIMM = "timm."  # how the names of timm's networks begin in a config
 
 @functools.cache
 def known() -> frozenset[str]:
-    """Names of torchvision's classification models, read from their sources, ours, and those that packages bring.
+    """Names of torchvision's classification models, read from their source files, ours, and those of other packages.
 
-    Empty where torchvision is not installed: an environment that only plans.
+    Empty without torchvision, in an environment that only plans.
     """
     found = _registered("torchvision")
     found = found and found.union(OWN, [EMBEDDINGS])
@@ -74,11 +66,7 @@ def _registered(package: str) -> frozenset[str]:
 
 
 def check_backbone(name: str, where: str = "backbones") -> None:
-    """Check that a backbone exists; ``where`` is the key of the config that names it.
-
-    Raises:
-        UserError: with the closest names.
-    """
+    """Raise UserError if there is no such backbone; ``where`` is the config key that names it."""
     names = known_to_timm() if name.startswith(TIMM) else known()
     if name.startswith(TIMM) and not names:
         raise UserError(f"config: {where}: '{name}' needs the package timm; pip install 'calibench[timm]'")
@@ -92,18 +80,16 @@ def check_backbone(name: str, where: str = "backbones") -> None:
 
 
 def check_stages(name: str, where: str) -> None:
-    """Check that a backbone has stages that heads can be put on.
-
-    Raises:
-        UserError: with the families that have.
-    """
+    """Raise UserError if the stages of a backbone are not known; ``where`` is the config key that needs them."""
     if not name.startswith(WITH_STAGES):
         raise UserError(
-            f"{where} puts heads on the stages of the network, and '{name}' has none that are known; take one of the "
-            f"families {', '.join(WITH_STAGES)}"
+            f"{where} needs auxiliary heads on the stages of the network, but the stages of '{name}' are not known; "
+            f"use one of the families {', '.join(WITH_STAGES)}"
         )
 
 
 def backbone_label(name: str) -> str:
     """``resnet50`` → ``ResNet-50``; an unknown backbone keeps its name."""
+    if depth := re.fullmatch(r"resnet(\d+)", name):
+        return f"ResNet-{depth[1]}"
     return LABELS.get(name, name)

@@ -1,7 +1,7 @@
-"""Backbones that torchvision has not: the small networks of the CIFAR and MNIST literature, by name.
+"""Backbones that are not in torchvision: the small networks of the CIFAR and MNIST literature, by name.
 
-``NETWORKS`` maps a name (as in the published tables) to a function of K that gives a network whose last linear
-layer is its classifier. No name is one of torchvision's.
+``NETWORKS`` maps a name (as in the published tables) to a function of K that returns a network whose last linear
+layer is its classifier. torchvision uses none of these names.
 """
 
 from collections.abc import Callable

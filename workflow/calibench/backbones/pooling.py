@@ -1,14 +1,14 @@
-"""Adaptive average pooling that can be differentiated in deterministic mode on a GPU."""
+"""Adaptive average pooling with a deterministic backward pass on a GPU."""
 
 import torch
 from torch import Tensor, nn
 
 
 class FixedPool(nn.AdaptiveAvgPool2d):
-    """``nn.AdaptiveAvgPool2d``, whose backward has no deterministic CUDA form (pytorch issue 50198).
+    """``nn.AdaptiveAvgPool2d``, whose backward pass is not deterministic on CUDA (pytorch issue 50198).
 
-    The identity at the size it gives, as VGG at 224 px. At other sizes torch's own kernel on the CPU, and elsewhere
-    the same means bin by bin, whose backward is deterministic.
+    Does nothing if the map has the output size already, as in VGG at 224 px. For other sizes torch's own kernel on
+    the CPU, and on other devices the same means bin by bin, with a deterministic backward pass.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def _means(maps: Tensor, dim: int, size: int) -> Tensor:
 
 
 def make_deterministic(network: nn.Module) -> None:
-    """Replace adaptive average pooling to more than one pixel (that to one is a mean) in a network."""
+    """Replace adaptive average pooling to more than one pixel (to one pixel it is a mean) in a network."""
     for parent in list(network.modules()):
         for name, module in parent.named_children():
             if type(module) is nn.AdaptiveAvgPool2d and module.output_size not in (1, (1, 1)):

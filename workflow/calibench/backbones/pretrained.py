@@ -1,4 +1,4 @@
-"""Weights that a body starts from: torchvision's, RadImageNet's, or this package's own."""
+"""Initial weights of a body: torchvision's, RadImageNet's, or those of this package."""
 
 import re
 from pathlib import Path
@@ -21,11 +21,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(
-            f"model: weights: {path} does not exist; give the path of a weights file, imagenet or none"
+            f"model.weights: {path} does not exist; set it to a weights file, imagenet or none"
         ) from error
-    except Exception as error:  # torch raises half a dozen types for a broken or hostile file
+    except Exception as error:  # torch raises errors of many types for a broken or hostile file
         raise UserError(
-            f"model: weights: {path} is not a plain file of tensors ({type(error).__name__}); nothing was unpickled"
+            f"model.weights: {path} is not a plain file of tensors ({type(error).__name__}); nothing was unpickled"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     return {k: v for k, v in state.items() if isinstance(v, Tensor)}
@@ -40,13 +40,10 @@ def _body_key(key: str) -> str:
 
 
 def load_pretrained(model: Classifier, path: str | Path) -> None:
-    """Load a weights file into the body; the head stays freshly initialised.
+    """Load a weights file into the body; the head keeps its random initialisation.
 
-    Understands torchvision's ``state_dict`` (its head is left out), RadImageNet's headless ``backbone.N`` keys and
-    this package's own files. Nothing is unpickled.
-
-    Raises:
-        UserError: if a layer of the body is missing from the file or has another shape.
+    Reads torchvision's ``state_dict`` (without its head), RadImageNet's files without a head (keys ``backbone.N``)
+    and files of this package. Nothing is unpickled. UserError if a layer is missing in the file or has another shape.
     """
     state = {_body_key(k): v for k, v in _read_state(Path(path)).items()}
     wanted = model.body.state_dict()
@@ -56,7 +53,7 @@ def load_pretrained(model: Classifier, path: str | Path) -> None:
         if key not in state or state[key].shape != tensor.shape:
             found = f"has shape {tuple(state[key].shape)}" if key in state else "is missing"
             raise UserError(
-                f"model: weights: {path}: layer '{key}' {found}, wanted {tuple(tensor.shape)}; "
-                "is it a file for this backbone (and is model: input: full)?"
+                f"model.weights: {path}: layer '{key}' {found}, wanted {tuple(tensor.shape)}; "
+                "is the file for this backbone, and is model.input full?"
             )
     model.body.load_state_dict({k: state.get(k, v) for k, v in wanted.items()})

@@ -3,13 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def _conv(
-    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
-) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return [convolution, nn.BatchNorm2d(channels_out)]
+from calibench.backbones.resnet_cifar import convolution
 
 
 class Block(nn.Module):
@@ -18,14 +12,14 @@ class Block(nn.Module):
     def __init__(self, channels_in: int, inner: int, out: int, stride: int, groups: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            *_conv(channels_in, inner, 1),
+            *convolution(channels_in, inner, 1),
             nn.ReLU(inplace=True),
-            *_conv(inner, inner, 3, stride, groups),
+            *convolution(inner, inner, 3, stride, groups),
             nn.ReLU(inplace=True),
-            *_conv(inner, out, 1),
+            *convolution(inner, out, 1),
         )
         same = channels_in == out and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Sequential(*_conv(channels_in, out, 1, stride))
+        self.shortcut = nn.Identity() if same else nn.Sequential(*convolution(channels_in, out, 1, stride))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps after the block."""
@@ -38,12 +32,12 @@ class ResNeXt29(nn.Module):
     Args:
         num_classes: K.
         cardinality: groups C.
-        width: channels d of a group in the first stage; it doubles with each stage.
+        width: channels d of a group in the first stage, doubled with each stage.
     """
 
     def __init__(self, num_classes: int, cardinality: int, width: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_conv(3, 64, 3), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(*convolution(3, 64, 3), nn.ReLU(inplace=True))
         layers, channels = [], 64
         for stage in range(3):
             inner, out = cardinality * width * 2**stage, 256 * 2**stage

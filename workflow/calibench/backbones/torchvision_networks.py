@@ -1,6 +1,6 @@
-"""torchvision's classification networks, and what is changed of them for small images.
+"""torchvision's classification networks, and the changes for small images.
 
-Importing torchvision takes longer than many a short training: only runs with such a network do it.
+Importing torchvision takes longer than a short training, so only runs with such a network do it.
 """
 
 import torchvision
@@ -18,7 +18,7 @@ def _small_stem(channels: int) -> nn.Conv2d:
 
 
 def _small_input(network: nn.Module, name: str) -> None:
-    """Keep resolution at the stem and shrink large heads: for images of 64 px and below.
+    """Keep the resolution at the stem and shrink large heads, for images of 64 px and below.
 
     ResNets and DenseNets: 3×3 stride-1 stem, no max pooling (as in the CIFAR literature). MobileNetV2: stride-1
     stem. ShuffleNetV2: that, and no max pooling. VGG: global average pooling and one linear layer instead of
@@ -42,11 +42,11 @@ def _small_input(network: nn.Module, name: str) -> None:
         network.classifier = nn.Sequential(nn.Linear(512, 1000))
     else:
         known = "ResNet, DenseNet, ShuffleNetV2, MobileNetV2, AlexNet and VGG"
-        raise UserError(f"model: input: small is known for {known}, not for '{name}'; use full")
+        raise UserError(f"model.input: small is available for {known}, not for '{name}'; set it to full")
 
 
 def _alexnet(network: nn.Module) -> None:
-    """The AlexNet of the CIFAR code bases: 11×11 stem of stride 4 on 32 px, pooling by 2, one linear layer."""
+    """The AlexNet of common CIFAR code: 11×11 stem of stride 4 on 32 px, pooling by 2, one linear layer."""
     network.features[0] = nn.Conv2d(3, 64, 11, stride=4, padding=5)
     for i in (2, 5, 12):
         network.features[i] = nn.MaxPool2d(2)
@@ -55,15 +55,11 @@ def _alexnet(network: nn.Module) -> None:
 
 
 def torchvision_network(name: str, input_size: str) -> nn.Module:
-    """One of torchvision's networks with its own head, ``input_size`` full or small.
-
-    Raises:
-        UserError: if there is no such model, or none for small images.
-    """
+    """A torchvision network with its own head, ``input_size`` full or small; UserError if there is none."""
     if name not in torchvision.models.list_models(module=torchvision.models):
         own = ", ".join(NETWORKS)
         raise UserError(
-            f"backbones: torchvision has no classification model '{name}', nor is it one of {own}; try resnet50"
+            f"backbones: '{name}' is neither a torchvision classification model nor one of {own}; try resnet50"
         )
     options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     network = torchvision.models.get_model(name, weights=None, **options)

@@ -1,4 +1,4 @@
-"""Trees whose labels are in a file: Hugging Face's ``imagefolder`` (metadata.csv) and Tiny-ImageNet.
+"""Image folders with the labels in a file: Hugging Face's ``imagefolder`` (metadata.csv) and Tiny-ImageNet.
 
 Sources: https://huggingface.co/docs/datasets/image_dataset#imagefolder; Tiny-ImageNet-200 (Stanford CS231N 2015):
 ``train/<class>/images/``, ``val/images/`` with ``val/val_annotations.txt``, ``test/images/`` without labels.
@@ -31,13 +31,15 @@ def _metadata_folders(root: Path, images: list[str]) -> list[str]:
     folders = ["", *sorted({name.split("/")[0] + "/" for name in images if "/" in name})]
     for path in (root / folder / name for folder in folders for name in OTHER_METADATA):
         if path.is_file():
-            raise UserError(f"{path} is not read; write it as {METADATA} with the columns file_name,label")
+            raise UserError(
+                f"{path} is not supported; save it as {METADATA} with the columns file_name,label"
+            )
     paths = {folder: root / folder / METADATA for folder in folders}
     return [f for f, path in paths.items() if path.is_file() and "file_name" in first_record(path)]
 
 
 def _read_metadata(root: Path, folder: str, images: Collection[str]) -> pd.DataFrame:
-    """Rows of one metadata.csv; the split is in its column or else is the first folder of the image."""
+    """Rows of one metadata.csv; without a split column the first folder of the image names the split."""
     table = read_table(root / folder / METADATA)
     frame = table.frame
     frame["filename"] = folder + frame["filename"]
@@ -50,14 +52,14 @@ def _read_metadata(root: Path, folder: str, images: Collection[str]) -> pd.DataF
 
 
 def _read_tiny_imagenet(root: Path, images: Collection[str]) -> pd.DataFrame:
-    """Train by its folders. Val, by its annotations, is read as test, as in papers: test has no labels."""
+    """Train from its folders. Val, from its annotations, becomes test, as in papers: the real test has no labels."""
     parts = [name.split("/") for name in sorted(images)]
     rows = [("/".join(p), p[1], "train") for p in parts if len(p) > 2 and p[0] == "train"]
     lines = read_utf8(root / ANNOTATIONS).decode("utf-8").splitlines()
     for number, fields in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
         where = f"{root / ANNOTATIONS}, line {number}"
         if len(fields) < 2:
-            raise UserError(f"{where}: a file name and a class with a tab between them are needed")
+            raise UserError(f"{where}: write a file name, a tab and a class")
         name = f"val/images/{fields[0]}"
         if name not in images:
             raise _missing(name, where)
@@ -67,17 +69,10 @@ def _read_tiny_imagenet(root: Path, images: Collection[str]) -> pd.DataFrame:
 
 
 def read(root: Path, images: list[str]) -> pd.DataFrame | None:
-    """List a tree by the labels in its files.
-
-    Args:
-        root: the tree.
-        images: the paths of all images below it.
-
-    Returns:
-        Frame filename, label, split, group, stratum, or None if the tree has no such file.
+    """Frame filename, label, split, group, stratum of ``images`` below ``root``; None if there is no label file.
 
     Raises:
-        UserError: a file that names images that do not exist, has no labels, or cannot be parsed.
+        UserError: the file names images that do not exist, has no labels, or cannot be parsed.
     """
     if (root / ANNOTATIONS).is_file() and any(name.startswith("val/images/") for name in images):
         frame, reason = _read_tiny_imagenet(root, set(images)), "they have no label"
@@ -85,7 +80,7 @@ def read(root: Path, images: list[str]) -> pd.DataFrame | None:
         known = set(images)
         frame = pd.concat([_read_metadata(root, folder, known) for folder in folders], ignore_index=True)
         files = first_names([folder + METADATA for folder in folders])
-        log.info("labels are read from %s, not from the folders", files)
+        log.info("labels are taken from %s, not from the folders", files)
         reason = f"no {METADATA} names them"
     else:
         return None

@@ -1,7 +1,7 @@
 """Data sets in array files: MedMNIST's npz, idx (MNIST, FashionMNIST) and CIFAR's binary version.
 
-Nothing is unpickled: npz files are read with numpy's header parser only, and CIFAR in its binary version only.
-Images stay on disk: compressed arrays are unpacked once into a temporary file without a name, and mapped.
+Nothing is unpickled: of npz files only the headers are parsed by numpy, and CIFAR is read in its binary version only.
+Images stay on disk: compressed arrays are unpacked once into a temporary file without a name and mapped.
 """
 
 import gzip
@@ -38,7 +38,7 @@ CIFAR_NAMES = ("fine_label_names.txt", "batches.meta.txt")
 SIDE, PIXELS = 32, 3 * 32 * 32  # of an image of CIFAR
 LONGEST_HEADER = 10_000  # bytes of a .npy header: numpy writes about a hundred
 SHOWN = 80  # characters of a shape or type in a message
-# RuntimeError is what zipfile raises for encrypted arrays, NotImplementedError (one of them) for compressions.
+# zipfile raises RuntimeError for encrypted arrays, and its subclass NotImplementedError for unknown compressions.
 DAMAGED = (
     OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, KeyError,
     RuntimeError, OverflowError,
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an array before its values are read; ``name`` is for messages."""
+    """Type and shape of an array, before its values are read; ``name`` is for messages."""
 
     name: str
     dtype: np.dtype
@@ -68,10 +68,9 @@ class Header:
         return str(self.shape)[:SHOWN]
 
     def bytes_needed(self) -> int:
-        """How many bytes the values take.
+        """Number of bytes of the values; ValueError if they are not numbers, or a side is not positive.
 
-        Raises:
-            ValueError: a type that is not a number, a negative side, or a side of 0 (no images at all are allowed).
+        An array without images is allowed.
         """
         if self.dtype.hasobject:
             raise ValueError(f"{self.name} holds Python objects, which are never unpickled")
@@ -82,7 +81,7 @@ class Header:
         return self.dtype.itemsize * math.prod(self.shape)
 
     def check(self, size: int) -> None:
-        """Raise ValueError unless the values take ``size`` bytes."""
+        """Raise ValueError unless the values need ``size`` bytes."""
         needed = self.bytes_needed()
         if size < needed:
             raise ValueError(f"{self.name} is truncated: fewer bytes than its shape {self.shown_shape} needs")
@@ -91,9 +90,9 @@ class Header:
 
 
 def _unpack(stream: IO[bytes], needed: int) -> IO[bytes]:
-    """Copy a compressed stream to a temporary file that vanishes with its last user.
+    """Unpack a compressed stream to a temporary file that disappears with its last user.
 
-    At most one byte more than needed is copied, so that a decompression bomb is noticed and not unpacked.
+    At most one byte more than needed is unpacked, so that a decompression bomb is noticed.
     """
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the memory map keeps it open
     while block := stream.read(min(1 << 20, needed + 1 - unpacked.tell())):
@@ -104,7 +103,7 @@ def _unpack(stream: IO[bytes], needed: int) -> IO[bytes]:
 
 
 def _map(stream: IO[bytes], header: Header) -> np.ndarray:
-    """The rest of a file as an array; ValueError unless it is as long as the header says."""
+    """The rest of a file as an array; ValueError unless its length fits the header."""
     offset = stream.tell()
     header.check(stream.seek(0, 2) - offset)
     if not header.bytes_needed():  # an empty file cannot be mapped
@@ -113,13 +112,13 @@ def _map(stream: IO[bytes], header: Header) -> np.ndarray:
 
 
 def _npy_header(stream: IO[bytes], name: str) -> Header:
-    """Read the header of a ``.npy`` file and stop after it; ValueError if it is damaged."""
+    """Read only the header of a ``.npy`` file; ValueError if it is damaged."""
     head = io.BytesIO(stream.read(LONGEST_HEADER))
     try:
         version = npy.read_magic(head)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(head)
-    except Exception as error:  # numpy's parser raises nearly anything on damaged headers
+    except Exception as error:  # numpy's parser raises errors of many types for damaged headers
         raise ValueError(f"{name} has a damaged header") from error
     stream.seek(head.tell())
     return Header(name, dtype, shape, "F" if fortran else "C")
@@ -135,27 +134,26 @@ def _read_npz_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _part(images: np.ndarray, labels: np.ndarray, names: list[str], where: str) -> Part:
-    """Check images and labels (N,) or (N, 1) of one split against each other.
+    """One split from images and labels (N,) or (N, 1).
 
-    Raises:
-        UserError: several labels per image, labels that are not whole numbers, volumes, too large images.
+    UserError for several labels per image, labels that are not whole numbers, volumes, or too large images.
     """
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise UserError(f"{where}: labels of shape {labels.shape}; exactly one class per image is needed")
+        raise UserError(f"{where}: labels have shape {labels.shape}; exactly one class per image is needed")
     if labels.dtype.kind not in "iu":
-        raise UserError(f"{where}: labels of type {labels.dtype}; whole numbers are needed")
+        raise UserError(f"{where}: labels have type {labels.dtype}; whole numbers are needed")
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UserError(
-            f"{where}: images of shape {images.shape}; (N,H,W) or (N,H,W,3) is needed; volumes are not read"
+            f"{where}: images have shape {images.shape}; (N,H,W) or (N,H,W,3) is needed, not volumes"
         )
     if problem := check_pixels(images.shape[1] * images.shape[2]):
-        raise UserError(f"{where}: images of {problem}; store smaller ones or raise {VARIABLE}")
+        raise UserError(f"{where}: images have {problem}; use smaller images or raise {VARIABLE}")
     if len(images) != len(labels):
         raise UserError(f"{where}: {len(images)} images and {len(labels)} labels; the file is damaged")
     if names and len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
-        raise UserError(f"{where}: label {labels.max()} but only {len(names)} names under 'labels'")
+        raise UserError(f"{where}: label {labels.max()}, but the config has {len(names)} names under labels")
     return Part(images, [names[k] if names else str(k) for k in labels.tolist()])
 
 
@@ -164,7 +162,7 @@ def _find_file(root: Path, name: str, key: str) -> Path:
     for path in (root / name, root / (name + ".gz"), root / name.removesuffix(".gz")):
         if path.is_file():
             return path
-    raise UserError(f"{root / name} is missing, and so is the .gz file; check {key}.root and {key}.files")
+    raise UserError(f"{root / name} and its .gz file are missing; check {key}.root and {key}.files")
 
 
 def _load_npz(root: Path, files: dict[str, str], names: list[str], key: str) -> dict[str, Part]:
@@ -244,16 +242,13 @@ LOADERS = {"npz": _load_npz, "idx": _load_idx, "cifar": _load_cifar}
 def load(settings: dict[str, Any], root: Path) -> dict[str, Part]:
     """Open the arrays of a data set, by split.
 
-    Settings: ``format``, ``files`` (see the loaders), ``labels`` (names of the classes 0..K-1; without them the
-    numbers are the names, but CIFAR brings its own).
-
-    Raises:
-        UserError: naming the file: missing, damaged, pickled, several labels per image, volumes.
+    Settings: ``format``, ``files`` (see the loaders), ``labels`` (names of the classes 0..K-1; by default the numbers,
+    or the names that come with CIFAR). UserError for missing, damaged or pickled files, and as in :func:`_part`.
     """
     key, names = f"datasets.{settings['name']}", [str(name) for name in settings["labels"] or []]
     files = settings["files"]
     if settings["format"] == "idx" and (settings.get("train_on", True) or not files):
-        files = IDX_FILES | files  # a site may be the test files of a set alone
+        files = IDX_FILES | files  # a data set only for predictions may have only test files
     try:
         return LOADERS[settings["format"]](root, files, names, key)
     except DAMAGED as error:
@@ -272,7 +267,7 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
 
 
 class ArrayReader:
-    """Images out of arrays, by the names that :func:`read_list` gives."""
+    """Images in arrays, by their names in :func:`read_list`."""
 
     def __init__(self, parts: dict[str, Part]) -> None:
         self.parts = parts

@@ -1,4 +1,4 @@
-"""The audit of a list: every image is read once, and dropped or grouped as ``datasets.<name>.audit`` says."""
+"""The audit of a list: read every image once, then drop or group images as ``datasets.<name>.audit`` says."""
 
 import time
 from typing import Any
@@ -14,16 +14,18 @@ from calibench.errors import UserError
 
 
 def _check_left(before: pd.DataFrame, after: pd.DataFrame, name: str) -> None:
-    """Check that every class keeps training images, and every split images."""
+    """Raise UserError if a class has no training image left, or a split no image."""
     labels = (f.loc[f["split"] == "train", "label"].unique() for f in (before, after))
     if lost := sorted(set.difference(*map(set, labels))):
         raise UserError(
             f"the audit leaves class '{lost[0]}' without training images; "
-            f"see the audit's table and relax datasets.{name}.audit"
+            f"see the table of the audit and drop fewer images in datasets.{name}.audit"
         )
     for split in ("val", "test"):
         if not (after["split"] == split).any():
-            raise UserError(f"the audit leaves no image in split '{split}'; relax datasets.{name}.audit")
+            raise UserError(
+                f"the audit leaves no image in split '{split}'; drop fewer images in datasets.{name}.audit"
+            )
 
 
 def audit(
@@ -32,12 +34,12 @@ def audit(
     """Audit a list.
 
     Returns:
-        Table (one row per image); audited list (the list's columns, without dropped images; drawn splits are drawn
-        again so that similar images stay together); report.
+        Table (one row per image); audited list (columns of the list, without dropped images; splits that were
+        drawn are drawn again, so that similar images stay together); report.
 
     Raises:
-        UserError: no readable image, unreadable images with ``audit.unreadable`` stop, or a class that loses all
-            its training images.
+        UserError: no image can be read, ``audit.unreadable`` is stop and one cannot, or a class loses all its
+            training images.
     """
     policy, name, names = settings["audit"], settings["name"], frame["filename"].tolist()
     begun = time.monotonic()

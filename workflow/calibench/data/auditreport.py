@@ -30,7 +30,7 @@ def _sizes(clusters: np.ndarray, minlength: int = 1) -> np.ndarray:
 def table(frame: pd.DataFrame, found: Findings, prints: Prints, reason: np.ndarray) -> pd.DataFrame:
     """One row per image: filename, label, split, problem, contrast, blank, exact, copies, series, conflict, dropped.
 
-    ``exact``, ``copies`` and ``series`` are the numbers of clusters with more than one image, else ``''``.
+    ``exact``, ``copies`` and ``series`` number the clusters with more than one image; ``''`` for all other images.
     """
 
     def numbers(clusters: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def table(frame: pd.DataFrame, found: Findings, prints: Prints, reason: np.ndarr
 
 
 def _pairs(frame: pd.DataFrame, found: Findings) -> pd.DataFrame:
-    """Pairs of rows to count and show: similar images, and each exact copy with the first image of its cluster."""
+    """Pairs of rows to count and show: similar images, and each exact copy with the first image in its cluster."""
     rows = np.flatnonzero(found.exact >= 0)
     originals = found.representative[found.exact[rows]]
     copies = rows != originals
@@ -100,12 +100,8 @@ def _count_similar(pairs: pd.DataFrame, clusters: np.ndarray, level: str) -> dic
 def leaks(found: Findings, split: np.ndarray, kept: np.ndarray) -> dict[str, dict[str, int]]:
     """Images of the first split that are similar to one of the second, each counted at its highest level.
 
-    Args:
-        split: (N,) name of the split.
-        kept: (N,) bool, images to look at.
-
-    Returns:
-        ``{"train-val": {"exact": n, "copy": n, "series": n}, …}`` for each pair of splits that have images.
+    ``split`` (N,) and ``kept`` (N,) bool, the images to look at, give
+    ``{"train-val": {"exact": n, "copy": n, "series": n}, …}`` for each pair of splits with images.
     """
     result = {}
     for first, second in PAIRS_OF_SPLITS:
@@ -117,7 +113,7 @@ def leaks(found: Findings, split: np.ndarray, kept: np.ndarray) -> dict[str, dic
 
 
 def _exact_between_listed(found: Findings, listed: pd.DataFrame) -> dict[str, int]:
-    """For each pair of listed splits: clusters of equal images in both. A split drawn from train counts as train."""
+    """Clusters of equal images in both splits of a pair, as listed: a split that was drawn from train is train."""
     drawn = (listed["drawn"] == "1").to_numpy()
     split = np.where(drawn, "" if drawn.all() else "train", listed["split"].to_numpy(dtype=object))
     clusters = {name: np.unique(found.exact[(split == name) & (found.exact >= 0)]) for name in SPLITS}
@@ -126,11 +122,11 @@ def _exact_between_listed(found: Findings, listed: pd.DataFrame) -> dict[str, in
 
 
 def within_test(found: Findings, frame: pd.DataFrame, test: np.ndarray) -> dict[str, float]:
-    """Images of test that are similar to another one of test, and what that does to confidence intervals.
+    """Test images that are similar to another test image, and what that means for confidence intervals.
 
-    ``effective`` is Kish's N²/Σm² for groups of m images: the number of independent images with as much information,
-    if the images of a group are right or wrong together. Intervals that draw single images are then too narrow by
-    ``widening`` = √(N / effective); ours draw whole groups.
+    ``effective`` is Kish's effective sample size N²/Σm² for groups of m images, if all images of a group are right
+    or wrong together. Intervals from single images are then too narrow by the factor ``widening`` =
+    √(N / effective); our intervals resample whole groups.
     """
     group = frame["group"].to_numpy(dtype=object)[test]
     single = int((group == "").sum())
@@ -172,9 +168,7 @@ def summary(
 ) -> dict[str, Any]:
     """Counts, the lowest possible error under label conflicts, example pairs, and what was dropped from which split.
 
-    Args:
-        listed: the list, with splits drawn before anything was known of similar images.
-        frame: the same rows with their final splits.
+    ``listed`` has the splits from before the search for similar images, ``frame`` the same rows with the final ones.
     """
     target, split = frame["target"].to_numpy(), frame["split"].to_numpy()
     test, kept = split == "test", reason == ""
@@ -210,7 +204,7 @@ def summary(
 
 
 def write_thumbnails(chosen: list[dict[str, Any]], reader: Reader, window: Window, folder: Path) -> None:
-    """Write each example pair side by side as PNG, and its file name into the example as ``thumbnail``."""
+    """Write each example pair side by side as PNG, and add the name of the PNG to the example as ``thumbnail``."""
     for number, example in enumerate(chosen, 1):
         images = [reader.read(example[side]["filename"]) for side in ("a", "b")]
         tiles = [resize(to_colour(to_uint8(image, window), "grey"), SIDE) for image in images]

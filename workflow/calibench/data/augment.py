@@ -1,10 +1,10 @@
-"""Input augmentations that combine with any regime: cutout, mixup and CutMix on whole batches; also :mod:`.randaugment`.
+"""Augmentations that work with any regime: cutout, mixup and CutMix on whole batches; also :mod:`.randaugment`.
 
-Batches are (B, C, H, W), uint8 in 0 to 255 or float scaled to [-1, 1], on any device. All randomness comes
-from the NumPy generator that is handed in, so an augmented batch is a pure function of its seed, the same on
-every device. Cutout and RandAugment draw for every image of its own; mixup and CutMix, as their authors do,
-one λ per batch, since a regime's loss is a mean over the batch: the trainer computes λ·loss(y) +
-(1-λ)·loss(y[partner]).
+Batches are (B, C, H, W), uint8 in 0 to 255 or float scaled to [-1, 1], on any device. All randomness comes from
+the NumPy generator ``draw``, so an augmented batch is a pure function of its seed, the same on every device. The
+schema checks the settings. Cutout and RandAugment draw anew for every image. Mixup and CutMix draw one λ per batch,
+as their authors do: a regime's loss is a mean over the batch, and the trainer computes
+λ·loss(y) + (1-λ)·loss(y[partner]).
 """
 
 from dataclasses import dataclass
@@ -14,48 +14,31 @@ import torch
 from torch import Tensor
 
 from calibench.data.transfer import upload
-from calibench.errors import UserError
 
 GREY = 127  # middle grey of uint8
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """A mixed batch (B, C, H, W), the ``partner`` (B,) int64 of each image, and ``lam``, its own share."""
+    """A mixed batch (B, C, H, W), the ``partner`` (B,) int64 of each image, and ``lam``, the image's own share."""
 
     images: Tensor
     partner: Tensor
     lam: float
 
     def dominant(self, targets: Tensor) -> Tensor:
-        """The label (B,) that has the larger share; its own one at a draw."""
+        """The label (B,) with the larger share; the image's own one if both are equal."""
         return targets if self.lam >= 0.5 else targets[self.partner]
-
-
-def _middle_grey(images: Tensor) -> int:
-    return 0 if images.is_floating_point() else GREY
 
 
 def cutout(images: Tensor, draw: np.random.Generator, size: float = 0.5) -> Tensor:
     """Cover one square per image with middle grey (0 after scaling, as the source does).
 
-    The centre is uniform over the image, so the square may reach over the border.
-
-    Args:
-        images: (B, C, H, W).
-        draw: where randomness comes from.
-        size: side of the square as a share of the shorter side; 0.5 = 16 of 32 px, the source's choice for
-            CIFAR-10 (CIFAR-100: 0.25).
-
-    Raises:
-        UserError: if ``size`` is not in (0, 1].
+    The centre is uniform over the image, so the square may reach over the border. ``size`` is its side as a share of
+    the shorter side of the image; 0.5 = 16 of 32 px, the source's choice for CIFAR-10 (CIFAR-100: 0.25).
 
     Source: DeVries and Taylor 2017, Improved regularization of convolutional neural networks with cutout.
     """
-    if not 0 < size <= 1:
-        raise UserError(
-            f"augment: cutout size is {size}; it must be above 0, at most 1 (a share of the image's side)"
-        )
     batch, _, height, width = images.shape
     side = max(round(size * min(height, width)), 1)
     top = draw.integers(0, height, batch) - side // 2
@@ -63,7 +46,7 @@ def cutout(images: Tensor, draw: np.random.Generator, size: float = 0.5) -> Tens
     covered = np.concatenate([_within(top, side, height), _within(left, side, width)], axis=1)
     rows, columns = upload(covered, images.device).split([height, width], dim=1)
     hole = rows[:, None, :, None] & columns[:, None, None, :]
-    return images.masked_fill(hole, _middle_grey(images))
+    return images.masked_fill(hole, 0 if images.is_floating_point() else GREY)
 
 
 def _within(start: np.ndarray, length: int, size: int) -> np.ndarray:
@@ -72,19 +55,13 @@ def _within(start: np.ndarray, length: int, size: int) -> np.ndarray:
 
 
 def mixup(images: Tensor, draw: np.random.Generator, alpha: float = 1.0) -> Mixed:
-    """Average each image with another one of the batch, λ from Beta(α, α).
+    """Average each image with another one of the batch, λ from Beta(α, α); uint8 becomes float32 in 0 to 255.
 
-    Args:
-        images: (B, C, H, W); uint8 comes back as float32 in 0 to 255.
-        draw: where randomness comes from.
-        alpha: α > 0; 1 in the authors' CIFAR code, 0.2 in the paper for ImageNet.
-
-    Raises:
-        UserError: if ``alpha`` is not positive.
+    α is 1 in the authors' CIFAR code, 0.2 in the paper for ImageNet.
 
     Source: Zhang et al. 2018, mixup: beyond empirical risk minimization, equation 2.
     """
-    lam, partner = _draw_mix("mixup", draw, alpha, len(images), images.device)
+    lam, partner = _draw_mix(draw, alpha, images)
     own = images if images.is_floating_point() else images.float()
     return Mixed(torch.lerp(own[partner], own, lam), partner, lam)
 
@@ -92,19 +69,11 @@ def mixup(images: Tensor, draw: np.random.Generator, alpha: float = 1.0) -> Mixe
 def cutmix(images: Tensor, draw: np.random.Generator, alpha: float = 1.0) -> Mixed:
     """Paste a box of another image of the batch; its area is a share 1-λ, λ from Beta(α, α).
 
-    The box is clipped at the border and λ corrected to the area really pasted, as the authors do.
-
-    Args:
-        images: (B, C, H, W).
-        draw: where randomness comes from.
-        alpha: α > 0; 1 from the source.
-
-    Raises:
-        UserError: if ``alpha`` is not positive.
+    The box is clipped at the border and λ corrected to the area really pasted, as the authors do; α = 1 from them.
 
     Source: Yun et al. 2019, CutMix, section 3.1.
     """
-    lam, partner = _draw_mix("cutmix", draw, alpha, len(images), images.device)
+    lam, partner = _draw_mix(draw, alpha, images)
     height, width = images.shape[2:]
     y, x = int(draw.integers(height)), int(draw.integers(width))
     share = (1 - lam) ** 0.5
@@ -116,10 +85,6 @@ def cutmix(images: Tensor, draw: np.random.Generator, alpha: float = 1.0) -> Mix
     return Mixed(mixed, partner, 1 - (bottom - top) * (right - left) / (height * width))
 
 
-def _draw_mix(
-    name: str, draw: np.random.Generator, alpha: float, batch: int, device: torch.device
-) -> tuple[float, Tensor]:
-    if not alpha > 0:
-        raise UserError(f"augment: {name} alpha is {alpha}; it must be above 0")
-    lam = float(draw.beta(alpha, alpha))
-    return lam, upload(draw.permutation(batch), device)
+def _draw_mix(draw: np.random.Generator, alpha: float, images: Tensor) -> tuple[float, Tensor]:
+    """λ, and which image each one is mixed with, (B,)."""
+    return float(draw.beta(alpha, alpha)), upload(draw.permutation(len(images)), images.device)

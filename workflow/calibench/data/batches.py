@@ -1,7 +1,7 @@
 """From the store to batches on the device: crop and flip per sample, scaled to [-1, 1].
 
-One gather per batch reads the crop, mirrors at the border and flips at once, from images that stay on the
-device as uint8 or come from the memory map.
+One gather per batch crops, mirrors at the border and flips. The images stay on the device as uint8, or come from
+the memory map.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from calibench.data.resized import Box, cut_boxes, random_boxes
 from calibench.data.transfer import load_rows, upload
 from calibench.errors import UserError
 
-RESIDENT_SHARE = 0.5  # of the free memory of the device that resident images may take
+RESIDENT_SHARE = 0.5  # share of the device's free memory that resident images may take
 
 
 @dataclass(frozen=True)
-class Window:
-    """Where each sample of a batch is cut: top and left corners (B,) and which are flipped (B,) bool."""
+class Crop:
+    """Where each sample of a batch is cropped: top and left corner (B,), and whether it is flipped (B,) bool."""
 
     top: np.ndarray
     left: np.ndarray
     flip: np.ndarray
 
 
-def random_window(
+def random_crop(
     draw: np.random.Generator, batch: int, stored: int, size: int, augment: dict[str, Any]
-) -> Window | Box:
-    """Draw crops of ``size`` px from images of ``stored`` px, padded, and flips, per sample; or parts of any size."""
+) -> Crop | Box:
+    """Random crops of ``size`` px from padded images of ``stored`` px, or random resized crops; and random flips."""
     if augment.get("scale") is not None:
         return random_boxes(draw, batch, stored, augment)
     pad = padding(augment, size) if augment["crop"] else 0
@@ -38,17 +38,17 @@ def random_window(
     if not augment["crop"]:
         low = high = (stored - size) // 2
     top, left = draw.integers(low, high + 1, (2, batch))
-    return Window(top, left, draw.random(batch) < augment["flip"])
+    return Crop(top, left, draw.random(batch) < augment["flip"])
 
 
-def centre_window(batch: int, stored: int, size: int) -> Window:
-    """The unaugmented window: the centre of the image."""
+def centre_crop(batch: int, stored: int, size: int) -> Crop:
+    """The crop without augmentation: the centre of the image."""
     corner = np.full(batch, (stored - size) // 2)
-    return Window(corner, corner, np.zeros(batch, bool))
+    return Crop(corner, corner, np.zeros(batch, bool))
 
 
 def padding(augment: dict[str, Any], size: int) -> int:
-    """Padding in pixels: the configured one, or an eighth of the input size (4 px at 32)."""
+    """Padding in pixels: ``augment.pad``, or an eighth of the input size (4 px at 32)."""
     return size // 8 if augment["pad"] is None else augment["pad"]
 
 
@@ -57,34 +57,32 @@ def _reflect(index: np.ndarray, length: int) -> np.ndarray:
     return np.where(index >= length, 2 * (length - 1) - index, index)
 
 
-def _pixels_of(window: Window, size: int) -> np.ndarray:
-    """Rows and columns of the pixels each window shows, (2, B, size) int64; outside the image where it reaches out."""
+def _pixels_of(crop: Crop, size: int) -> np.ndarray:
+    """Rows and columns of the pixels in each crop, (2, B, size) int64; some may lie outside the image."""
     steps = np.arange(size)
-    across = np.where(window.flip[:, None], size - 1 - steps, steps)
-    return np.stack([window.top[:, None] + steps, window.left[:, None] + across])
+    across = np.where(crop.flip[:, None], size - 1 - steps, steps)
+    return np.stack([crop.top[:, None] + steps, crop.left[:, None] + across])
 
 
-def cut(
-    images: Tensor, rows: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
-) -> Tensor:
-    """Cut windows out of stored images and scale them to [-1, 1].
+def cut(images: Tensor, rows: np.ndarray, crop: Crop | Box, size: int, pad_mode: str = "reflect") -> Tensor:
+    """Cut crops out of stored images and scale them to [-1, 1].
 
-    Which pixels are wanted is reckoned on the host, and goes to the device in one piece.
+    The host computes which pixels are needed and sends the indices to the device in one transfer.
 
     Args:
         images: uint8 (N, H, H) grey or (N, H, H, 3).
-        rows: int64 (B,) which images.
-        window: where to cut.
-        size: side S of the window in pixels.
-        pad_mode: what lies outside the image: its reflection, or zeros (grey value 0).
+        rows: int64 (B,), which images.
+        crop: where to cut.
+        size: side S of the crop in pixels.
+        pad_mode: what is outside the image: its reflection, or zeros (black).
 
     Returns:
         float32 (B, 3, S, S) in channels_last memory order, on the device of ``images``.
     """
-    if isinstance(window, Box):
-        return cut_boxes(images, rows, window, size)
+    if isinstance(crop, Box):
+        return cut_boxes(images, rows, crop, size)
     stored, batch = images.shape[1], len(rows)
-    wanted = _pixels_of(window, size)
+    wanted = _pixels_of(crop, size)
     sent = [rows, _reflect(wanted, stored)]
     if pad_mode == "zero":
         sent.append((wanted < 0) | (wanted >= stored))
@@ -114,8 +112,8 @@ class Images:
 
     Args:
         store: uint8 (N, H, H[, 3]), usually a memory map.
-        rows: which rows of the store this split has, in order (n,).
-        device: where batches are wanted.
+        rows: (n,), the rows of the store that belong to this split, in order.
+        device: where the batches go.
         resident: auto | always | never.
         sharers: how many runs share the device's memory.
     """
@@ -137,8 +135,10 @@ class Images:
         need = len(self.rows) * int(np.prod(self.store.shape[1:]))
         if self.device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self.device)
-            return need < RESIDENT_SHARE * min(free, total / sharers)  # the others may not have started yet
-        return need < 2**30  # the memory map is in the page cache and shared; copies above 1 GB buy nothing
+            return need < RESIDENT_SHARE * min(free, total / sharers)  # the other runs may start later
+        return (
+            need < 2**30
+        )  # the page cache holds the memory map for all runs; a copy above 1 GB gains nothing
 
     @property
     def resident(self) -> bool:
@@ -146,33 +146,25 @@ class Images:
         return self._pixels is not None
 
     def release(self) -> None:
-        """Free the images on the device; from now on they are read from the memory map."""
+        """Free the images on the device; read from the memory map from now on."""
         self._pixels = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(
-        self, positions: np.ndarray, window: Window | Box, size: int, pad_mode: str = "reflect"
-    ) -> Tensor:
+    def batch(self, positions: np.ndarray, crop: Crop | Box, size: int, pad_mode: str = "reflect") -> Tensor:
         """Images at ``positions`` (B,) of this split, cut and scaled: float32 (B, 3, size, size)."""
         if self._pixels is not None:
-            return cut(self._pixels, positions, window, size, pad_mode)
+            return cut(self._pixels, positions, crop, size, pad_mode)
         pixels = upload(self.store[self.rows[positions]], self.device)
-        return cut(pixels, np.arange(len(positions)), window, size, pad_mode)
+        return cut(pixels, np.arange(len(positions)), crop, size, pad_mode)
 
 
 def check_sizes(stored: int, size: int, augment: dict[str, Any]) -> None:
-    """Check that crops fit.
-
-    Raises:
-        UserError: if the input is larger than the stored images or the padding than they can mirror.
-    """
+    """Raise UserError if the input is larger than the stored images, or the padding as large as they are."""
     if size > stored:
         raise UserError(
-            f"train: input_size {size} is larger than the stored size {stored}; raise store: size"
+            f"train.input_size {size} is larger than the stored images ({stored} px); raise datasets.<name>.store.size"
         )
-    if augment.get("scale") is None and padding(augment, size) >= stored:
-        raise UserError(
-            f"augment: pad {padding(augment, size)} must be smaller than the stored size {stored}"
-        )
+    if augment.get("scale") is None and (pad := padding(augment, size)) >= stored:
+        raise UserError(f"augment.pad is {pad}; it must be smaller than the stored images ({stored} px)")

@@ -1,11 +1,11 @@
-"""Images made worse as scanners, cameras and files make them worse: twelve kinds in five severities.
+"""Image corruptions as scanners, cameras and files cause them: twelve kinds in five severities.
 
-Every kind is a pure function of (image, severity, seed, row): the same image is damaged in the same way for every run
-and on every machine. Images are uint8 as in a store, (H, H) grey or (H, H, 3), and stay so.
+Every kind is a pure function of (image, severity, seed, row), so an image is corrupted in the same way for every run
+and on every machine. Images are uint8 as in a store, (H, H) grey or (H, H, 3).
 
-Strengths are those of Hendrycks and Dietterich (2019), where they have the kind: of CIFAR-C for images of up to 64
-pixels a side, of ImageNet-C for larger ones. Lengths in pixels are theirs at 32 and 224 pixels and grow with the image.
-Unlike theirs, images are not compressed once more at the end. Where they lack the kind, the source stands beside it.
+The strengths are those of Hendrycks and Dietterich (2019) for their kinds: of CIFAR-C for images of up to 64 pixels
+per side, of ImageNet-C for larger ones. Lengths in pixels hold for 32 and 224 pixels and are scaled with the image.
+Unlike theirs, images are not JPEG-compressed at the end. Other kinds name their source.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,12 +34,12 @@ def noise(image: Image, sigma: float, rng: np.random.Generator, scale: float) ->
 
 
 def rician(image: Image, sigma: float, rng: np.random.Generator, scale: float) -> Image:
-    """Noise of magnitude images in MR: √((x + σ·n₁)² + (σ·n₂)²) (Gudbjartsson and Patz 1995)."""
+    """Noise of MR magnitude images: √((x + σ·n₁)² + (σ·n₂)²) (Gudbjartsson and Patz 1995)."""
     return np.hypot(image + sigma * _normal(image, rng), sigma * _normal(image, rng))
 
 
 def speckle(image: Image, sigma: float, rng: np.random.Generator, scale: float) -> Image:
-    """Noise that grows with the signal, as in ultrasound: x + x·σ·n."""
+    """Noise proportional to the signal, as in ultrasound: x + x·σ·n."""
     return image + image * sigma * _normal(image, rng)
 
 
@@ -49,7 +49,7 @@ def blur(image: Image, sigma: float, rng: np.random.Generator, scale: float) -> 
 
 
 def motion(image: Image, shape: tuple[float, float], rng: np.random.Generator, scale: float) -> Image:
-    """The object moves along a line, at an angle between -45 and 45 degrees; the trail fades as a Gaussian."""
+    """Motion blur along a line at an angle between -45 and 45 degrees, with Gaussian weights."""
     length, sigma = shape[0] * scale, shape[1] * scale
     angle = np.deg2rad(rng.uniform(-45, 45))
     steps = np.arange(0, length + 1e-9, 0.5)
@@ -58,12 +58,7 @@ def motion(image: Image, shape: tuple[float, float], rng: np.random.Generator, s
     weights = np.exp(-(steps**2) / (2 * sigma**2))
     x, y = reach + steps * np.cos(angle), reach + steps * np.sin(angle)
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    for down, across in (
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (1, 1),
-    ):  # a point between pixels is shared by the four around it
+    for down, across in np.ndindex(2, 2):  # a point between pixels is divided among the four around it
         share = np.abs(1 - across - (x - left)) * np.abs(1 - down - (y - top))
         np.add.at(kernel, (top + down, left + across), weights * share)
     return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
@@ -76,7 +71,7 @@ def contrast(image: Image, share: float, rng: np.random.Generator, scale: float)
 
 
 def brightness(image: Image, added: float, rng: np.random.Generator, scale: float) -> Image:
-    """Brighter: the value of each pixel (of HSV; its largest channel) grows by c, up to white."""
+    """Brighter: the value of each pixel (of HSV, the largest channel) plus c, at most white."""
     if image.ndim == 2:
         return image + added
     value = image.max(axis=2, keepdims=True)
@@ -90,14 +85,14 @@ def gamma(image: Image, exponent: float, rng: np.random.Generator, scale: float)
 
 
 def jpeg(image: Image, quality: int, rng: np.random.Generator, scale: float) -> Image:
-    """Compressed by JPEG."""
+    """JPEG compression."""
     levels = np.rint(image * 255).astype(np.uint8)
     packed = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.imdecode(packed, cv2.IMREAD_UNCHANGED).astype(np.float32) / 255
 
 
 def pixelate(image: Image, share: float, rng: np.random.Generator, scale: float) -> Image:
-    """Fewer, larger pixels: shrunk to a share of the side and blown up again."""
+    """Fewer, larger pixels: reduced to a share of the side and enlarged again."""
     side = image.shape[0]
     small = max(1, int(side * share))
     shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
@@ -105,21 +100,18 @@ def pixelate(image: Image, share: float, rng: np.random.Generator, scale: float)
 
 
 def rotation(image: Image, degrees: float, rng: np.random.Generator, scale: float) -> Image:
-    """Turned to one side or the other, mirrored at the border (no new black corners). Angles: ours."""
-    side = image.shape[0]
-    turn = cv2.getRotationMatrix2D(
-        ((side - 1) / 2, (side - 1) / 2), degrees if rng.random() < 0.5 else -degrees, 1
-    )
-    return cv2.warpAffine(
-        image, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    """Rotated left or right, mirrored at the border (no new black corners). Angles: ours."""
+    side, angle = image.shape[0], degrees if rng.random() < 0.5 else -degrees
+    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle, 1)
+    options = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
+    return cv2.warpAffine(image, turn, (side, side), **options)
 
 
 def bias_field(image: Image, amplitude: float, rng: np.random.Generator, scale: float) -> Image:
     """Uneven sensitivity of an MR coil: x·exp(f) over its mean, f a quadratic of the position with max |f| = amplitude.
 
-    Without the constant term and divided by its mean, so that brightness is none of it. Amplitudes: ours; the form is
-    that of TorchIO's RandomBiasField.
+    There is no constant term, and the field is divided by its mean, so that the mean brightness stays. Amplitudes:
+    ours; the form is that of TorchIO's RandomBiasField.
     """
     along = np.linspace(-1, 1, image.shape[0], dtype=np.float32)
     u, v = along[:, None], along[None, :]
@@ -158,43 +150,36 @@ KINDS = {
 
 
 def corrupt(image: np.ndarray, name: str, severity: int, seed: int, row: int) -> np.ndarray:
-    """One image made worse.
+    """One corrupted image, uint8 of the same shape, rounded and clipped to 0..255.
 
     Args:
         image: uint8 (H, H) or (H, H, 3), as stored.
         name: a key of :data:`KINDS`.
         severity: 1 to 5.
         seed: of the random part.
-        row: which row of the store the image is; every row has random numbers of its own.
-
-    Returns:
-        uint8 of the same shape; rounded, and cut to 0..255.
+        row: row of the image in the store; every row has its own random numbers.
 
     Raises:
-        UserError: if there is no such corruption or severity.
+        UserError: there is no such corruption or severity.
     """
     if name not in KINDS or severity not in SEVERITIES:
         raise UserError(
-            f"there is no corruption '{name}' of severity {severity}; there are {', '.join(KINDS)}, of severity 1 to 5"
+            f"there is no corruption '{name}' of severity {severity}; there are {', '.join(KINDS)}, with severities 1 to 5"
         )
     kind, side = KINDS[name], image.shape[0]
     small = side <= SMALL
     strength = (kind.small if small else kind.large)[severity - 1]
     scale = side / (SMALL_SIDE if small else LARGE_SIDE)
-    rng = np.random.default_rng([seed, row, *name.encode()])  # severities differ in strength alone
+    rng = np.random.default_rng([seed, row, *name.encode()])  # severities differ only in strength
     worse = kind.function(image.astype(np.float32) / 255, strength, rng, scale)
     return np.rint(np.clip(worse, 0, 1) * 255).astype(np.uint8)
 
 
 class CorruptedStore:
-    """A store whose images are made worse when they are read: as much of an array as a reader of batches needs.
+    """A store whose images are corrupted when they are read, with the array methods that a reader of batches uses.
 
-    Args:
-        store: uint8 (N, H, H[, 3]), usually a memory map.
-        name: a key of :data:`KINDS`.
-        severity: 1 to 5.
-        seed: of the random part.
-        over: like the builtin ``map``, for several threads.
+    ``store`` is uint8 (N, H, H[, 3]), usually a memory map; ``name``, ``severity`` and ``seed`` are as for
+    :func:`corrupt`; ``over`` is like the builtin ``map``, for several threads.
     """
 
     def __init__(

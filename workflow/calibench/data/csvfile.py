@@ -1,4 +1,4 @@
-"""Reading a user's CSV strictly and fast, with the line of every mistake; reading and writing our own tables."""
+"""Read users' CSV files strictly and fast, with the line of every mistake; read and write our own tables."""
 
 import codecs
 import csv
@@ -23,7 +23,9 @@ from calibench.data.listfiles import (
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
-csv.field_size_limit(1 << 30)  # Python's limit would hide the line of a long field; listing has its own limit
+csv.field_size_limit(
+    1 << 30
+)  # with Python's limit the line of a long field is unknown; listing has its own limit
 INTEGERS = dict.fromkeys(("target", "row"), "int64")  # columns of our own tables; all others are strings
 
 
@@ -37,7 +39,7 @@ class Table:
     delimiter: str
 
     def line(self, row: int) -> int:
-        """Line (from 1) of a row (from 0), found by reading again: blank lines and quoted line breaks count."""
+        """Line (from 1) of a row (from 0); reads the file again, as blank lines and quoted line breaks count."""
         with open(self.path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=self.delimiter)
             lines = (reader.line_num for record in reader if record)
@@ -45,11 +47,7 @@ class Table:
 
 
 def read_utf8(path: Path) -> bytes:
-    """Content of a UTF-8 file without its byte-order mark.
-
-    Raises:
-        UserError: missing, NUL bytes, or another encoding; names the line and the byte.
-    """
+    """Content of a UTF-8 file without its byte-order mark; UserError if missing, or not UTF-8 (with line and byte)."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -68,18 +66,14 @@ def read_utf8(path: Path) -> bytes:
 
 
 def first_record(path: Path) -> list[str]:
-    """The fields of a file's first record; none for an empty file.
-
-    Raises:
-        UserError: see :func:`read_utf8`.
-    """
+    """The fields of the first record of a file; none for an empty file."""
     data = read_utf8(path)
     head = first_records(data, delimiter_of(data), 1)
     return [name.strip() for name in head[0]] if head else []
 
 
 def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
-    """Raise for the first line whose number of fields is not the header's."""
+    """Raise UserError for the first line that does not have as many fields as the header."""
     reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=delimiter)
     try:
         for record in reader:
@@ -92,14 +86,10 @@ def _check_widths(path: Path, data: bytes, delimiter: str, width: int) -> None:
 
 
 def read_table(path: Path, *, headless: bool = False) -> Table:
-    """Read a list of images.
+    """Read a list of images from a UTF-8 file, separated by commas, semicolons or tabs.
 
-    Args:
-        path: a UTF-8 file, separated by commas, semicolons or tabs; byte-order mark, CRLF and quotes are fine.
-        headless: allow lines ``path;label`` without a header, recognised by the semicolon.
-
-    Raises:
-        UserError: naming file and line: encoding, columns, lines with too many or too few fields, no rows.
+    Byte-order mark, CRLF and quotes are allowed; with ``headless`` also lines ``path;label`` without a header. UserError
+    with file and line for a wrong encoding, missing columns, too many or too few fields, or no rows.
     """
     data = read_utf8(path)
     delimiter = delimiter_of(data)
@@ -107,11 +97,11 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
     if not head:
         raise UserError(f"{path} is empty; it needs a header ({','.join(REQUIRED)}) and one row per image")
     if len(head) == 1 and len(data) > HEAD:
-        raise UserError(f"{path}, line 1: no end within {HEAD} bytes; is a quote left open?")
+        raise UserError(f"{path}, line 1 is longer than {HEAD} bytes; is a quote not closed?")
     bare = headless and is_headless(head, delimiter)
     names = [*REQUIRED] if bare else header(path, head)
     if len(head) + bare < 2:
-        raise UserError(f"{path} has a header only; it needs one row per image")
+        raise UserError(f"{path} has only a header; it needs one row per image")
     options = {"sep": delimiter, "names": range(len(names)), "header": None, "dtype": str}
     options |= {"na_filter": False, "index_col": False, "on_bad_lines": "error", "encoding": "utf-8"}
     try:
@@ -119,7 +109,7 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
     except ValueError as error:  # pandas' ParserError is one of them
         _check_widths(path, data, delimiter, len(names))
         if "EOF inside string" in str(error):
-            raise UserError(f"{path}: a quote is opened and never closed; close or remove it") from error
+            raise UserError(f"{path}: a quote is never closed; close or remove it") from error
         raise UserError(f"{path} cannot be parsed: {error}") from error
     frame = frame.iloc[int(not bare) :].reset_index(drop=True)
     if len(head[int(not bare)]) != len(names) or (frame[len(names) - 1] == "").any():
@@ -131,15 +121,11 @@ def read_table(path: Path, *, headless: bool = False) -> Table:
 
 
 def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV that another stage wrote: strings, and ``target`` and ``row`` as integers.
-
-    Raises:
-        UserError: if the file or one of ``columns`` is missing.
-    """
+    """Read a CSV of another stage: strings, but ``target`` and ``row`` as integers; UserError if a column is missing."""
     try:
         header = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in header]:
-            raise UserError(f"{path} lacks the column '{missing[0]}'; delete it and run again")
+            raise UserError(f"{path} has no column '{missing[0]}'; delete it and run again")
         types = {name: INTEGERS.get(name, "str") for name in header}
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=dict.fromkeys(INTEGERS, ""))
     except FileNotFoundError as error:
@@ -151,7 +137,7 @@ def read_frame(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
 def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a long table as CSV (UTF-8, LF), atomically; ten times as fast as pandas.
 
-    Strings are quoted in files where one of them needs it, and in no other file.
+    If one string of the file needs quotes, all of them get quotes.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     for style in ("none", "needed"):

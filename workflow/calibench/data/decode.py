@@ -7,7 +7,7 @@ from typing import Any
 from calibench.data.unreadable import MAX_PIXELS, VARIABLE, Unreadable, check_pixels, inspect
 
 os.environ.setdefault(VARIABLE, str(MAX_PIXELS))  # OpenCV reads it once, on import
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # we write one line per unreadable file ourselves
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # our own log has one line per unreadable file
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
@@ -24,20 +24,16 @@ CONVERSIONS = {  # from three and from four channels
 
 
 def decode(data: bytes, window: Window = None) -> np.ndarray:
-    """Decode an image file.
+    """Decode an image file to (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, in the file's own depth.
 
     The EXIF orientation is not applied. Of an animation the first frame is taken. CMYK, YCbCr and palettes become BGR.
 
     Args:
-        data: the content of the file: PNG, JPEG, TIFF, BMP, WebP, PGM, GIF or, with the extra, DICOM.
-        window: ``store.window``; only ``dicom`` matters here, because that window is in the file's tags.
-
-    Returns:
-        (H, W), (H, W, 3) BGR or (H, W, 4) BGRA in the file's own depth.
+        data: content of a PNG, JPEG, TIFF, BMP, WebP, PGM, GIF or (optional extra) DICOM file.
+        window: ``store.window``; matters here only if it is ``dicom``: that window is in the file's tags.
 
     Raises:
         Unreadable: empty, truncated, too large, or not an image that OpenCV can decode.
-        UserError: if the limit of pixels in the environment is not a number.
     """
     if not data:
         raise Unreadable("empty file")
@@ -58,8 +54,8 @@ def decode(data: bytes, window: Window = None) -> np.ndarray:
 def to_uint8(image: np.ndarray, window: Window = None) -> np.ndarray:
     """Map pixels to 0..255: 8-bit images stay as they are, all others need a window [lowest, highest].
 
-    A window that is given is applied to 8-bit images too. Values outside it are clipped; others are rounded to the
-    nearest. The window ``dicom`` has been applied by :func:`decode`.
+    A given window is applied to 8-bit images as well. Values outside it are clipped, others rounded to the nearest.
+    :func:`decode` has already applied the window ``dicom``.
 
     Raises:
         Unreadable: more than 8 bits and no window (a guess would make 12-bit data almost black), or NaN.
@@ -98,7 +94,7 @@ def to_colour(image: np.ndarray, colour: str) -> np.ndarray:
 def resize(image: np.ndarray, size: int, interpolation: str = "auto") -> np.ndarray:
     """Resize to ``size`` x ``size`` without keeping the aspect ratio (as the target paper does).
 
-    ``auto`` averages over areas if the image gets fewer pixels, and interpolates linearly otherwise.
+    ``auto`` averages over areas if the image gets smaller, and interpolates linearly otherwise.
     """
     height, width = image.shape[:2]
     if (height, width) == (size, size):
@@ -109,10 +105,6 @@ def resize(image: np.ndarray, size: int, interpolation: str = "auto") -> np.ndar
 
 
 def to_stored(image: np.ndarray, store: dict[str, Any]) -> np.ndarray:
-    """Pixels as the store keeps them: uint8 (size, size), or (size, size, 3).
-
-    Raises:
-        Unreadable: see :func:`to_uint8` and :func:`to_colour`.
-    """
+    """Pixels as the store keeps them, uint8 (size, size) or (size, size, 3); Unreadable as in the steps above."""
     image = to_colour(to_uint8(image, store["window"]), store["colour"])
     return resize(image, store["size"], store["interpolation"])

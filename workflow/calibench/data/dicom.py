@@ -9,22 +9,22 @@ import numpy as np
 from calibench.data.unreadable import Unreadable, check_pixels
 from calibench.errors import UserError
 
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # we write one line per unreadable file ourselves
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # our own log has one line per unreadable file
 OWN = "dicom"  # value of store.window: use each file's own window
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether a file begins as DICOM part 10 says."""
+    """Whether a file starts as DICOM part 10 says."""
     return data[128:132] == b"DICM"
 
 
 def _check_decoder(dataset: Any, decoder: Any) -> None:
-    """Refuse a compression that no installed package decodes, and name a package that does."""
+    """Refuse a compression that no installed package can decode, and name a package that can."""
     from calibench.data.dicomjpeg import DECODER_DEPENDENCIES, PACKAGE
 
     packages = set(decoder.available_plugins)
     if decoder.UID.name.startswith("JPEG Extended") and dataset.BitsStored > 8:
-        packages -= {"pillow"}  # it decodes this compression with 8 bits only
+        packages -= {"pillow"}  # can decode only 8 bits of this compression
     if decoder.is_encapsulated and not packages:
         advice = f"pip install {PACKAGE}"
         if decoder.UID not in DECODER_DEPENDENCIES:
@@ -35,14 +35,14 @@ def _check_decoder(dataset: Any, decoder: Any) -> None:
 
 
 def _check(dataset: Any) -> None:
-    """Check the tags before anything is decoded: no image, several frames, too many pixels, no decoder."""
+    """Refuse by the tags, before decoding: no image, several frames, too many pixels, no decoder."""
     from pydicom.pixels import get_decoder
 
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("DICOM without an image (no Rows and Columns)")
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames > 1:
-        raise Unreadable(f"DICOM with {frames} frames; list single-frame files")
+        raise Unreadable(f"DICOM with {frames} frames; only files with one frame can be read")
     if problem := check_pixels(int(dataset.Rows) * int(dataset.Columns)):
         raise Unreadable(problem)
     _check_decoder(dataset, get_decoder(dataset.file_meta.TransferSyntaxUID))
@@ -55,7 +55,7 @@ def _to_bgr(pixels: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _palette(pixels: np.ndarray, dataset: Any) -> np.ndarray:
-    """Palette indices (H, W) as uint8 BGR; of 16-bit tables the eight highest bits are used."""
+    """Palette indices (H, W) as uint8 BGR; the eight highest bits of 16-bit tables."""
     from pydicom.pixels import apply_color_lut
 
     coloured = apply_color_lut(pixels, dataset)
@@ -65,8 +65,7 @@ def _palette(pixels: np.ndarray, dataset: Any) -> np.ndarray:
 def _own_window(values: np.ndarray, dataset: Any) -> np.ndarray:
     """Grey values in modality units as uint8, through the file's VOI table or, without one, its first window.
 
-    Raises:
-        Unreadable: if the file has neither and more than 8 bits.
+    Unreadable if a file of more than 8 bits has neither.
     """
     from pydicom.dataset import Dataset
     from pydicom.pixels import apply_voi, apply_windowing
@@ -78,11 +77,11 @@ def _own_window(values: np.ndarray, dataset: Any) -> np.ndarray:
         if values.min() >= 0 and values.max() <= 255 and dataset.BitsStored <= 8:
             return np.rint(values).astype(np.uint8)
         raise Unreadable(
-            "DICOM without a window of its own; set datasets.<name>.store.window to [lowest, highest]"
+            "the DICOM file has no window; set datasets.<name>.store.window to [lowest, highest]"
         )
     if not np.isfinite(values).all():
         raise Unreadable("pixels that are not finite numbers (NaN or infinity)")
-    screen = Dataset()  # pydicom maps to the range that these tags give: 0 to 255
+    screen = Dataset()  # these tags make pydicom map the window to 0 to 255
     screen.PhotometricInterpretation, screen.BitsStored, screen.PixelRepresentation = "MONOCHROME2", 8, 0
     for tag in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
         if tag in dataset:
@@ -99,7 +98,7 @@ def _inverted(pixels: np.ndarray, dataset: Any) -> np.ndarray:
 
 
 def _pixels(dataset: Any, window: Any) -> np.ndarray:
-    """Pixels of a dataset that :func:`_check` has passed; see :func:`decode_dicom`."""
+    """Pixels of a dataset that passed :func:`_check`; see :func:`decode_dicom`."""
     from pydicom.pixels import apply_modality_lut
 
     pixels, kind = dataset.pixel_array, dataset.PhotometricInterpretation
@@ -118,19 +117,16 @@ def _pixels(dataset: Any, window: Any) -> np.ndarray:
 def decode_dicom(data: bytes, window: Any = None) -> np.ndarray:
     """Pixels of a single-frame DICOM file.
 
-    Grey values are rescaled as the file says (for CT: to Hounsfield units). MONOCHROME1 (low values are bright) is
-    inverted within its stored range first, so that high values are always bright.
-
-    Args:
-        data: the content of the file.
-        window: ``store.window``; with ``dicom`` the file's own VOI table or window is applied to grey values.
+    Grey values are rescaled as the file says (CT: to Hounsfield units). MONOCHROME1 (low values are bright) is first
+    inverted within its stored range, so that high values are always bright. If ``window`` (``store.window``) is
+    ``dicom``, grey values go through the file's own VOI table or window.
 
     Returns:
         (H, W) float32 in modality units, uint8 with ``dicom``; (H, W, 3) uint8 BGR for colour and palettes.
 
     Raises:
-        Unreadable: no pydicom, no image, several frames, too large, damaged, without the window that is asked for,
-            or with a compression that no installed package decodes.
+        Unreadable: no pydicom, no image, several frames, too large, damaged, no window although one is needed, or a
+            compression that no installed package can decode.
     """
     try:
         import pydicom
@@ -144,5 +140,5 @@ def decode_dicom(data: bytes, window: Any = None) -> np.ndarray:
         return _pixels(dataset, window)
     except (Unreadable, UserError):
         raise
-    except Exception as error:  # pydicom and its plug-ins raise nearly anything on damaged files
+    except Exception as error:  # on damaged files pydicom and its plug-ins raise errors of almost any type
         raise Unreadable(f"DICOM: {' '.join(str(error).split())[:300] or type(error).__name__}") from error

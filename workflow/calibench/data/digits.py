@@ -1,8 +1,8 @@
 """scikit-learn's handwritten digits as PNG files and lists, the data of the demo.
 
 1,797 real scans, 8x8 pixels with 17 grey levels (Alpaydin and Kaynak 1998, UCI Optical Recognition of
-Handwritten Digits, CC BY 4.0). They come with scikit-learn, so nothing is downloaded. They are written as files so
-that the demo is read in the same way as RadImageNet. The writers are not recorded, so one writer can be in two splits.
+Handwritten Digits, CC BY 4.0). They come with scikit-learn, so nothing is downloaded. They are written as files, so
+that the demo takes the same way as RadImageNet. The writers are unknown: one writer may be in two splits.
 """
 
 from pathlib import Path
@@ -18,22 +18,16 @@ from calibench.files import write_csv
 SHARES = {"test": 597 / 1797, "val": 400 / 1797}  # leaves 800 for train
 
 
-def encode(image: np.ndarray, size: int) -> bytes:
+def _png(image: np.ndarray) -> bytes:
     """PNG of one digit (8, 8) with values 0..16, mapped to 0..255."""
     grey = np.rint(image * (255 / 16)).astype(np.uint8)
-    if size != grey.shape[0]:
-        grey = cv2.resize(grey, (size, size), interpolation=cv2.INTER_LINEAR)
     return cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
 
 
-def write(root: Path, size: int = 8, seed: int = 0) -> pd.DataFrame:
+def write(root: Path, seed: int = 0) -> pd.DataFrame:
     """Write ``root/digits/*.png`` and ``root/{train,val,test}.csv``; the same arguments give the same bytes.
 
-    Returns:
-        Frame filename, label, split.
-
-    Raises:
-        UserError: if the folder cannot be written.
+    Returns the frame filename, label, split. UserError if the folder cannot be written.
     """
     from sklearn.datasets import load_digits
 
@@ -42,7 +36,7 @@ def write(root: Path, size: int = 8, seed: int = 0) -> pd.DataFrame:
     try:
         (root / "digits").mkdir(parents=True, exist_ok=True)
         for name, image in zip(names, digits.images, strict=True):
-            (root / name).write_bytes(encode(image, size))
+            (root / name).write_bytes(_png(image))
     except OSError as error:
         raise UserError(f"cannot write {root}: {error.strerror or error}") from error
     frame = pd.DataFrame({"filename": names, "label": [f"digit-{t}" for t in digits.target]})

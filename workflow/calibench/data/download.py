@@ -1,4 +1,4 @@
-"""Downloading a file and checking it; without a network the error says what to do by hand."""
+"""Download a file and check it; without a network the error says what to do by hand."""
 
 import hashlib
 import http.client
@@ -16,7 +16,7 @@ from calibench.files import atomic_path
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds without a byte
-SLOWEST = 10_000  # bytes per second; a slower server is given up
+SLOWEST = 10_000  # bytes per second; a slower download is stopped
 DIGITS = {"sha256": 64, "md5": 32}
 
 
@@ -38,7 +38,7 @@ def matches(path: Path, checksum: str) -> bool:
 
 
 def _read_blocks(url: str, timeout: float) -> Iterator[bytes]:
-    """The content of an address in blocks; every error is the network's, never the disk's."""
+    """The content of an address in blocks; all errors come from the network, none from the disk."""
     begun, size = time.monotonic(), 0
     request = urllib.request.Request(url, headers={"User-Agent": "calibench"})
     with urllib.request.urlopen(request, timeout=timeout) as source:
@@ -54,7 +54,7 @@ def _read_blocks(url: str, timeout: float) -> Iterator[bytes]:
 
 
 def _network_errors(url: str, blocks: Iterator[bytes], by_hand: str) -> Iterator[bytes]:
-    """The same blocks; whatever fails in the network becomes one sentence."""
+    """The same blocks; an error of the network becomes one sentence."""
     try:
         yield from blocks
     except urllib.error.HTTPError as error:
@@ -65,21 +65,21 @@ def _network_errors(url: str, blocks: Iterator[bytes], by_hand: str) -> Iterator
 
 
 def download(url: str, part: Path, kind: str, timeout: float, by_hand: str) -> str:
-    """Copy an address to the file ``part``, which the caller removes if this fails.
+    """Download an address into the file ``part``, which the caller removes if this fails.
 
     Args:
         url: http or https.
         part: file to write.
         kind: name of the hash.
         timeout: seconds without a byte.
-        by_hand: what to do without a network; the end of the error's sentence.
+        by_hand: end of the error message: what to do without a network.
 
     Returns:
-        The hash of what was written, hexadecimal.
+        The hash of the file, hexadecimal.
 
     Raises:
-        UserError: if the network fails, before or during the transfer.
-        OSError: if the disk does.
+        UserError: the network fails, before or during the transfer.
+        OSError: the disk fails.
     """
     digest = hashlib.new(kind, usedforsecurity=False)
     with open(part, "wb") as target:
@@ -90,10 +90,9 @@ def download(url: str, part: Path, kind: str, timeout: float, by_hand: str) -> s
 
 
 def fetch(url: str, path: Path, checksum: str, timeout: float = TIMEOUT) -> None:
-    """Download ``url`` to ``path`` unless it exists; it appears there only if its checksum is right.
+    """Download ``url`` to ``path`` unless it is there already; the file appears only if its checksum is right.
 
-    Raises:
-        UserError: no network, no answer within ``timeout`` seconds, wrong checksum; says what to do by hand.
+    UserError without a network, without an answer within ``timeout`` seconds, or with a wrong checksum.
     """
     kind, value = _split_checksum(checksum)
     if urllib.parse.urlparse(url).scheme not in ("http", "https"):
@@ -106,6 +105,6 @@ def fetch(url: str, path: Path, checksum: str, timeout: float = TIMEOUT) -> None
         found = download(url, part, kind, timeout, by_hand)
         if found != value:
             raise UserError(
-                f"{url}: {kind} is {found}, expected {value}; the file has changed or was damaged, and is not kept"
+                f"{url}: {kind} is {found}, expected {value}; the file has changed or is damaged, and was not kept"
             )
     log.info("%s downloaded", path)

@@ -1,4 +1,4 @@
-"""From prints of images to findings: copies, series, label conflicts, leaks, and what is dropped."""
+"""From fingerprints of images to findings: copies, series, label conflicts, leaks, and which images to drop."""
 
 import logging
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from calibench.data.splitnames import SPLITS
 
 log = logging.getLogger(__name__)
 
-BLANK = 2.0  # grey levels: an image with a smaller standard deviation shows nothing
+BLANK = 2.0  # grey levels: an image with a smaller standard deviation is blank
 LEVELS = ("exact", "copy", "series")  # from equal pixels to neighbouring slices
-SERIES = (10, 500, 0.05)  # a series has at most a twentieth of the images, but 10 at least and 500 at most
+SERIES = (10, 500, 0.05)  # limit of the size of a series: 5 % of the images, but at least 10 and at most 500
 
 
 @dataclass
 class Findings:
-    """What is known of N images. A cluster is a number; unreadable images have -1."""
+    """What the audit found out about N images. A cluster is a number; unreadable images have -1."""
 
     exact: np.ndarray  # (N,) cluster 0..C-1 of equal pixels
     representative: np.ndarray  # (C,) the first row of each of these clusters
     pairs: near.Pairs  # of clusters of equal pixels that are similar
     copy: np.ndarray  # (P,) bool: which of the pairs are copies; the others are of one series
-    copies: np.ndarray  # (N,) cluster of images that are joined by copies; blank ones have none
-    series: np.ndarray  # (N,) cluster of images that are joined by any pair; blank ones have none
+    copies: np.ndarray  # (N,) cluster of images linked by copies; blank images have none
+    series: np.ndarray  # (N,) cluster of images linked by any pair; blank images have none
     blank: np.ndarray  # (N,) bool
 
 
 def find(prints: Prints, policy: dict[str, Any]) -> Findings:
-    """Cluster the images. Blank ones are left out of the search for similar images: all of them are similar."""
+    """Cluster the images. The search for similar images leaves out blank ones: they are all similar."""
     n = len(prints.content)
     readable = np.ones(n, bool)
     readable[list(prints.unreadable)] = False
@@ -48,7 +48,7 @@ def find(prints: Prints, policy: dict[str, Any]) -> Findings:
     copy = pairs.likeness >= policy["copy_correlation"]
 
     def joined(links: np.ndarray) -> np.ndarray:
-        """(N,) clusters of images that are joined, directly or through others."""
+        """(N,) clusters of images that are linked, directly or through others."""
         shape = (len(representative),) * 2
         graph = coo_matrix((np.ones(links.sum(), bool), (pairs.first[links], pairs.second[links])), shape)
         component = connected_components(graph, directed=False)[1] if len(representative) else exact
@@ -58,9 +58,9 @@ def find(prints: Prints, policy: dict[str, Any]) -> Findings:
 
 
 def similar(found: Findings, those: np.ndarray, level: str) -> np.ndarray:
-    """(N,) images that equal one of ``those`` (N,) bool; with level copy or series also images of that likeness.
+    """(N,) images equal to one of ``those`` (N,) bool; for level copy or series also those with such a pair.
 
-    Only pairs count, not chains of them.
+    Chains of pairs do not count.
     """
     has = np.zeros(len(found.representative), bool)
     has[found.exact[those & (found.exact >= 0)]] = True
@@ -87,12 +87,7 @@ def conflicts(found: Findings, target: np.ndarray) -> np.ndarray:
 def error_floor(exact: np.ndarray, target: np.ndarray) -> float:
     """Lowest error that any classifier can have: equal images get one answer, at best their most frequent label.
 
-    Args:
-        exact: (N,) cluster, -1 = leave out.
-        target: (N,) class.
-
-    Returns:
-        Share of the images that are wrong even then; 0 for no images.
+    ``exact`` (N,) is the cluster, -1 = leave out, ``target`` (N,) the class. A share of the images; 0 for no images.
     """
     frame = pd.DataFrame({"exact": exact, "target": target})[exact >= 0]
     if frame.empty:
@@ -102,10 +97,10 @@ def error_floor(exact: np.ndarray, target: np.ndarray) -> float:
 
 
 def dropped(found: Findings, frame: pd.DataFrame, unreadable: dict[int, str], policy: dict[str, Any]):
-    """(N,) reason for which each image is dropped, ``''`` = kept; the first reason that applies.
+    """(N,) why each image is dropped, ``''`` = kept; the first reason that applies.
 
-    Test loses only what cannot be read; everything else is dropped from train and validation. Copies of validation
-    come last: an image that validation itself has lost takes nothing from train.
+    Test loses only unreadable images; all other reasons drop from train and validation. Copies of validation come
+    last: an image that was dropped from validation must not drop its copies from train.
     """
     reason = np.full(len(frame), "", dtype=object)
     train, val, test = ((frame["split"] == name).to_numpy() for name in SPLITS)
@@ -126,11 +121,11 @@ def dropped(found: Findings, frame: pd.DataFrame, unreadable: dict[int, str], po
 
 
 def groups(found: Findings, frame: pd.DataFrame, level: str) -> pd.Series:
-    """Groups of the list, and for images without one their cluster of ``copies`` or ``series``.
+    """Groups of the list; for images without a group their cluster of ``copies`` or ``series``.
 
-    A cluster that is larger than a series can be (SERIES) says that all images are similar, not that they are of
-    one patient: its images are grouped by copies only. A group gets the alphabetically first of its file names, so
-    that its name does not depend on the order of rows.
+    A cluster above the limit SERIES means that many images look alike, not that they are of one patient: its images
+    are grouped by copies only. A group is named after the alphabetically first of its files, so that its name does
+    not depend on the order of the rows.
     """
     cluster = found.copies.astype(np.int64)
     if level == "series":
@@ -153,12 +148,9 @@ def groups(found: Findings, frame: pd.DataFrame, level: str) -> pd.Series:
 
 
 def draw_again(frame: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
-    """Splits of the list; those that were drawn by the seed are drawn again with the groups of the audit.
+    """Splits of the list; rows whose split was drawn (column ``drawn`` is 1) are drawn again with the audit's groups.
 
-    Args:
-        frame: the list with column ``drawn`` (1 = the row's split was drawn).
-        shares: of validation and test, as in the config.
-        seed: of the choice, as in the config.
+    ``shares`` of validation and test and ``seed`` are those of the config.
     """
     rows = frame[frame["drawn"] == "1"]
     wanted = {name: shares[name] for name in ("test", "val") if (rows["split"] == name).any()}

@@ -1,6 +1,6 @@
-"""Trees with one folder per class, at the top or below folders for the splits.
+"""Folder trees with one folder per class, at the top or inside folders for the splits.
 
-Which of the two a tree is decides what is trained on. So it is chosen only where there is no doubt, and logged.
+The wrong choice would train on wrong labels. So the choice is automatic only where it is certain, and it is logged.
 """
 
 import logging
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Reading:
-    """One way to read a tree: rows (filename, label, split), and the folders left out with their number of images."""
+    """One way to read a tree: rows (filename, label, split), and how many images of which folders are left out."""
 
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def left_out_text(self) -> str:
-        """What is left out, for a message; ``''`` if nothing."""
+        """The folders left out, for a message; ``''`` if none."""
         return first_names([f"{folder} ({n} images)" for folder, n in self.left_out.items()])
 
 
@@ -51,7 +51,7 @@ def _read_classes(images: list[str]) -> Reading:
 
 
 def _splits_text(reading: Reading) -> str:
-    """What the tree is with splits at the top, for a message."""
+    """The tree read as splits, for a message."""
     images = Counter((name.split("/")[0], split) for name, _, split in reading.rows)
     classes = Counter(
         folder for folder, _ in {(name.split("/")[0], label) for name, label, _ in reading.rows}
@@ -62,13 +62,13 @@ def _splits_text(reading: Reading) -> str:
 
 
 def _classes_text(reading: Reading) -> str:
-    """What the tree is with classes at the top, for a message."""
+    """The tree read as classes, for a message."""
     counts = Counter(label for _, label, _ in reading.rows)
     return f"{len(counts)} classes " + first_names([f"{k} ({n} images)" for k, n in sorted(counts.items())])
 
 
 def _certain(images: list[str], splits: Reading) -> str:
-    """What the first level is without doubt: ``splits``, ``classes``, or ``''``."""
+    """What the first level certainly is: ``splits``, ``classes``, or ``''`` if that is unclear."""
     tops = {name.split("/")[0] for name in images if "/" in name}
     named = [split_of(top) for top in tops if split_of(top)]
     if not named:
@@ -79,7 +79,7 @@ def _certain(images: list[str], splits: Reading) -> str:
 
 
 def _check_depth(root: Path, images: list[str], key: str) -> None:
-    """Refuse a tree inside one more folder, or has its splits below the classes."""
+    """Raise UserError for a tree inside one more folder, or with the splits inside the classes."""
     parts = [name.split("/") for name in images if "/" in name]
     tops, second = {p[0] for p in parts}, {p[1] for p in parts if len(p) > 2}
     if any(map(split_of, tops)):
@@ -87,26 +87,26 @@ def _check_depth(root: Path, images: list[str], key: str) -> None:
     if len(tops) == 1:
         only = root / tops.pop()
         raise UserError(
-            f"{root} holds images in the single folder '{only.name}'; if it is not a class but holds the classes or "
-            f"splits, set {key}.root to {only}, else set {key}.split.folders to classes"
+            f"{root} has images in the single folder '{only.name}' only; if that folder contains the classes or "
+            f"splits, set {key}.root to {only}; if it is a class, set {key}.split.folders to classes"
         )
     if second and all(map(split_of, second)):
         raise UserError(
-            f"{root} has splits inside its folders ({first_names(sorted(second))}), but they are read at the top only; "
-            f"move them up to <split>/<class>/, or set {key}.split.folders to classes, which ignores them"
+            f"{root} has splits inside its folders ({first_names(sorted(second))}), but only splits at the top are "
+            f"used; move them up to <split>/<class>/, or set {key}.split.folders to classes to ignore them"
         )
 
 
 def _choose(root: Path, images: list[str], folders: str, key: str) -> Reading:
-    """The reading without doubt, or the one that ``split.folders`` names."""
+    """The certain reading, or the one that ``split.folders`` names."""
     splits, classes = _read_splits(images), _read_classes(images)
     if folders == "auto":
         _check_depth(root, images, key)
         folders = _certain(images, splits)
     if not folders:
         raise UserError(
-            f"{root} can be read in two ways; set {key}.split.folders to splits, which reads {_splits_text(splits)}, "
-            f"or to classes, which reads {_classes_text(classes)}"
+            f"{root} can be read in two ways; set {key}.split.folders to splits for {_splits_text(splits)}, "
+            f"or to classes for {_classes_text(classes)}"
         )
     text = _splits_text(splits) if folders == "splits" else _classes_text(classes)
     log.info("read as %s: %s", folders, UserError(text))  # UserError escapes control characters
@@ -114,20 +114,16 @@ def _choose(root: Path, images: list[str], folders: str, key: str) -> Reading:
 
 
 def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
-    """List a tree.
+    """List a tree: a frame filename, label, split, group, stratum (strings).
 
     ``root/<split>/<class>/**/<image>`` keeps its splits, in the spellings of :mod:`calibench.data.splitnames`.
-    ``root/<class>/**/<image>`` has no splits: they are drawn later. Trees with their labels in a file are read by
-    :mod:`calibench.data.annotated`.
-
-    Settings: ``split.folders`` says what the first level is: ``splits``, ``classes``, or ``auto`` to tell by the names.
-
-    Returns:
-        Frame filename, label, split, group, stratum (strings).
+    ``root/<class>/**/<image>`` has no splits: they are drawn later. ``split.folders`` says which of the two it is:
+    ``splits``, ``classes``, or ``auto`` to decide by the names. :mod:`calibench.data.annotated` reads trees with a
+    file of labels.
 
     Raises:
-        UserError: no images in folders, a folder that cannot be read, a name that is not UTF-8, or, with ``auto``,
-            a tree that can be read in both ways.
+        UserError: no images in folders, an unreadable folder, a name that is not UTF-8, or, with ``auto``, a tree
+            that can be read in both ways.
     """
     images = find_images(root)
     frame = annotated.read(root, images)
@@ -138,7 +134,7 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
             raise UserError(f"{root}: no images in folders <class>/ or train/<class>/")
         if reading.left_out:
             text = UserError(reading.left_out_text())
-            log.warning("left out, because they are in no class folder of a split: %s", text)
+            log.warning("left out, because not in a class folder of a split: %s", text)
         frame = pd.DataFrame(reading.rows, columns=["filename", "label", "split"])
         frame = frame.assign(group="", stratum="")
     return frame.astype("str")

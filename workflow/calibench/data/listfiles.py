@@ -1,4 +1,4 @@
-"""The files a list is read from: their keys in a config, and their columns. No pandas: planning looks at both."""
+"""The files of a list: their keys in a config, and their columns. No pandas: planning checks both."""
 
 import csv
 import io
@@ -27,11 +27,7 @@ KEYS = dict.fromkeys(LIST_FORMATS, ("list", *SPLITS)) | {
 
 
 def check_keys(settings: dict[str, Any], name: str) -> None:
-    """Check the keys under ``files`` of a data set, which depend on its format.
-
-    Raises:
-        UserError: an unknown key, or lists that are no whole.
-    """
+    """Raise UserError if ``files`` of a data set has a key that its format does not know, or names no full list."""
     files, kind, where = settings["files"], settings["format"], f"config: datasets.{name}.files"
     known = KEYS.get(kind, ())
     for key in files:
@@ -49,35 +45,31 @@ def check_keys(settings: dict[str, Any], name: str) -> None:
 
 
 def list_files(settings: dict[str, Any]) -> dict[str, str]:
-    """Names of the list files by their keys; RadImageNet's have names of their own."""
+    """Names of the list files by their keys; RadImageNet's names are known."""
     files = dict(settings["files"])
     return {**LISTS, **files} if settings["format"] == "radimagenet" else files
 
 
 def delimiter_of(data: bytes) -> str:
-    """The delimiter of a CSV file: what its first line has most of."""
+    """The delimiter of a CSV file: the one that is most frequent in the first line."""
     first = data.split(b"\n", 1)[0]
     return max(",;\t", key=lambda d: first.count(d.encode()))
 
 
 def first_records(data: bytes, delimiter: str, count: int = 2) -> list[list[str]]:
-    """The first records, from at most the first megabyte (a header is never longer)."""
+    """The first records, read from at most the first megabyte (no header is longer)."""
     text = io.StringIO(data[:HEAD].decode("utf-8", errors="ignore"), newline="")
     records = (record for record in csv.reader(text, delimiter=delimiter) if record)
     return [record for record, _ in zip(records, range(count), strict=False)]
 
 
 def is_headless(head: list[list[str]], delimiter: str) -> bool:
-    """Whether these are ``path;label`` lines without a header, recognised by the semicolon."""
+    """Whether these are lines ``path;label`` without a header; the semicolon decides."""
     return delimiter == ";" and "filename" not in head[0] and len(head[0]) == 2
 
 
 def header(path: Path, head: list[list[str]], required: Sequence[str] = REQUIRED) -> list[str]:
-    """Names of the columns.
-
-    Raises:
-        UserError: if one is missing or appears twice.
-    """
+    """Names of the columns; UserError if one is missing or appears twice."""
     names = [RENAMED.get(name.strip(), name.strip()) for name in head[0]]
     for name in names:
         if name in COLUMNS and names.count(name) > 1:
@@ -106,14 +98,9 @@ def column(path: Path, name: str) -> Iterator[str]:
 
 
 def check_columns(path: Path, kind: str) -> None:
-    """Check the columns of a list by its first line; what else may be wrong with it is told when it is read.
+    """Check the first line of a list of a data set of this format: UserError if a column is missing or appears twice.
 
-    Args:
-        path: the list.
-        kind: the format of its data set.
-
-    Raises:
-        UserError: if a column is missing or appears twice.
+    Reading the list finds all other mistakes.
     """
     with open(path, "rb") as stream:
         data = stream.read(HEAD).removeprefix(b"\xef\xbb\xbf")

@@ -1,4 +1,4 @@
-"""From a data set's lists to one checked table: filename, label, target, split, group, stratum."""
+"""From the lists of a data set to one checked table: filename, label, target, split, group, stratum."""
 
 import logging
 import posixpath
@@ -30,23 +30,19 @@ def _first(mask: pd.Series | np.ndarray) -> int | None:
 
 
 def check_text(frame: pd.DataFrame, where: Where) -> None:
-    """Refuse empty, too long and unprintable texts, and paths that leave the data set's root.
-
-    Raises:
-        UserError: naming file, line and field.
-    """
+    """Raise UserError for empty, too long or unprintable texts, and for paths outside the data set's root."""
     name, label = frame["filename"], frame["label"]
     rules = [
         (name.str.strip() == "", "the filename is empty; fill it in or remove the row"),
         (label.str.strip() == "", "the label is empty; fill it in or remove the row"),
-        (name.str.contains("\\", regex=False), "a backslash in the path; write paths with /"),
+        (name.str.contains("\\", regex=False), "the path has a backslash; write paths with /"),
         (name.str.match(r"/|~|[A-Za-z]:"), "an absolute path; write it relative to the data set's root"),
         (name.str.contains(r"(?:^|/)\.\.(?:/|$)"), "'..' leaves the data set's root; name files inside it"),
         (name.str.endswith("/"), "a folder, not a file; name the image"),
     ]
     for column in TEXTS:
         text = frame[column]
-        long = f"a {column} of more than {LONGEST} characters; is a quote left open?"
+        long = f"a {column} of more than {LONGEST} characters; is a quote not closed?"
         control = f"a control character in the {column}; remove it"
         rules += [(text.str.len() > LONGEST, long), (text.str.contains(r"[\x00-\x1f]"), control)]
     for mask, problem in rules:
@@ -58,14 +54,14 @@ def check_text(frame: pd.DataFrame, where: Where) -> None:
 
 
 def tidy_paths(frame: pd.DataFrame) -> None:
-    """Write ``./a//b.png`` as ``a/b.png`` in place, so that two spellings of one file are recognised."""
+    """Change ``./a//b.png`` to ``a/b.png`` in place, so that different spellings of one file are recognised."""
     odd = frame["filename"].str.contains(r"(?:^|/)\.?/")
     if odd.any():
         frame.loc[odd, "filename"] = [posixpath.normpath(p) for p in frame.loc[odd, "filename"]]
 
 
 def check_duplicates(frame: pd.DataFrame, where: Where) -> None:
-    """Refuse a file that is listed twice, in one split or in two."""
+    """Raise UserError for a file that is listed twice, in one split or in two."""
     row = _first(frame["filename"].duplicated())
     if row is not None:
         name = frame["filename"][row]
@@ -104,7 +100,7 @@ def hold_out(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> tup
 def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> None:
     """Fill the columns ``split`` and ``drawn`` in place: as listed, or drawn by group where the list has no split."""
     if not settings.get("train_on", True):
-        frame["split"] = ""  # a site that nobody trains on may have test images only; all are asked about
+        frame["split"] = ""  # a data set only for predictions may have only test images
     listed = frame["split"].str.strip()
     splits = listed.map({name: split_of(name) for name in listed.unique()})
     row = _first(splits == "")
@@ -119,7 +115,7 @@ def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> N
             log.info("no rows for %s in the lists; drawn from train by the seed", " and ".join(shares))
         rows = frame.loc[undecided]
         labels = pd.factorize(rows["label"])[0]
-        # A listed test set keeps its size: the shares are of the images that are not in it.
+        # A listed test set keeps its size: the shares refer to the other images.
         parts = splitting.split(labels, rows["group"], rows["filename"], shares, settings["split"]["seed"])
         frame.loc[undecided, "split"] = parts
     for name in SPLITS:
@@ -131,31 +127,28 @@ def set_splits(frame: pd.DataFrame, settings: dict[str, Any], where: Where) -> N
 
 
 def sort_labels(labels: list[str]) -> list[str]:
-    """Labels sorted as text, or by value if all are whole numbers, so that class 2 comes before class 10."""
+    """Labels sorted as text, or by value if all are whole numbers, so that 2 comes before 10."""
     if all(label.isascii() and label.isdigit() for label in labels):
         return sorted(labels, key=lambda label: (int(label), label))
     return sorted(labels)
 
 
 def number_classes(frame: pd.DataFrame, where: Where) -> pd.DataFrame:
-    """Add ``target`` in place (index into the sorted labels of train) and count images.
+    """Add ``target`` in place (index of the label in the sorted labels of train), and count images.
 
-    Returns:
-        Frame target, label, train, val, test.
-
-    Raises:
-        UserError: fewer than two classes, or a label of val or test that train does not have.
+    Returns a frame target, label, train, val, test. UserError for fewer than two classes, or a label that is only in
+    val or test.
     """
     labels = sort_labels(frame.loc[frame["split"] == "train", "label"].unique().tolist())
     if len(labels) < 2:
         file = where(0).rsplit(", line", 1)[0]
-        raise UserError(f"{file}: train has the single class '{labels[0]}'; two are needed")
+        raise UserError(f"{file}: train has only the class '{labels[0]}'; at least two are needed")
     target = pd.Index(labels).get_indexer(frame["label"])
     row = _first(target < 0)
     if row is not None:
         raise UserError(
-            f"{where(row)}: label '{frame['label'][row]}' of split {frame['split'][row]} does not occur "
-            "in train; correct it or add training images of that class"
+            f"{where(row)}: label '{frame['label'][row]}' of split {frame['split'][row]} is not in train; correct it or "
+            "add training images of that class"
         )
     frame["target"] = target
     counts = {s: np.bincount(target[frame["split"] == s], minlength=len(labels)) for s in SPLITS}
@@ -167,15 +160,12 @@ def warn_of_leaks(frame: pd.DataFrame) -> None:
     pairs = frame.loc[frame["group"] != "", ["group", "split"]].drop_duplicates()
     groups = pairs["group"].value_counts()
     if (count := int((groups > 1).sum())) > 0:
-        log.warning(
-            "%d group(s) are in more than one split, for example '%s': test numbers will be too good",
-            count,
-            UserError(groups.index[0][:SHOWN]),  # UserError escapes control characters
-        )
+        text = "%d group(s) are in more than one split, for example '%s': test numbers will be too good"
+        log.warning(text, count, UserError(groups.index[0][:SHOWN]))  # UserError escapes control characters
 
 
 def check_first_images(frame: pd.DataFrame, settings: dict[str, Any], root: Path) -> None:
-    """Check that the first image of each split is a file; checking all of them would make listing slow."""
+    """Raise UserError if the first image of a split is not a file; checking all images would be slow."""
     for split in SPLITS:
         path = root / frame["filename"].iloc[_first(frame["split"] == split)]
         try:
@@ -186,8 +176,8 @@ def check_first_images(frame: pd.DataFrame, settings: dict[str, Any], root: Path
             problem = f"cannot be read ({error.strerror})"
         if problem:
             raise UserError(
-                f"image {path} {problem}; set datasets.{settings['name']}.root to the folder that "
-                f"the paths in the list are relative to (it is {root})"
+                f"image {path} {problem}; set datasets.{settings['name']}.root, now {root}, to the folder that "
+                "the paths in the list start from"
             )
 
 
@@ -200,14 +190,10 @@ def fill_strata(frame: pd.DataFrame) -> None:
 
 
 def load(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read and check a data set's lists, and number its classes.
+    """Read and check the lists of a data set, and number its classes; UserError for a mistake, with file and line.
 
-    Returns:
-        List (:data:`LIST_COLUMNS` and ``drawn``, in the order of the files) and classes (target, label, train, val,
-        test).
-
-    Raises:
-        UserError: any mistake in the lists, with file and line.
+    Returns the list (:data:`LIST_COLUMNS` and ``drawn``, in the order of the files) and the classes (target, label,
+    train, val, test).
     """
     root = root_of(settings)
     frame, where = read_source(settings, root)

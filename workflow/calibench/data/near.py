@@ -1,4 +1,4 @@
-"""Search for similar images: all pairs whose coarse form agrees, then compared by their fine detail."""
+"""Search for similar images: find all pairs with the same coarse form, then compare their fine detail."""
 
 import logging
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from calibench.data.prints import FORM, SIDE, unpack
 
 log = logging.getLogger(__name__)
 
-SAME_FORM = 0.97  # correlation of two forms from which on the details are compared
+SAME_FORM = 0.97  # lowest correlation of two forms at which their details are compared
 REACH = 2 - 2 * SAME_FORM + 1e-3  # squared distance of unit vectors with that correlation, rounded up
-CANDIDATES = 512  # compared per image and flip: without a limit, n similar images need n² comparisons
+CANDIDATES = 512  # limit per image and flip: without one, n similar images need n² comparisons
 LEAF = 128  # images per cell of the search
 AXES = 16  # directions that decide which cells are compared
-SAMPLE = 4096  # images that determine an axis
+SAMPLE = 4096  # images that an axis is computed from
 FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # steps down and right: none, mirrored, upside down, both
-COLUMNS = 8192  # images that one cell is compared with at once
+COLUMNS = 8192  # images that are compared with one cell at once
 PAIRS = 2048  # pairs whose details are compared at once
 
 
@@ -28,17 +28,17 @@ class Pairs:
     first: np.ndarray
     second: np.ndarray
     likeness: np.ndarray  # (P,) float32: correlation of the details
-    flip: np.ndarray  # (P,) int8: index into FLIPS of what was done to the first image
+    flip: np.ndarray  # (P,) int8: index into FLIPS, how the first image was flipped
 
 
 def _axes(form: np.ndarray) -> np.ndarray:
-    """(63, 16) the directions along which forms differ most (principal components)."""
+    """(63, 16) directions in which forms differ most (principal components)."""
     sample = form[:: max(1, len(form) // SAMPLE)].astype(np.float32)
     return np.linalg.eigh(np.cov(sample.T, ddof=0))[1][:, : -AXES - 1 : -1].astype(np.float32)
 
 
 def _cells(place: np.ndarray) -> list[np.ndarray]:
-    """Rows in cells of at most LEAF neighbours: halved along the widest axis, again and again (a k-d tree)."""
+    """Rows in cells of at most LEAF neighbours: a k-d tree, which halves along the widest axis again and again."""
     cells, waiting = [], [np.arange(len(place))]
     while waiting:
         rows = waiting.pop()
@@ -54,7 +54,7 @@ def _cells(place: np.ndarray) -> list[np.ndarray]:
 def _in_reach(low: np.ndarray, high: np.ndarray, place: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Those of ``rows`` whose ``place`` (N, 16) is in reach of the box from ``low`` to ``high``."""
     distance = np.zeros(len(rows), np.float32)
-    for start in range(0, AXES, 4):  # most are out of reach along the first axes already
+    for start in range(0, AXES, 4):  # the first axes already exclude most
         axes = slice(start, start + 4)
         here = place[rows, axes]
         gap = np.maximum(np.maximum(low[axes] - here, here - high[axes]), 0)
@@ -65,7 +65,7 @@ def _in_reach(low: np.ndarray, high: np.ndarray, place: np.ndarray, rows: np.nda
 
 
 def _best(found: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """(3, P) the CANDIDATES best pairs of each row among (row, column, score), and how many others there are."""
+    """(3, P) the best CANDIDATES pairs of each row among (row, column, score), and the number of all others."""
     pairs = np.concatenate(found, axis=1)
     pairs = pairs[:, np.lexsort((-pairs[2], pairs[0]))]
     rank = np.arange(pairs.shape[1]) - np.searchsorted(pairs[0], pairs[0])
@@ -74,7 +74,7 @@ def _best(found: list[np.ndarray]) -> tuple[np.ndarray, int]:
 
 
 def _candidates(form: np.ndarray, sign: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """For each cell: pairs (first, second) of rows whose forms, the first one flipped, correlate to SAME_FORM.
+    """For each cell: pairs (first, second) of rows whose forms, the first one flipped, correlate at least SAME_FORM.
 
     Exact up to CANDIDATES per image: a cell is skipped only if all of it is out of reach. The third value is the
     number of pairs beyond CANDIDATES.
@@ -94,7 +94,7 @@ def _candidates(form: np.ndarray, sign: np.ndarray) -> Iterator[tuple[np.ndarray
         low, high = box.min(axis=0), box.max(axis=0)
         gap = np.maximum(np.maximum(low - highs, lows - high), 0)
         close = (gap * gap).sum(axis=1) <= REACH
-        close[:number] = False  # compared when it was their turn
+        close[:number] = False  # compared before
         others = _in_reach(low, high, place, np.flatnonzero(np.repeat(close, sizes)))
         found, beyond = [np.empty((3, 0))], 0
         for start in range(0, len(others), COLUMNS):
@@ -103,7 +103,7 @@ def _candidates(form: np.ndarray, sign: np.ndarray) -> Iterator[tuple[np.ndarray
             scores = (here @ form[columns].astype(np.float32).T).ravel()
             hit = np.flatnonzero(scores >= SAME_FORM)
             a, b = hit // len(part), hit % len(part)
-            once = part[b] > begins[number] + a  # the row that comes first in the cells finds the pair
+            once = part[b] > begins[number] + a  # each pair once: from the row that comes first in the cells
             a, b, hit = a[once], b[once], hit[once]
             found.append(np.stack([a, columns[b], scores[hit]]))
             if sum(pairs.shape[1] for pairs in found) > 2 * CANDIDATES * len(rows):
@@ -114,7 +114,7 @@ def _candidates(form: np.ndarray, sign: np.ndarray) -> Iterator[tuple[np.ndarray
 
 
 def likeness(detail: np.ndarray, first: np.ndarray, second: np.ndarray, flip: tuple[int, int]) -> np.ndarray:
-    """(P,) float32 correlation of the details of pairs of rows, the first one flipped."""
+    """(P,) float32 correlation of the details of pairs of rows, with the first one flipped."""
     result = np.zeros(len(first), np.float32)
     for start in range(0, len(first), PAIRS):
         part = slice(start, start + PAIRS)
@@ -133,16 +133,16 @@ def signs(flip: tuple[int, int]) -> np.ndarray:
 
 
 def pairs(form: np.ndarray, detail: np.ndarray, rows: np.ndarray, lowest: float) -> Pairs:
-    """All pairs of ``rows`` whose forms correlate to 0.97 and whose details to at least ``lowest``, in any flip.
+    """All pairs of ``rows`` whose forms correlate at least 0.97 and whose details at least ``lowest``, in any flip.
 
-    Flipped images are compared because collections contain them and because training flips: a mirror image in test
-    is a copy. docs/data.md says what this finds and misses.
+    Flips count because collections contain flipped images and training flips them: a mirror image in test is a copy.
+    docs/data.md says what this finds and misses.
 
     Args:
         form: (N, 63) float16, see :func:`calibench.data.prints.forms`.
         detail: (N, 512) uint8, see :func:`calibench.data.prints.details`.
         rows: (M,) images to compare; all others cost nothing, and the details are not copied.
-        lowest: correlation of the details.
+        lowest: lowest correlation of the details.
 
     Returns:
         Pairs of indices into ``rows``.
@@ -159,9 +159,9 @@ def pairs(form: np.ndarray, detail: np.ndarray, rows: np.ndarray, lowest: float)
             found.append(tuple(column.astype(kind) for column, kind in zip(columns, kinds, strict=True)))
             beyond += more
     if beyond:
-        log.warning("similar images: %d pairs were not compared, where very many images are similar", beyond)
+        log.warning("too many images are similar: %d pairs were not compared", beyond)
     first, second, score, flipped = (np.concatenate(column) for column in zip(*found, strict=True))
-    # A symmetric pair is found in two flips; the one with the higher correlation is kept.
+    # A symmetric pair appears in two flips: keep the one with the higher correlation.
     order = np.lexsort((-score, second, first))
     first, second, score, flipped = first[order], second[order], score[order], flipped[order]
     new = np.ones(len(first), bool)

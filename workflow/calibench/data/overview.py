@@ -1,6 +1,6 @@
-"""A first look at a data set, fast for any size: ten thumbnails of each class, sizes and modes of a sample.
+"""A first look at a data set, fast for any size: ten thumbnails per class, sizes and modes of a sample.
 
-Most mistakes in a list (wrong folder, wrong window, two classes exchanged) can be seen there at once.
+It shows most mistakes in a list at once: wrong folder, wrong window, two classes exchanged.
 """
 
 import textwrap
@@ -25,19 +25,19 @@ from calibench.errors import UserError
 from calibench.files import atomic_path
 
 EACH = 10  # thumbnails per class
-SAMPLE = 200  # images of the whole set whose size and mode are looked at, besides those shown
+SAMPLE = 200  # images of the whole set whose size and mode are counted, besides the thumbnails
 TILE = 72  # pixels per side of a thumbnail
-ROWS = 30  # classes in one picture; the next ones go into a second picture
+ROWS = 30  # classes in one picture; more classes make more pictures
 GAP = 4  # pixels between two rows
 HEAD = 40  # pixels above the first row
-GREY = 238  # beside images that are not square
-LABEL = 300  # pixels of width for the names of the classes
-DPI = 100
+GREY = 238  # fills the tile of an image that is not square
+LABEL = 300  # width of the class names in pixels
+DPI = 128  # a power of two: a size in inches is then exact, and no column of pixels is lost
 
 
 @dataclass
 class Look:
-    """What was found in some images: thumbnails (TILE, TILE, 3) RGB by row of the list, and counts."""
+    """Thumbnails (TILE, TILE, 3) RGB by row of the list, and counts of sizes and modes."""
 
     tiles: dict[int, np.ndarray] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height)
@@ -46,7 +46,7 @@ class Look:
 
 
 def mode_of(image: np.ndarray) -> str:
-    """Depth and colours in words, as ``8-bit grey``."""
+    """Depth and colours in words, such as ``8-bit grey``."""
     depth = "float" if image.dtype.kind == "f" else f"{8 * image.dtype.itemsize}-bit"
     if image.ndim == 2 or image.shape[2] == 1:
         return f"{depth} grey"
@@ -55,7 +55,7 @@ def mode_of(image: np.ndarray) -> str:
 
 
 def tile_of(image: np.ndarray, window: Window) -> np.ndarray:
-    """A thumbnail (TILE, TILE, 3) RGB with the aspect ratio kept. Without a window, deep images use their full range."""
+    """Thumbnail (TILE, TILE, 3) RGB, aspect ratio kept; without a window, deep images are shown with their full range."""
     try:
         eight = to_uint8(image, window)
     except Unreadable:
@@ -80,14 +80,7 @@ def _cross() -> np.ndarray:
 
 
 def look(frame: pd.DataFrame, reader: Reader, window: Window, threads: int) -> Look:
-    """Read the images that are shown and a sample, chosen by a hash of their names.
-
-    Args:
-        frame: the list (filename, target).
-        reader: gives the images.
-        window: ``store.window``.
-        threads: reading threads.
-    """
+    """Read the images for the thumbnails and a sample, chosen by a hash of their names."""
     names = frame["filename"].tolist()
     shown = splitting.cap(frame["target"], names, EACH, seed=0)
     sampled = np.zeros(len(names), dtype=bool)
@@ -126,13 +119,13 @@ def describe(name: str, frame: pd.DataFrame, classes: pd.DataFrame, found: Look,
     more = len(found.sizes) - len(sizes)
     modes = [f"{mode} ({n})" for mode, n in found.modes.most_common()]
     lines = [
-        f"looked at {sum(found.sizes.values())} images, chosen by a seed",
+        f"read {sum(found.sizes.values())} images, chosen by a seed",
         f"sizes, width x height: {', '.join(sizes) or 'none'}" + (f" and {more} more" if more > 0 else ""),
         f"modes: {', '.join(modes) or 'none'}",
     ]
     if window is None and any(not mode.startswith("8-bit") for mode in found.modes):
         key = f"datasets.{name}.store.window"
-        lines.append(f"images of more than 8 bits need {key}; here each is shown with its full range")
+        lines.append(f"images of more than 8 bits need {key}; the thumbnails show their full range")
     if found.unreadable:
         row, reason = next(iter(found.unreadable.items()))
         lines.append(f"unreadable: {len(found.unreadable)}, the first is {frame['filename'][row]}: {reason}")
@@ -153,31 +146,22 @@ def _mosaic(frame: pd.DataFrame, targets: list[int], found: Look) -> np.ndarray:
 
 def _write_page(path: Path, title: str, labels: list[str], mosaic: np.ndarray) -> None:
     """One picture: the mosaic pixel by pixel, and the names of the classes left of their rows."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height, width = mosaic.shape[0] + HEAD, mosaic.shape[1] + LABEL
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    canvas = FigureCanvasAgg(figure)
-    figure.text(10 / width, 1 - HEAD / 2 / height, title, va="center", parse_math=False)
+    figure.figimage(mosaic, LABEL, 0, origin="upper")
+    figure.text(10 / width, 1 - HEAD / 2 / height, title, va="center", fontsize=8, parse_math=False)
     for i, label in enumerate(labels):
         middle = 1 - (HEAD + i * (TILE + GAP) + TILE / 2) / height
-        figure.text(10 / width, middle, label, va="center", fontsize=8, parse_math=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is drawn as a box
-        canvas.draw()
-    picture = np.asarray(canvas.buffer_rgba())[:, :, 2::-1].copy()
-    picture[HEAD:, LABEL:] = mosaic[:, :, ::-1]
-    with atomic_path(path) as part:
-        part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        figure.text(10 / width, middle, label, va="center", fontsize=6, parse_math=False)
+    with atomic_path(path) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter missing in the font becomes a box
+        figure.savefig(part, format="png")
 
 
 def draw(name: str, frame: pd.DataFrame, classes: pd.DataFrame, found: Look, path: Path) -> list[Path]:
-    """Write the thumbnails as one picture, or as several if there are more than :data:`ROWS` classes.
-
-    Returns:
-        The files: ``path``, then the same name with -2, -3, …
-    """
+    """Write the thumbnails, ROWS classes per picture: into ``path``, then into the same name with -2, -3, …"""
     pages = [classes.iloc[start : start + ROWS] for start in range(0, len(classes), ROWS)]
     paths = [path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in range(1, len(pages) + 1)]
     for number, (page, file) in enumerate(zip(pages, paths, strict=True), start=1):
@@ -193,7 +177,7 @@ def draw(name: str, frame: pd.DataFrame, classes: pd.DataFrame, found: Look, pat
 def show(
     settings: dict[str, Any], frame: pd.DataFrame, classes: pd.DataFrame, path: Path, threads: int
 ) -> Iterator[str]:
-    """Look at a data set and draw it to ``path``; gives the lines for the terminal."""
+    """Draw a data set into ``path``; yields the lines for the terminal."""
     name, window = settings["name"], settings["store"]["window"]
     found = look(frame, open_reader(settings), window, threads)
     yield describe(name, frame, classes, found, window)

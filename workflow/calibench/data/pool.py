@@ -1,4 +1,4 @@
-"""Work on many images by a pool of threads, with progress in the log. OpenCV releases the GIL, so threads do."""
+"""Work on many images in a pool of threads, with progress in the log. Threads suffice: OpenCV releases the GIL."""
 
 import logging
 import time
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 CHUNK = 64
-PENDING = 3  # chunks per thread that wait or are in work, so that results do not pile up
+PENDING = 3  # limit of unfinished or unread chunks per thread, so that results do not pile up in memory
 INTERVAL = 10.0  # seconds between two lines of progress
 
 
 def over_chunks(work: Callable[[int, int], Result], total: int, threads: int, name: str) -> Iterator[Result]:
-    """Call ``work(start, stop)`` for all chunks of ``range(total)`` and give the results in order."""
-    cv2.setNumThreads(1)  # one image per thread is faster than one image by many threads
+    """Call ``work(start, stop)`` for all chunks of ``range(total)`` and yield the results in order."""
+    cv2.setNumThreads(1)  # one image per thread is faster than many threads for one image
     threads = max(1, threads)
     begun = logged = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Prints of images, to find copies: exact content, coarse form, fine detail, contrast."""
+"""Fingerprints of images, short "prints", to find copies: exact content, coarse form, fine detail, contrast."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from calibench.data.pool import over_chunks
 from calibench.data.readers import Reader
 from calibench.data.unreadable import Unreadable
 
-SIDE = 32  # pixels per side of the reduced image that all but the content hash are made from
-FORM = 8  # frequencies per direction that make the coarse form
-BLUR = 1.2  # sigma in pixels of the reduced image: what the blur removes is the fine detail
-SMALLEST = 16  # pixels per side below which an image has no detail: two 1s of 8x8 pixels are not a series
-STEPS = 2.8  # steps of the stored detail per standard deviation; it is clipped at 7 steps = 2.5 deviations
+SIDE = 32  # pixels per side of the reduced image, from which all but the content hash is computed
+FORM = 8  # frequencies per direction in the coarse form
+BLUR = 1.2  # sigma in pixels of the reduced image: the fine detail is what this blur removes
+SMALLEST = 16  # pixels per side; a smaller image has no detail: two 1s of 8x8 pixels are not a series
+STEPS = 2.8  # steps of the stored detail per standard deviation; clipped at 7 steps = 2.5 deviations
 
 
 def _dct_rows(count: int, side: int) -> np.ndarray:
@@ -49,7 +49,7 @@ class Prints:
 def content_hash(image: np.ndarray) -> int:
     """64 bits of BLAKE2b over depth, shape and pixels, without alpha. Grey stored as colour counts as grey.
 
-    The probability that two different images out of 1.35 million have the same hash is 5e-8.
+    With 1.35 million images, two different ones share a hash with probability 5e-8.
     """
     if image.ndim == 3 and image.shape[2] == 4:
         image = image[:, :, :3]
@@ -65,21 +65,17 @@ def content_hash(image: np.ndarray) -> int:
 def forms(reduced: np.ndarray) -> np.ndarray:
     """Low DCT frequencies without the constant one, at unit length: dot products are correlations of blurred images.
 
-    Returns:
-        (N, 63) float16 from (N, 32, 32) float32; zero where the image is constant.
+    (N, 63) float16 from (N, 32, 32) float32; zero where the image is constant.
     """
     low = (_DCT @ reduced @ _DCT.T).reshape(len(reduced), -1)[:, 1:]
     return (low / np.maximum(np.linalg.norm(low, axis=1, keepdims=True), 1e-6)).astype(np.float16)
 
 
 def details(reduced: np.ndarray) -> np.ndarray:
-    """What a blur removes, as signed square roots in 15 steps, two pixels per byte.
+    """What a blur removes, as signed square roots in 15 steps, two pixels per byte: (N, 512) uint8 from (N, 32, 32).
 
-    With the square root, faint texture counts beside strong edges. Texture differs between neighbouring slices, and
-    stays the same when brightness, contrast or sharpness change.
-
-    Returns:
-        (N, 512) uint8 from (N, 32, 32) float32.
+    The square root makes faint texture count beside strong edges. Texture differs between neighbouring slices, but
+    not when brightness, contrast or sharpness change.
     """
     fine = np.stack([image - cv2.GaussianBlur(image, (0, 0), BLUR) for image in reduced])
     fine = (np.sign(fine) * np.sqrt(np.abs(fine))).reshape(len(reduced), -1)

@@ -1,4 +1,4 @@
-"""Public data sets that can be downloaded: addresses and checksums.
+"""Public data sets to download: addresses and checksums.
 
 Sources: FashionMNIST (Xiao et al. 2017, MIT licence; MD5 sums as in torchvision, SHA-256 of those files),
 MedMNIST v2 and MedMNIST+ (Yang et al. 2023, CC BY 4.0 except DermaMNIST, CC BY-NC 4.0; MD5 sums as in medmnist
@@ -43,11 +43,7 @@ DOWNLOADS = {
 
 
 def source_of(name: str, file: str) -> tuple[str, str]:
-    """Address and checksum of one file of a known data set.
-
-    Raises:
-        UserError: if the data set has no such file.
-    """
+    """Address and checksum of one file of a known data set; UserError if it has no such file."""
     files = {known: (url, checksum) for url, known, checksum in DOWNLOADS[name]}
     if file not in files:
         raise UserError(f"config: '{name}' has no file '{file}' to download; it has: {', '.join(files)}")

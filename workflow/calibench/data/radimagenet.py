@@ -1,4 +1,4 @@
-"""What is special about RadImageNet: the names of its lists and what its paths say.
+"""What is special about RadImageNet: the names of its lists, and the strata in its paths.
 
 Layout (Mei et al. 2022): ``radiology_ai/{CT,MR}/<anatomy>/<pathology>/<file>.png``, and for ultrasound one level
 less: ``radiology_ai/US/<organ>/usnNNNNNN.png``. Patient ids are not released.
@@ -26,7 +26,6 @@ def _stratum(folder: str) -> str:
 
 def strata(filenames: pd.Series) -> pd.Series:
     """``modality/anatomy`` of each path (``CT/abd``, ``US/liver``), ``''`` where the path does not contain it."""
-    codes, folders = filenames.str.replace(
-        r"/?[^/]*$", "", regex=True
-    ).factorize()  # few folders hold many images
+    # many images, few folders
+    codes, folders = filenames.str.replace(r"/?[^/]*$", "", regex=True).factorize()
     return folders.map(_stratum).take(codes).to_series(index=filenames.index).astype("str")

@@ -1,6 +1,6 @@
-"""RandAugment on whole batches, each image with operations of its own; see :mod:`calibench.data.augment`.
+"""RandAugment on whole batches, with different operations for each image; see :mod:`calibench.data.augment`.
 
-A module of its own, for it imports torchvision, which takes longer than many a short training.
+A module of its own, because it imports torchvision, which takes longer than a short training.
 """
 
 import functools
@@ -15,32 +15,23 @@ from torchvision.transforms.v2 import functional as ops
 
 from calibench.data.augment import GREY
 from calibench.data.transfer import upload
-from calibench.errors import UserError
 
 
 def randaugment(images: Tensor, draw: np.random.Generator, num_ops: int = 2, magnitude: int = 9) -> Tensor:
-    """Apply ``num_ops`` random operations to each image, all of one magnitude, the sign random.
+    """Apply ``num_ops`` random operations of the same magnitude and of random sign to each image.
 
-    Operations, ranges and the 31 steps of magnitude are those of torchvision's ``RandAugment``; grey areas of
-    moved images are filled with middle grey. Images that drew the same operation are brought side by side and changed
-    together, in places that the host knows: the device is never waited for.
+    Operations, ranges and the 31 steps of magnitude are those of torchvision's ``RandAugment``; the empty parts of
+    moved images become middle grey. Images that drew the same operation are sorted side by side and changed together;
+    the host knows their places, so it never waits for the device.
 
     Args:
-        images: (B, C, H, W) with C 1 or 3; float images pass through uint8.
+        images: (B, C, H, W) with C 1 or 3; float images are converted to uint8 and back.
         draw: where randomness comes from.
         num_ops: operations per image; 2, torchvision's default and usual in the source.
         magnitude: 0 to 30; 9, torchvision's default and the source's choice for ImageNet.
 
-    Raises:
-        UserError: if ``num_ops`` or ``magnitude`` is out of range.
-
     Source: Cubuk et al. 2020, RandAugment: practical automated data augmentation with a reduced search space.
     """
-    if num_ops < 0 or not 0 <= magnitude <= 30:
-        raise UserError(
-            f"augment: randaugment has num_ops {num_ops} and magnitude {magnitude}; "
-            "num_ops must be at least 0 and magnitude 0 to 30"
-        )
     operations = _operations(magnitude / 30, *images.shape[2:])
     keys = [_draw_operations(draw, len(operations), len(images)) for _ in range(num_ops)]
     pixels = to_bytes(images) if images.is_floating_point() else images
@@ -52,19 +43,18 @@ def randaugment(images: Tensor, draw: np.random.Generator, num_ops: int = 2, mag
 
 
 def _draw_operations(draw: np.random.Generator, operations: int, batch: int) -> np.ndarray:
-    """Which operation each image gets, (B,): twice its number, plus one where the sign is positive and matters."""
+    """The operation of each image, (B,): twice its number, plus one where the sign matters and is positive."""
     choice = draw.integers(0, operations, batch)
     positive = draw.integers(0, 2, batch)
     return 2 * choice + np.where(np.isin(choice, UNSIGNED), 0, positive)
 
 
 def _orders(keys: list[np.ndarray], batch: int, device: torch.device) -> Tensor:
-    """Index into the batch as it lies before each round, so that equal keys lie side by side in it; and back again.
+    """For each round the index that sorts the batch by its keys, and at last the one that restores the first order.
 
-    Returns:
-        int64 (rounds + 1, B), sent to the device in one piece.
+    int64 (rounds + 1, B), sent to the device in one transfer.
     """
-    now = np.arange(batch)  # which image lies where
+    now = np.arange(batch)  # which image is where
     orders = []
     for wanted in [*(np.argsort(key, kind="stable") for key in keys), np.arange(batch)]:
         orders.append(np.argsort(now)[wanted])
@@ -90,7 +80,7 @@ def from_bytes(pixels: Tensor) -> Tensor:
     return pixels.float().mul_(2 / 255).sub_(1)
 
 
-UNSIGNED = (0, 10, 11, 12, 13)  # operations that look at no sign: identity, posterize, solarize and after
+UNSIGNED = (0, 10, 11, 12, 13)  # operations without a sign: identity, posterize, solarize and the last two
 
 
 def _operations(strength: float, height: int, width: int) -> list[Callable[[Tensor, int], Tensor]]:
@@ -115,16 +105,16 @@ def _operations(strength: float, height: int, width: int) -> list[Callable[[Tens
 
 
 def _moved(images: Tensor, **how: Any) -> Tensor:
-    """Shifted, sheared or rotated (n, C, H, W), nearest neighbour; what comes from outside is middle grey."""
+    """Shifted, sheared or rotated (n, C, H, W), nearest neighbour; pixels from outside are middle grey."""
     source, outside = _sources(*images.shape[2:], images.device, **how)
     return images.flatten(2)[:, :, source].reshape(images.shape).masked_fill(outside, GREY)
 
 
 @functools.lru_cache(maxsize=64)
 def _sources(height: int, width: int, device: torch.device, **how: Any) -> tuple[Tensor, Tensor]:
-    """Which pixel comes to each place, (H·W,) int64, and whether it lies outside, (H, W) bool.
+    """The pixel that comes to each place, (H·W,) int64, and whether it is outside, (H, W) bool.
 
-    Found by letting torchvision move an image of numbers, on the CPU: its own way asks the device at every call.
+    torchvision moves an image of pixel numbers on the CPU: on a GPU each of its calls would wait for the device.
     """
     numbers = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
     nearest = {"interpolation": InterpolationMode.NEAREST, "fill": [-1.0]}
@@ -139,9 +129,9 @@ def _sources(height: int, width: int, device: torch.device, **how: Any) -> tuple
 
 
 def _sharpened(images: Tensor, factor: float) -> Tensor:
-    """Blended with its blur (weights 1, 5 at the centre, over 13) by ``factor``, but for the border; uint8.
+    """Images blended with their blur (weights 1, centre 5, sum 13) by ``factor``, except at the border; uint8.
 
-    torchvision's ``adjust_sharpness``, with sums in place of its convolution, which a GPU computes in TF32.
+    torchvision's ``adjust_sharpness``, with sums instead of its convolution, which a GPU computes in TF32.
     """
     if min(images.shape[2:]) <= 2:
         return images

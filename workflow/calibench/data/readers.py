@@ -15,7 +15,7 @@ from calibench.data.unreadable import Unreadable, check_bytes
 
 
 class Reader(Protocol):
-    """Gives the pixels of an image; can be used by several threads."""
+    """Reads the pixels of an image; several threads may use it at once."""
 
     def read(self, filename: str) -> np.ndarray:
         """(H, W), (H, W, 3) BGR or (H, W, 4) BGRA; raises Unreadable."""
@@ -26,7 +26,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 class FolderReader:
-    """Images as files below a folder; nothing outside it is opened, also not by a symbolic link."""
+    """Images as files below a folder; files outside it are never opened, not even through a symbolic link."""
 
     def __init__(self, root: str | os.PathLike, window: Window = None) -> None:
         self.window = window
@@ -34,17 +34,13 @@ class FolderReader:
         self._real_folder = functools.cache(os.path.realpath)  # a data set has many images and few folders
 
     def load(self, filename: str) -> bytes:
-        """Content of a regular file.
-
-        Raises:
-            Unreadable: missing, forbidden, not a regular file, too large, or outside the root.
-        """
+        """Content of a file; Unreadable if missing, forbidden, not a regular file, too large, or outside the root."""
         folder, name = os.path.split(os.path.join(self.root, filename))
         path = os.path.join(self._real_folder(folder), name)
         if os.path.islink(path):
             path = os.path.realpath(path)
         if not path.startswith(os.path.join(self.root, "")):
-            raise Unreadable("the path or a symbolic link leads out of the data set's root")
+            raise Unreadable("the path or a symbolic link leads outside the data set's root")
         try:
             with open(path, "rb", buffering=0, opener=_open_without_waiting) as stream:
                 status = os.fstat(stream.fileno())
@@ -61,7 +57,7 @@ class FolderReader:
 
 
 class TarReader:
-    """Images in tar files, by the names that :func:`calibench.data.shards.read_list` gives."""
+    """Images in tar files, named as in :func:`calibench.data.shards.read_list`."""
 
     def __init__(self, root: Path, window: Window = None) -> None:
         self.window = window
@@ -75,11 +71,7 @@ class TarReader:
 
 
 def open_reader(settings: dict[str, Any]) -> Reader:
-    """The reader for the format of a data set.
-
-    Raises:
-        UserError: if the data set's root is missing.
-    """
+    """The reader for the format of a data set; UserError if its root is missing."""
     root, window = root_of(settings), settings["store"]["window"]
     if settings["format"] in arrays.FORMATS:
         return arrays.ArrayReader(arrays.load(settings, root))

@@ -1,4 +1,4 @@
-"""Random resized crops: a random part of each image, stretched to the size of the input (ImageNet's augmentation)."""
+"""Random resized crops: a random part of each image, resized to the input size (ImageNet's augmentation)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from calibench.data.transfer import upload
 
-TRIES = 10  # torchvision's: then the whole image, or the largest part of an allowed shape
+TRIES = 10  # torchvision's: after that the whole image, or its largest part with an allowed ratio
 RATIO = (3 / 4, 4 / 3)  # torchvision's
 
 
 @dataclass(frozen=True)
 class Box:
-    """The part of each stored image of a batch that is stretched: corner and sides (B,) in pixels, flipped (B,) bool."""
+    """The part of each stored image that is resized: corner and sides (B,) in pixels, flipped (B,) bool."""
 
     top: np.ndarray
     left: np.ndarray
@@ -27,8 +27,8 @@ class Box:
 def random_boxes(draw: np.random.Generator, batch: int, stored: int, augment: dict[str, Any]) -> Box:
     """Draw a part of each of ``batch`` square images of ``stored`` px, and flips.
 
-    Its share of the area is uniform in ``augment["scale"]``, the logarithm of its width over its height uniform in
-    that of ``augment["ratio"]``, its place uniform: torchvision's ``RandomResizedCrop`` (Szegedy et al. 2015).
+    As in torchvision's ``RandomResizedCrop`` (Szegedy et al. 2015): the share of the area is uniform in
+    ``augment["scale"]``, the logarithm of width/height uniform within ``augment["ratio"]``, the place uniform.
     """
     low, high = augment["ratio"] or RATIO
     area = draw.uniform(*augment["scale"], (TRIES, batch)) * stored**2
@@ -48,7 +48,7 @@ def random_boxes(draw: np.random.Generator, batch: int, stored: int, augment: di
 
 
 def _neighbours(start: np.ndarray, length: np.ndarray, size: int) -> tuple[np.ndarray, ...]:
-    """Both pixels (B, size) between which each output pixel lies along one side, and the second one's weight."""
+    """The two pixels (B, size) on both sides of each output pixel along one axis, and the weight of the second."""
     last = length[:, None]
     at = np.clip((np.arange(size) + 0.5) * (last / size) - 0.5, 0, last - 1)
     lower = np.floor(at).astype(np.int64)
@@ -56,10 +56,10 @@ def _neighbours(start: np.ndarray, length: np.ndarray, size: int) -> tuple[np.nd
 
 
 def cut_boxes(images: Tensor, rows: np.ndarray, box: Box, size: int) -> Tensor:
-    """Cut parts out of stored images, stretch them bilinearly and scale them to [-1, 1].
+    """Cut parts out of stored images, resize them bilinearly and scale them to [-1, 1].
 
-    Without antialiasing: a part of the stored image has seldom more pixels than the input, if the store is not much
-    larger than that (256 for 224 px).
+    Without antialiasing: a part rarely has more pixels than the input if the stored images are not much larger than
+    the input (256 for 224 px).
 
     Args:
         images: uint8 (N, H, H) grey or (N, H, H, 3).

@@ -1,4 +1,4 @@
-"""Which images take part: at most so many per class, by a seed; and validation cut into select and calibrate."""
+"""Which images are used: at most a given number per class, by a seed; validation is cut into select and calibrate."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PARTS = ("train", "select", "calibrate", "test")
 
 
 def _cap(frame: pd.DataFrame, sample: dict[str, Any]) -> pd.DataFrame:
-    """The rows that remain with ``per_class`` images of each class in ``splits``, in their old order."""
+    """The rows left with at most ``per_class`` images per class in each of ``splits``, in their old order."""
     keep = np.ones(len(frame), dtype=bool)
     for split in sample["splits"] if sample["per_class"] else ():
         rows = np.flatnonzero(frame["split"] == split)
@@ -23,7 +23,7 @@ def _cap(frame: pd.DataFrame, sample: dict[str, Any]) -> pd.DataFrame:
 
 
 def _parts(frame: pd.DataFrame, calibrate: float, seed: int) -> np.ndarray:
-    """Part of each row: train and test as they are, validation cut by group into select and calibrate."""
+    """Part of each row: train and test stay, validation is cut by group into select and calibrate."""
     part = frame["split"].to_numpy(dtype=object, copy=True)
     rows = np.flatnonzero(part == "val")
     val = frame.iloc[rows]
@@ -33,13 +33,9 @@ def _parts(frame: pd.DataFrame, calibrate: float, seed: int) -> np.ndarray:
 
 
 def draw(frame: pd.DataFrame, settings: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Sample a list.
+    """Sample (columns of the list, and ``part``) of a list, and its report: cap, seed, classes below the cap, priors.
 
-    Returns:
-        Sample (the list's columns and ``part``) and its report (cap, seed, classes below the cap, priors).
-
-    Raises:
-        UserError: if a part is empty, except calibrate with a share of 0.
+    UserError if a part is empty, except calibrate with a share of 0.
     """
     sample, num_classes = settings["sample"], int(frame["target"].max()) + 1
     labels = dict(zip(frame["target"], frame["label"], strict=True))

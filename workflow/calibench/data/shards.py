@@ -1,7 +1,7 @@
-"""Tar files in WebDataset style: each image beside its label, read where they are, never unpacked.
+"""Tar files in WebDataset style: each image next to its label. The tar files are never unpacked.
 
 A sample is all files with the same name up to the first dot: ``000012.jpg`` with ``000012.cls`` (the class, a number
-or a name) or ``000012.json`` (``{"label": …}``, and ``group`` and ``stratum`` if there are any).
+or a name) or ``000012.json`` (``{"label": …}``, optionally with ``group`` and ``stratum``).
 Source: https://github.com/webdataset/webdataset.
 """
 
@@ -27,18 +27,14 @@ FORMAT = "webdataset"
 
 @dataclass(frozen=True)
 class Member:
-    """Where a file inside a tar file is: tar file, first byte, number of bytes."""
+    """Where a file is inside a tar file: tar file, first byte, number of bytes."""
 
     shard: Path
     start: int
     size: int
 
     def read(self) -> bytes:
-        """Its content.
-
-        Raises:
-            Unreadable: too large, or the tar file has become shorter.
-        """
+        """Content of the file; Unreadable if it is too large, or the tar file has become shorter."""
         check_bytes(self.size)
         try:
             with open(self.shard, "rb") as stream:
@@ -52,11 +48,7 @@ class Member:
 
 
 def find_shards(root: Path) -> list[Path]:
-    """The tar files below a folder, sorted.
-
-    Raises:
-        UserError: none, or one that is a symbolic link to another place.
-    """
+    """The tar files below a folder, sorted; UserError if there is none, or one is a link to another place."""
     found = sorted(p for p in root.rglob("*.tar") if p.is_file() and not p.name.startswith("."))
     if not found:
         packed = next(root.rglob("*.tar.*"), None)
@@ -64,16 +56,14 @@ def find_shards(root: Path) -> list[Path]:
         raise UserError(f"{root} has no .tar file{hint}")
     for path in found:
         if not path.resolve().is_relative_to(root.resolve()):
-            raise UserError(f"{path}: a symbolic link leads out of the data set's root; copy the file there")
+            raise UserError(
+                f"{path} is a symbolic link to a file outside the data set's root; copy the file there"
+            )
     return found
 
 
 def members(root: Path, shard: Path) -> Iterator[tuple[str, Member]]:
-    """(``shard.tar/name``, place) of all regular files in a tar file; only headers are read.
-
-    Raises:
-        UserError: not a tar file, or a truncated one.
-    """
+    """(``shard.tar/name``, place) of all regular files in a tar file, from the headers; UserError if it is damaged."""
     inside = shard.relative_to(root).as_posix()
     try:
         with tarfile.open(shard, "r:") as archive:
@@ -87,14 +77,13 @@ def members(root: Path, shard: Path) -> Iterator[tuple[str, Member]]:
 
 
 def split_of_shard(name: str) -> str:
-    """The split that a word of a tar file's path spells (``brain-train-000.tar``, ``test/000.tar``), ``''`` if none.
+    """The split that the path of a tar file names (``brain-train-000.tar``, ``test/000.tar``), ``''`` if none.
 
-    Raises:
-        UserError: if words spell different splits.
+    UserError if it names two.
     """
     found = {split_of(word) for word in re.split(r"[^A-Za-z]+", name.removesuffix(".tar"))} - {""}
     if len(found) > 1:
-        raise UserError(f"{name} names the splits {' and '.join(sorted(found))}; rename the tar file")
+        raise UserError(f"{name} names two splits, {' and '.join(sorted(found))}; rename the tar file")
     return found.pop() if found else ""
 
 
@@ -105,12 +94,14 @@ def _label(name: str, member: Member, names: list[str] | None) -> tuple[str, str
         value = json.loads(text) if name.endswith(".json") else {"label": text.strip()}
         label = value["label"]
     except (Unreadable, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{name}: no label ({error!r}); {{"label": …}} as UTF-8 is needed') from error
+        raise UserError(f'{name}: no label ({error!r}); write {{"label": …}} as UTF-8') from error
     if isinstance(label, bool) or not isinstance(label, str | int):
         raise UserError(f"{name}: the label {str(label)[:80]} is not one class (a name or a number)")
     if names is not None:
         if not str(label).isdecimal() or int(label) >= len(names):
-            raise UserError(f"{name}: label '{str(label)[:80]}' but {len(names)} names under 'labels'")
+            raise UserError(
+                f"{name}: label '{str(label)[:80]}', but the config has {len(names)} names under labels"
+            )
         label = names[int(label)]
     return str(label), str(value.get("group", "")), str(value.get("stratum", ""))
 
@@ -119,7 +110,7 @@ Samples = tuple[dict[str, str], dict[str, tuple[str, Member]]]
 
 
 def _samples(root: Path, shard: Path, skipped: Counter[str]) -> Samples:
-    """Name of the image, and name and place of the label, by sample; other files are counted in ``skipped``."""
+    """Name of the image, and name and place of the label, by sample; ``skipped`` counts other files."""
     images, labels = {}, {}
     for name, member in members(root, shard):
         folder, _, base = name.rpartition("/")
@@ -135,13 +126,10 @@ def _samples(root: Path, shard: Path, skipped: Counter[str]) -> Samples:
 
 
 def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
-    """List the images of all tar files below a folder; the split is in the tar file's name.
+    """List the images of all tar files below a folder; the split is in the name of the tar file.
 
-    Returns:
-        Frame filename (``shard.tar/000012.jpg``), label, split, group, stratum (strings).
-
-    Raises:
-        UserError: no or damaged tar files, no images, an image without a label.
+    A frame filename (``shard.tar/000012.jpg``), label, split, group, stratum (strings). UserError for missing or
+    damaged tar files, no images, or an image without a label.
     """
     rows, skipped = [], Counter()
     for shard in find_shards(root):
@@ -159,6 +147,6 @@ def read_list(settings: dict[str, Any], root: Path) -> pd.DataFrame:
 
 
 def find_images(root: Path) -> dict[str, Member]:
-    """Where each image is, by the names that :func:`read_list` gives."""
+    """Where each image is, by its name in :func:`read_list`."""
     found = (item for shard in find_shards(root) for item in members(root, shard))
     return {name: member for name, member in found if posixpath.splitext(name)[1].lower() in EXTENSIONS}

@@ -1,4 +1,4 @@
-"""Reading the list of a data set, whatever its format: lists, trees of folders, arrays, tar files."""
+"""Read the list of a data set in any format: lists, folder trees, arrays, tar files."""
 
 import os
 from collections.abc import Callable
@@ -18,16 +18,12 @@ Where = Callable[[int], str]  # file and line of a row, for messages
 
 
 def root_of(settings: dict[str, Any]) -> Path:
-    """The folder (or npz file) of a data set.
-
-    Raises:
-        UserError: if it does not exist; for RadImageNet it says how to get access.
-    """
+    """The folder (or npz file) of a data set; UserError if it does not exist."""
     root = Path(settings["root"]).expanduser()
     if not (os.path.isdir(root) or (settings["format"] == "npz" and os.path.isfile(root))):
         hint = f" ({radimagenet.ACCESS})" if settings["format"] == "radimagenet" else ""
         raise UserError(
-            f"datasets.{settings['name']}.root is {root}, which does not exist; set it to the folder of the images{hint}"
+            f"datasets.{settings['name']}.root: {root} does not exist; set it to the folder of the images{hint}"
         )
     return root
 
@@ -59,13 +55,9 @@ def _read_lists(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Whe
 
 
 def read_source(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, Where]:
-    """List the images of a data set.
+    """The images of a data set, a frame filename, label, split, group, stratum (strings); file and line of each row.
 
-    Returns:
-        Frame filename, label, split, group, stratum (strings); a function that gives the file and line of a row.
-
-    Raises:
-        UserError: naming the file and, if it has lines, the line.
+    UserError for a mistake, with the file and, if it has lines, the line.
     """
     kind = settings["format"]
     if kind in LIST_FORMATS:

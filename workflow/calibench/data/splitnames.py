@@ -1,4 +1,4 @@
-"""The usual spellings of train, val and test, wherever a user writes them: columns, folders, names of tar files."""
+"""The usual spellings of train, val and test, for columns, folders and names of tar files."""
 
 SPELLINGS = {
     "train": ("train", "training", "tr"),
@@ -10,7 +10,7 @@ SPLIT_OF = {spelling: split for split, spellings in SPELLINGS.items() for spelli
 
 
 def split_of(name: str) -> str:
-    """The split that a name spells, ``''`` if none; case and spaces around it do not matter.
+    """The split that a name means, ``''`` if none; upper case and spaces around it do not matter.
 
     >>> split_of("Training"), split_of("dev"), split_of("glioma")
     ('train', 'val', '')

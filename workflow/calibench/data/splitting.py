@@ -1,4 +1,4 @@
-"""Seeded choices over images: which are sampled, which are held out. They depend on names, never on the order of rows."""
+"""Seeded choices of images, for samples and splits. They depend on names, never on the order of rows."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 def keys(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
     """One uniform uint64 per name, a pure function of (name, seed, purpose).
 
-    Hashes instead of a random generator: a new image or another order of the list changes no other image's number,
-    and the numbers are the same in every version of every library.
+    Hashes instead of a random generator: a new image or another order of the list does not change the numbers of
+    the other images, and no version of any library does.
     """
     salt = f"{purpose}:{seed}:".encode()
     digest = (hashlib.blake2b(salt + name.encode(), digest_size=8).digest() for name in names)
@@ -20,14 +20,9 @@ def keys(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
 
 
 def cap(labels: ArrayLike, names: Iterable[str], per_class: int, seed: int) -> np.ndarray:
-    """Keep at most ``per_class`` images of each class, chosen by key.
+    """Keep at most ``per_class`` images of each class: (N,) bool from ``labels`` (N,) and N file names.
 
-    Args:
-        labels: (N,) class indices.
-        names: N file names.
-
-    Returns:
-        (N,) bool. A smaller cap with the same seed gives a subset of a larger one.
+    A smaller cap with the same seed keeps a subset of what a larger one keeps.
     """
     labels = np.asarray(labels, dtype=np.int64)
     order = np.lexsort((keys(names, seed, "sample"), labels))
@@ -39,7 +34,7 @@ def cap(labels: ArrayLike, names: Iterable[str], per_class: int, seed: int) -> n
 def _cut_groups(
     labels: np.ndarray, groups: np.ndarray, share: float, key: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose whole groups so that ``share`` of every class is nearly reached; greedy, the largest groups first.
+    """Choose whole groups so that about ``share`` of every class is chosen; greedy, the largest groups first.
 
     Args:
         labels: (M,) class of each image that is in a group.
@@ -47,7 +42,7 @@ def _cut_groups(
         key: (G,) uint64, the order of groups of the same size.
 
     Returns:
-        (G,) bool chosen groups; (K,) number of images chosen per class.
+        (G,) bool chosen groups; (K,) number of chosen images per class.
     """
     counts = pd.DataFrame({"group": groups, "label": labels}).value_counts(sort=False).reset_index()
     group, label, count = counts.sort_values("group").to_numpy().T
@@ -60,7 +55,7 @@ def _cut_groups(
         classes, n = label[rows], count[rows]
         visited[classes] += n
         lack = share * visited[classes] - held[classes]
-        # How much the group reduces the squared distance to the wanted counts, relative to the size of the classes.
+        # How much the group reduces the squared distance to the target counts, relative to the class sizes.
         gain = float((n * (2 * lack - n) / totals[classes]).sum())
         if gain > 0 or (gain == 0 and key[g] % 2):
             chosen[g] = True
@@ -71,7 +66,7 @@ def _cut_groups(
 def _cut_single(
     labels: np.ndarray, key: np.ndarray, rates: np.ndarray, seed: int, purpose: str
 ) -> np.ndarray:
-    """Systematic sampling through the classes: per class and in total within one image of the wanted count."""
+    """Systematic sampling through the classes: at most one image off the target count, per class and in total."""
     order = np.lexsort((key, labels))
     offset = keys([""], seed, purpose + ":offset")[0] / 2.0**64
     steps = np.floor(np.cumsum(rates[labels[order]]) + offset)
@@ -83,19 +78,18 @@ def _cut_single(
 def cut(
     labels: ArrayLike, groups: ArrayLike, names: ArrayLike, share: float, seed: int, purpose: str
 ) -> np.ndarray:
-    """Hold out about ``share`` of every class and keep every group together.
+    """Hold out about ``share`` of every class and keep every group together: (N,) bool, True = held out.
 
-    Groups of several images are placed first. Single images then fill what is missing in each class, so without
-    groups every class is cut to within one image.
+    Groups of several images come first. Single images then fill up each class, so without groups every class is at
+    most one image off.
 
     Args:
         labels: (N,) class indices.
         groups: (N,) group names, ``''`` = the image is a group of its own.
         names: (N,) file names.
         share: 0 to 1.
-
-    Returns:
-        (N,) bool, True = held out.
+        seed: of the choice.
+        purpose: makes choices for different purposes independent.
     """
     labels = np.asarray(labels, dtype=np.int64)
     names, groups = np.asarray(names, dtype=object), np.asarray(groups, dtype=object)
@@ -118,17 +112,9 @@ def cut(
 def split(
     labels: ArrayLike, groups: ArrayLike, names: ArrayLike, shares: dict[str, float], seed: int
 ) -> np.ndarray:
-    """Divide images into train and held-out splits.
+    """Split names (N,): ``shares`` of all images, such as ``{"test": 0.2, "val": 0.1}``, are held out by :func:`cut`.
 
-    Args:
-        labels: (N,) class indices.
-        groups: (N,) group names, ``''`` = the image is a group of its own.
-        names: (N,) file names.
-        shares: for example ``{"test": 0.2, "val": 0.1}``, shares of the whole.
-        seed: of the choice.
-
-    Returns:
-        (N,) object array of split names. Every class keeps at least one group in train.
+    Every class keeps at least one group in train.
     """
     labels = np.asarray(labels)
     groups, names = np.asarray(groups, dtype=object), np.asarray(names, dtype=object)

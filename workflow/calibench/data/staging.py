@@ -1,7 +1,7 @@
-"""A copy of a store's images on the node's own disk, for shared file systems that are slow at small random reads.
+"""Copy the images of a store to the node's own disk: shared file systems are slow at small random reads.
 
-The first run of a node copies, the others wait for it and map the same file. Whatever stands in the way (no
-temporary folder, too little space, somebody else's folder), the run reads the shared file and says so in one line.
+The first run on a node copies, the others wait and map the same file. If the copy is not possible (no temporary
+folder, too little space, somebody else's folder), the run reads the shared file and logs why.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from calibench.errors import UserError
 from calibench.files import atomic_path
 
 log = logging.getLogger(__name__)
-SPARE = 1.1  # free space wanted, in sizes of the file: the jobs of a node write there too
+SPARE = 1.1  # required free space in sizes of the file: other jobs on the node write there as well
 VARIABLES = ("SLURM_TMPDIR", "TMPDIR")
 
 
@@ -27,10 +27,10 @@ class _CannotStage(Exception):
 
 
 def node_folder() -> Path:
-    """This user's private folder on the node's disk, made if need be.
+    """This user's private folder on the node's disk, made if necessary.
 
-    The parent may be open to all users of the node, so a folder that others can write to, or a link, is refused:
-    they could put other images there.
+    All users of the node may write to its parent. So a link, or a folder that others can write to, is refused: they
+    could put other images there.
     """
     name = next((name for name in VARIABLES if os.environ.get(name)), None)
     if name is None:
@@ -47,7 +47,7 @@ def node_folder() -> Path:
 
 
 def _names(images: Path) -> tuple[str, str]:
-    """What all copies of this store begin with, and the name of the copy of its present content."""
+    """The start of the names of all copies of this store, and the name of the copy of its present content."""
     place = hashlib.sha256(str(images.parent.resolve()).encode()).hexdigest()[:16]
     now = images.stat()
     return f"store-{place}-", f"store-{place}-{now.st_size}-{now.st_mtime_ns}.npy"
@@ -55,7 +55,7 @@ def _names(images: Path) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of one store on this node; the system releases it when the process ends, however it ends."""
+    """Hold the lock of one store on this node; the system releases it when the process ends, even by a crash."""
     with open(path, "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -65,7 +65,7 @@ def _copy(images: Path, copy: Path) -> None:
     need, free = images.stat().st_size, shutil.disk_usage(copy.parent).free
     if free < SPARE * need:
         raise _CannotStage(
-            f"{copy.parent} has {free / 2**20:.0f} MB free, the store needs {need / 2**20:.0f}"
+            f"{copy.parent} has {free / 2**20:.0f} MB of free space, the images need {need / 2**20:.0f}"
         )
     with atomic_path(copy) as part:
         shutil.copyfile(images, part)
@@ -79,25 +79,18 @@ def _staged(images: Path) -> Path:
     copy = folder / name
     with _alone(folder / f"{prefix}lock"):
         for old in [*folder.glob(f"{prefix}*.npy"), *folder.glob(f".{prefix}*.part")]:
-            if old != copy:  # of a store that was built anew, or of a copy that was killed
+            if old != copy:  # of an older store, or left by a killed process
                 old.unlink()
         if copy.exists():
-            log.info("images are read from %s, copied there by an earlier run", copy)
+            log.info("reading images from %s, copied by an earlier run", copy)
         else:
             _copy(images, copy)
-            log.info("images are read from %s, copied from %s", copy, images)
+            log.info("reading images from %s, copied from %s", copy, images)
     return copy
 
 
 def stage(images: Path) -> Path:
-    """The file to map: a copy of ``images`` in the node's temporary folder, or ``images`` itself.
-
-    Args:
-        images: ``images.npy`` of a store.
-
-    Returns:
-        A whole, equal file. Never raises for a copy that cannot be made: training goes on from the shared file.
-    """
+    """The file to map: a whole copy of ``images`` in the node's temporary folder, or ``images`` if none can be made."""
     try:
         return _staged(images)
     except (_CannotStage, UserError, OSError) as why:

@@ -1,4 +1,4 @@
-"""Reading a store: the decoded images of a data set, their index and its classes."""
+"""Read a store: the decoded images of a data set, their index and the classes."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,10 @@ from calibench.errors import UserError, did_you_mean
 
 @contextlib.contextmanager
 def _store_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of a missing, empty or truncated file into one sentence."""
+    """Turn the errors of NumPy and pandas for a missing, empty or truncated file into one sentence."""
     try:
         yield
-    except (
-        FileNotFoundError,
-        EOFError,
-        ValueError,
-    ) as error:  # what NumPy and pandas raise for damaged files
+    except (FileNotFoundError, EOFError, ValueError) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else "is damaged"
         raise UserError(f"{path} {problem}; delete the folder {path.parent} and run again") from error
 
@@ -36,11 +32,8 @@ def _read_table(path: Path, **options: Any) -> pd.DataFrame:
 def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFrame, int]:
     """Memory map of the images (with ``stage`` of a copy on the node), their index, and the number of classes.
 
-    In a store of features ``images.npy`` holds float32 vectors (N, D), and maybe augmented copies behind them
-    (:mod:`calibench.data.vectors`).
-
-    Raises:
-        UserError: if a file is missing or damaged, or index and images do not match.
+    In a store of features ``images.npy`` is float32 vectors (N, D), perhaps followed by augmented copies
+    (:mod:`calibench.data.vectors`). UserError if a file is missing or damaged, or index and images do not fit.
     """
     images = folder / "images.npy"
     with _store_errors(images):
@@ -51,17 +44,13 @@ def read_store(folder: Path, stage: bool = False) -> tuple[np.ndarray, pd.DataFr
     copies = (len(store) - len(index)) / training if store.ndim == 2 else 0
     if len(index) != len(store) and not (copies > 0 and copies.is_integer()):
         raise UserError(
-            f"{folder}: index.csv has {len(index)} rows, images.npy {len(store)}; delete the folder and run again"
+            f"{folder}: index.csv has {len(index)} rows, but images.npy {len(store)}; delete the folder and run again"
         )
     return store, index, len(classes)
 
 
 def read_classes(path: Path) -> pd.Series:
-    """Class names by target from ``classes.csv``.
-
-    Raises:
-        UserError: if it is missing or damaged.
-    """
+    """Class names by target from ``classes.csv``; UserError if it is missing or damaged."""
     frame = _read_table(path, dtype={"label": str})
     return frame.set_index("target")["label"].sort_index()
 

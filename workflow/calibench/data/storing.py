@@ -1,4 +1,4 @@
-"""The store: the images of a sample, decoded once to the stored size, in one uint8 ``.npy`` file that all jobs map."""
+"""The store: all images of a sample, decoded once to the stored size, in one uint8 ``.npy`` file that all jobs map."""
 
 import logging
 import time
@@ -20,18 +20,16 @@ from calibench.errors import UserError
 from calibench.files import atomic_path
 
 log = logging.getLogger(__name__)
-SHOWN = 20  # unreadable files that get a line of their own in the log
+SHOWN = 20  # unreadable files with a line of their own in the log
 
 
 def write_images(
     path: Path, filenames: Sequence[str], reader: Reader, store: dict[str, Any], threads: int
 ) -> dict[int, str]:
-    """Decode files into ``path``, a ``.npy`` (N, size, size) or, in colour, (N, size, size, 3) of the readable ones.
+    """Decode files into ``path``: the readable ones as a ``.npy`` (N, size, size) or, in colour, (N, size, size, 3).
 
-    Written as a stream, not through a memory map: there a full disk would kill the process without a message.
-
-    Returns:
-        Place in ``filenames`` → reason, for the unreadable files.
+    Written as a stream: with a memory map, a full disk would kill the process without a message. Returns {place in
+    ``filenames``: reason} of the unreadable files.
     """
     shape = (store["size"],) * 2 + (() if store["colour"] == "grey" else (3,))
 
@@ -50,7 +48,7 @@ def write_images(
         def write_header(count: int) -> None:
             stream.seek(0)
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-            npy.write_array_header_1_0(stream, header)  # padded by numpy: as long for every count
+            npy.write_array_header_1_0(stream, header)  # numpy pads it to the same length for every count
 
         write_header(len(filenames))
         for images, failed in over_chunks(work, len(filenames), threads, "store"):
@@ -66,12 +64,12 @@ def report_unreadable(unreadable: dict[str, str], total: int, settings: dict[str
 
     Args:
         unreadable: name → reason.
-        total: number of files that were to be read.
-        settings: those of the data set.
-        stage: ``audit`` or ``store``; its ``unreadable`` says what is done.
+        total: number of all files.
+        settings: of the data set.
+        stage: ``audit`` or ``store``, the part of the settings whose ``unreadable`` is stop or drop.
 
     Raises:
-        UserError: with ``stop``, if there is any; with ``drop``, if there are more than ``unreadable_share``.
+        UserError: stop and one file is unreadable; drop and more are than ``unreadable_share`` of all.
     """
     key = f"datasets.{settings['name']}"
     for filename, reason in list(unreadable.items())[:SHOWN]:
@@ -84,24 +82,24 @@ def report_unreadable(unreadable: dict[str, str], total: int, settings: dict[str
     if settings[stage]["unreadable"] == "stop":
         raise UserError(
             f"{len(unreadable)} image(s) cannot be read, the first is {filename}: {reason}; "
-            f"repair or remove them, or set {key}.{stage}.unreadable to drop"
+            f"repair them, remove them, or set {key}.{stage}.unreadable to drop"
         )
     if len(unreadable) > settings["unreadable_share"] * total:
         raise UserError(
             f"{len(unreadable)} of {total} images of {key} cannot be read, the first is {filename}: {reason}; repair "
-            f"them, take them off the list, or raise {key}.unreadable_share ({settings['unreadable_share']:g})"
+            f"them, remove them from the list, or raise {key}.unreadable_share ({settings['unreadable_share']:g})"
         )
 
 
 def _check_train(index: pd.DataFrame, classes: pd.DataFrame, key: str) -> None:
-    """Check that every class has training images left after unreadable ones were dropped."""
+    """Raise UserError if a class has no training image left without the unreadable ones."""
     present = set(index["target"][index["part"] == "train"])
     if not present:
-        raise UserError(f"no training image is left after dropping unreadable ones; check {key}.root")
+        raise UserError(f"no training image can be read; check {key}.root")
     for target, label in zip(classes["target"], classes["label"], strict=True):
         if target not in present:
             raise UserError(
-                f"class '{label}' has no readable training image left; repair its files or remove the class from the list"
+                f"class '{label}' has no readable training image; repair its files or remove the class from the list"
             )
 
 
@@ -127,10 +125,10 @@ def build(
     """Decode a sample into ``out``.
 
     Returns:
-        Index (``row`` and the sample's columns) and report (n, size, colour, unreadable, seconds, rate).
+        Index (``row`` and the columns of the sample) and report (n, size, colour, unreadable, seconds, rate).
 
     Raises:
-        UserError: unreadable files with ``store.unreadable`` stop, or with drop a class without training images.
+        UserError: as in :func:`report_unreadable`, or a class has no readable training image.
     """
     if settings["format"] == embeddings.FORMAT:
         return _embeddings(settings, sample, out)

@@ -1,4 +1,4 @@
-"""The files of a folder tree: its images, and a count of everything else."""
+"""The files of a folder tree: the images, and how many other files there are."""
 
 import logging
 import os
@@ -10,7 +10,9 @@ from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif", ".dcm")
-LINKED = 2  # links to folders are followed at two levels (split, class); deeper ones could form a circle
+LINKED = (
+    2  # links to folders are followed at the first two levels (split, class); deeper ones could form a loop
+)
 SHOWN = 6  # names in a message
 
 
@@ -21,16 +23,16 @@ def first_names(names: list[str]) -> str:
 
 
 def log_skipped(place: str, skipped: Counter[str]) -> None:
-    """Log how many files of which kind are not read, if any."""
+    """Log how many files of which kind are skipped, if any."""
     if skipped:
         counts = ", ".join(f"{n} {kind}" for kind, n in skipped.most_common(SHOWN))
-        log.info("not read in %s: %s", place, UserError(counts))  # UserError escapes control characters
+        log.info("skipped in %s: %s", place, UserError(counts))  # UserError escapes control characters
 
 
 def _sort_entries(
     entries: Iterable[os.DirEntry], folder: str, images: list[str], skipped: Counter[str]
 ) -> list[str]:
-    """Add one folder's entries to images and skipped; returns the folders below it."""
+    """Add the entries of one folder to images or skipped; returns the folders inside it."""
     below, follow = [], folder.count("/") < LINKED
     for entry in entries:
         extension = os.path.splitext(entry.name)[1].lower()
@@ -50,9 +52,7 @@ def _sort_entries(
 def find_images(root: Path) -> list[str]:
     """Paths of all images below a folder, with ``/``, sorted.
 
-    Raises:
-        UserError: a folder that cannot be read (its images must not be missing without notice), or an image whose
-            name is not UTF-8.
+    UserError for a folder that cannot be read (nobody would notice the missing images), or a name that is not UTF-8.
     """
     images: list[str] = []
     skipped: Counter[str] = Counter()
@@ -64,7 +64,7 @@ def find_images(root: Path) -> list[str]:
                 below = _sort_entries(entries, folder, images, skipped)
         except OSError as error:
             raise UserError(
-                f"{error.filename or root / folder}: {error.strerror}; make this folder readable or take it out of "
+                f"{error.filename or root / folder}: {error.strerror}; make this folder readable or remove it from "
                 "the data set, then start again"
             ) from error
         if not below and len(images) == before:

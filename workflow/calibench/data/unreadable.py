@@ -1,16 +1,16 @@
-"""Why an image cannot be used: the exception, the limits of size, and what the first bytes of a file say.
+"""Why an image cannot be used: the exception, the size limits, and checks of the bytes of a file.
 
-OpenCV decodes a truncated JPEG without an error, so the end of a file is checked here before it is decoded.
+OpenCV decodes a truncated JPEG without an error, so the end of a file is checked here before decoding.
 """
 
 import os
 
 from calibench.errors import UserError
 
-# OpenCV's own variable: one limit for what OpenCV decodes and for what we check first.
+# OpenCV's own variable, so that OpenCV and our check have the same limit.
 VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
 MAX_PIXELS = 1 << 27  # 11,585 x 11,585, larger than any radiograph
-MAX_BYTES = 1 << 30  # a larger "image" is a mistake; reading it could fill the memory of a node
+MAX_BYTES = 1 << 30  # a larger "image" is a mistake that could fill the memory of a node
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 SOS, EOI = 0xDA, 0xD9
@@ -19,18 +19,14 @@ FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOFn, and JPEG-
 
 
 class Unreadable(Exception):
-    """One image cannot be used; the message gives the reason, without the file's name."""
+    """An image that cannot be used; the message says why, without the name of the file."""
 
 
 def check_pixels(count: int) -> str:
-    """The reason why so many pixels are too many, ``''`` if they are not.
-
-    Raises:
-        UserError: if the limit in the environment is not a whole number.
-    """
+    """Why ``count`` pixels are too many, ``''`` if they are not; UserError if the limit in the environment is wrong."""
     limit = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not limit.isdecimal():
-        raise UserError(f"{VARIABLE} is '{limit}'; write the number of pixels in digits")
+        raise UserError(f"{VARIABLE} is '{limit}'; set it to a number of pixels")
     return f"{count} pixels, more than the limit of {limit}" if count > int(limit) else ""
 
 
@@ -41,11 +37,11 @@ def check_bytes(count: int) -> None:
 
 
 def _inspect_jpeg(data: bytes) -> tuple[int, str]:
-    """Read the segments up to the first scan; after it, the bytes of EOI can only be the end of the image."""
+    """Read the segments up to the first scan; after it, the bytes of EOI can only mean the end of the image."""
     pixels, at = 0, 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
-            return pixels, "damaged JPEG (no marker where one is due)"
+            return pixels, "damaged JPEG (a marker is missing)"
         marker = data[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1

@@ -1,12 +1,12 @@
-"""What other packages bring: regimes, measures, calibrators and backbones, found by their entry points.
+"""Regimes, measures, calibrators and backbones of other packages, found by their entry points.
 
-A package names them in its ``pyproject.toml``; the group is the room that takes them in::
+A package declares them in its ``pyproject.toml``, in a group with the name of our room::
 
     [project.entry-points."calibench.regimes"]
     poly1 = "mypackage.poly1:Poly1"
 
-Names and places are read from the metadata of installed packages. Nothing is imported until it is used: planning
-needs no torch, and what a class or module says of itself is read from its source.
+Names and places come from the metadata of installed packages. Nothing is imported until it is used: planning must not
+import torch, and attributes of a class or module are read from its source file.
 """
 
 import ast
@@ -27,9 +27,9 @@ ROOMS = ("regimes", "metrics", "calibrators", "backbones")
 
 @dataclass(frozen=True)
 class Brought:
-    """One thing that a package brings; called, it imports its module and hands the call on.
+    """One object of another package; calling it imports its module and calls the object.
 
-    ``name`` is the word of a config or the name of a measure, ``package`` the name and version of the package.
+    ``name`` is its name in a config or of a measure, ``package`` the name and version of the package.
     """
 
     name: str
@@ -38,16 +38,12 @@ class Brought:
     package: str
 
     def load(self) -> Any:
-        """The object itself.
-
-        Raises:
-            UserError: if its module cannot be imported or does not have it.
-        """
+        """The object; UserError if its module cannot be imported or does not have it."""
         try:
             return functools.reduce(getattr, self.attribute.split("."), importlib.import_module(self.module))
         except (ImportError, AttributeError) as error:
             raise UserError(
-                f"{self.package} brings '{self.name}' as {self.module}:{self.attribute}, which cannot be loaded "
+                f"'{self.name}' of the package {self.package} is {self.module}:{self.attribute}, which cannot be loaded "
                 f"({error}); repair or uninstall that package"
             ) from error
 
@@ -55,16 +51,12 @@ class Brought:
         return self.load()(*arguments, **settings)
 
     def source(self) -> Path:
-        """The file of its module.
-
-        Raises:
-            UserError: if there is none.
-        """
+        """The file of its module; UserError if there is none."""
         path = source(self.module)
         if path is None:
             raise UserError(
-                f"{self.package} brings '{self.name}' from {self.module}, of which there is no Python file; "
-                "repair or uninstall that package"
+                f"'{self.name}' of the package {self.package} is in {self.module}, which has no Python file; repair or "
+                "uninstall that package"
             )
         return path
 
@@ -76,39 +68,38 @@ def _found(room: str) -> dict[str, Brought]:
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
         if not entry.attr:
             raise UserError(
-                f"{package} brings '{entry.name}' as '{entry.value}'; it must be of the form module:name"
+                f"the entry point '{entry.name}' of {package} is '{entry.value}'; it must have the form module:name"
             )
         if entry.name in found:
             raise UserError(
-                f"{found[entry.name].package} and {package} both bring '{entry.name}' to calibench.{room}; uninstall one"
+                f"{found[entry.name].package} and {package} both have '{entry.name}' for calibench.{room}; uninstall one"
             )
         found[entry.name] = Brought(entry.name, entry.module, entry.attr, package)
     return found
 
 
 def brought(room: str, own: Container[str] = ()) -> dict[str, Brought]:
-    """What packages bring to a room of :data:`ROOMS`, by name; ``own`` holds the names of what is there already.
+    """Objects of other packages for a room of :data:`ROOMS`, by name; ``own`` are the names that we use already.
 
-    Raises:
-        UserError: if two things have one name, or an entry point names no object.
+    UserError if two objects have the same name, or an entry point does not name an object.
     """
     found = _found(room)
     for name, item in found.items():
         if name in own:
             raise UserError(
-                f"{item.package} brings '{name}' to calibench.{room}, which has one of that name; uninstall the package "
-                "or rename its entry point"
+                f"'{name}' of the package {item.package} exists in calibench.{room} already; uninstall the package or "
+                "rename its entry point"
             )
     return found
 
 
 def packages() -> list[str]:
-    """Name and version of every package that brings something."""
+    """Name and version of every package with such entry points."""
     return sorted({item.package for room in ROOMS for item in _found(room).values()})
 
 
 def source(module: str) -> Path | None:
-    """The Python file of a module, without importing it or the packages it lies in; None if there is none."""
+    """The Python file of a module, without importing it or the packages that contain it; None if there is none."""
     top, *below = module.split(".")
     spec, name = importlib.util.find_spec(top), top
     for part in below:
@@ -121,7 +112,7 @@ def source(module: str) -> Path | None:
 
 
 def imported_module(node: ast.ImportFrom, module: str, path: Path) -> str:
-    """The full name of the module that ``from … import`` names in a file, ``from .other import`` too."""
+    """The full name of the module in ``from … import``, also for a relative import."""
     if not node.level:
         return node.module or ""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -129,7 +120,7 @@ def imported_module(node: ast.ImportFrom, module: str, path: Path) -> str:
 
 
 def literal(module: str, name: str) -> Any:
-    """The value that a module gives a name at its top as a literal, read without importing it; None if it does not."""
+    """The literal value of a global name of a module, read without importing it; None if there is none."""
     path = source(module)
     for node in ast.parse(path.read_text(encoding="utf-8")).body if path else []:
         if isinstance(node, ast.Assign) and [getattr(t, "id", None) for t in node.targets] == [name]:

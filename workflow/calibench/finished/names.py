@@ -1,9 +1,9 @@
-"""The files of a finished run: the one list of their names, all relative to the run's folder."""
+"""The names of all files of a finished run, relative to its folder."""
 
 from collections.abc import Iterable
 from typing import Any
 
-KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # what tells a run from all others
+KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # identify a run
 CHECKPOINTS = ("top1", "nll", "last")  # best validation Top-1, best validation NLL, last epoch
 PARTS = {"val": ("select", "calibrate"), "test": ("test",)}  # a file of predictions and the parts in it
 FEATURE_SPLITS = ("train", "val", "test")
@@ -11,7 +11,7 @@ INDEX_COLUMNS = ["row", "target", "part", "group", "stratum"]  # which image eac
 RECORD = "run.json"
 HISTORY = "history.jsonl"
 STATE = "regime.safetensors"
-SET = "test@"  # what the name of an evaluation set other than test begins with
+SET = "test@"  # start of the names of evaluation sets other than test
 
 
 def run_folder(experiment: str, dataset: str, backbone: str, run: str, seed: int | str) -> str:
@@ -25,7 +25,7 @@ def weights(checkpoint: str) -> str:
 
 
 def index(split: str) -> str:
-    """Which image each row of the logits of ``split`` is: row, target, part, group, stratum."""
+    """The image of each row of the logits of ``split``: row, target, part, group, stratum."""
     return f"predictions/{split}.csv"
 
 
@@ -40,12 +40,12 @@ def features(split: str) -> str:
 
 
 def features_index(split: str) -> str:
-    """Which image each row of the features is: row, target."""
+    """The image of each row of the features: row, target."""
     return f"features/{split}.csv"
 
 
 def parts_of(split: str) -> tuple[str, ...]:
-    """The parts in the files of a split; an evaluation set is a split of one part, itself."""
+    """The parts in the files of a split; an evaluation set has one part with its own name."""
     return (split,) if split.startswith(SET) else PARTS[split]
 
 
@@ -55,12 +55,12 @@ def snapshots(split: str) -> str:
 
 
 def logits_of_training(checkpoint: str) -> str:
-    """Logits (N, K) float32 of the training images, made only where a figure asks for them."""
+    """Logits (N, K) float32 of the training images, made only if a figure needs them."""
     return f"training/{checkpoint}.npy"
 
 
 def split_of(part: str) -> str:
-    """The split whose files hold a part: ``select`` is in ``val``."""
+    """The split whose files contain a part: ``select`` is in ``val``."""
     if part.startswith(SET):
         return part
     return next(split for split, parts in PARTS.items() if part in parts)
@@ -83,22 +83,22 @@ def all_predictions() -> list[str]:
 
 
 def all_features(kept: bool) -> list[str]:
-    """Feature files; none where the run keeps no features."""
+    """Feature files; none if the run keeps no features."""
     splits = FEATURE_SPLITS if kept else ()
     return [name(split) for split in splits for name in (features, features_index)]
 
 
 def all_snapshots(kept: bool) -> list[str]:
-    """Logits of several epochs; none where the run keeps none."""
+    """Logits of several epochs; none if the run keeps none."""
     return [snapshots(split) for split in PARTS if kept]
 
 
 def all_files(features_kept: bool, snapshots_kept: bool = False) -> list[str]:
-    """Every file of a finished run; the record, which is written last, is last."""
+    """All files of a finished run; the last one is the record, which is written last."""
     extras = [*all_features(features_kept), *all_snapshots(snapshots_kept)]
     return [*all_weights(), STATE, *all_predictions(), *extras, HISTORY, RECORD]
 
 
 def files_of(train: dict[str, Any]) -> list[str]:
-    """Every file of a run that is finished with these settings of training."""
+    """All files of a finished run with these settings of training."""
     return all_files(bool(train["features"]), bool(train.get("snapshots")))

@@ -10,7 +10,7 @@ from calibench.backbones.classifier import Classifier, build, head_alone
 from calibench.backbones.names import EMBEDDINGS
 from calibench.backbones.pretrained import load_pretrained
 from calibench.finished import names
-from calibench.finished.read import read_record
+from calibench.finished.reuse import read_record
 
 
 def load_weights(run_dir: Path, checkpoint: str) -> dict[str, Tensor]:
@@ -28,9 +28,9 @@ def load_head(run_dir: Path, checkpoint: str = "top1") -> Classifier:
 
 
 def load_network(run_dir: Path, num_classes: int, checkpoint: str = "top1") -> Classifier:
-    """The trained network in evaluation mode, without gradients, on the CPU, laid out as it was trained.
+    """The trained network in evaluation mode, without gradients, on the CPU, in the memory layout of the training.
 
-    Of a run with a frozen body it is the whole network again: the body from its file of weights, and the trained head.
+    For a run with a frozen body it is the whole network: the body from its weights file, and the trained head.
     """
     record = read_record(run_dir)
     settings = record["settings"]

@@ -1,4 +1,4 @@
-"""The evaluation sets that a config asks for: their names, and what each is made of.
+"""The evaluation sets of a config: their names, and how each is made.
 
 An evaluation set is a value of the column ``split``: ``test``, ``test@siteB``, ``test@noise3``, ``test@fgsm4``.
 """
@@ -13,7 +13,7 @@ SITE, CORRUPTION, ATTACK = "site", "corruption", "attack"
 
 
 def _attack(wanted: dict[str, Any], seed: int) -> dict[str, Any]:
-    """An attack as it is carried out: FGSM is one step as long as the bound."""
+    """The settings of an attack: FGSM is one step as long as the bound."""
     one = {"steps": 1, "step_size": wanted["eps"], "random_start": False}
     steps = {key: wanted[key] for key in one} if wanted["method"] == "pgd" else one
     found = {"kind": ATTACK, "family": wanted["method"], "level": wanted["eps"], "seed": seed}
@@ -21,19 +21,19 @@ def _attack(wanted: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def evaluation_sets(evaluate_on: dict[str, Any], sites: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Every set but ``test``, in the order in which it is shown.
+    """All sets except ``test``, in the order in which they are shown.
 
     Args:
         evaluate_on: that part of a completed configuration.
-        sites: names of the other data sets that this run is asked about.
+        sites: names of the other data sets for predictions.
 
     Returns:
-        Name of the set → ``kind`` (site, corruption, attack), ``family`` (what stands on one line of a figure: site, a
-        corruption, an attack's method), ``level`` (severity, or the bound of an attack in grey levels; None for a
-        site) and what the kind needs: ``site``; ``seed``; ``steps``, ``step_size``, ``random_start``, ``loss``, ``seed``.
+        {name of the set: ``kind`` (site, corruption, attack), ``family`` (one line of a figure: site, a corruption, the
+        method of an attack), ``level`` (severity, or the bound of an attack in grey levels; None for a site) and the
+        settings of the kind: ``site``; ``seed``; ``steps``, ``step_size``, ``random_start``, ``loss``, ``seed``}.
 
     Raises:
-        UserError: if two sets have one name.
+        UserError: two sets have the same name.
     """
     found: dict[str, dict[str, Any]] = {}
     seed = evaluate_on["seed"]
@@ -46,7 +46,7 @@ def evaluation_sets(evaluate_on: dict[str, Any], sites: Iterable[str]) -> dict[s
     for name, what in made:
         if SET + name in found:
             raise UserError(
-                f"config: evaluate_on: two evaluation sets are called '{SET + name}'; rename the attack or the data set"
+                f"config: evaluate_on: two evaluation sets have the name '{SET + name}'; rename the attack or the data set"
             )
         found[SET + name] = what
     return found

@@ -1,4 +1,4 @@
-"""Snapshots: the logits of several epochs of one training, and the ensembles that are made of them."""
+"""Snapshots: the logits of several epochs of one training, and the ensembles made from them."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from calibench.finished import names
 
 
 def sizes(wanted: int | list[int] | None) -> list[int]:
-    """Sizes of the ensembles that ``train: snapshots`` asks for, ascending."""
+    """Sizes of the ensembles in ``train.snapshots``, ascending."""
     return sorted({wanted} if isinstance(wanted, int) else set(wanted or ()))
 
 
@@ -25,21 +25,17 @@ def evenly(size: int, epochs: int) -> list[int]:
 
 
 def all_epochs(wanted: int | list[int] | None, epochs: int) -> list[int]:
-    """The epochs, from 1, whose logits are kept: those of all ensembles, each once.
-
-    Raises:
-        UserError: if an ensemble has more members than the training has epochs.
-    """
+    """The epochs, from 1, whose logits are kept for all ensembles; UserError if an ensemble needs more epochs."""
     for size in sizes(wanted):
         if size > epochs:
             raise UserError(
-                f"train: snapshots: {size} epochs of a training of {epochs}; lower it, or train longer"
+                f"train.snapshots is {size}, but the training has {epochs} epochs; lower it, or train longer"
             )
     return sorted({epoch for size in sizes(wanted) for epoch in evenly(size, epochs)})
 
 
 def write_snapshots(folder: Path, split: str, files: list[Path]) -> None:
-    """One array (M, N, K) float32 of the M epochs' logits, read from one file each, an epoch in memory at a time."""
+    """Join the logits of M epochs, one file each, to one array (M, N, K) float32; only one epoch is in memory."""
     shape = np.load(files[0], mmap_mode="r").shape
     with atomic_path(folder / names.snapshots(split)) as part:
         array = open_memmap(part, mode="w+", dtype=np.float32, shape=(len(files), *shape))
@@ -49,22 +45,13 @@ def write_snapshots(folder: Path, split: str, files: list[Path]) -> None:
 
 
 def ensemble(run_dir: Path, settings: dict, split: str, size: int) -> np.ndarray:
-    """Mean probabilities (N, K) float64 of ``size`` epochs of a run on ``val`` or ``test``.
+    """Mean softmax (N, K) float64 of ``size`` epochs of a run on ``val`` or ``test`` (Zhang et al. 2021, equation 10).
 
-    Zhang et al. 2021, equation 10: the mean of the softmax outputs.
-
-    Args:
-        run_dir: the finished run.
-        settings: ``train`` of its settings.
-        split: val or test.
-        size: one of the sizes it was trained with.
-
-    Raises:
-        UserError: if it has no such snapshots.
+    ``settings`` is ``train`` of the run's settings, ``size`` one of the sizes it was trained with.
     """
     path = run_dir / names.snapshots(split)
     if not path.is_file():
-        raise UserError(f"{path} is missing; set train: snapshots and train this run again")
+        raise UserError(f"{path} is missing; set train.snapshots and train this run again")
     logits = np.load(path, mmap_mode="r")
     kept = all_epochs(settings["snapshots"], settings["epochs"])
     total = np.zeros(logits.shape[1:])

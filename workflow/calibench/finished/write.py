@@ -1,4 +1,4 @@
-"""Writing the files of a finished run. Each appears under its name only when it is whole."""
+"""Write the files of a finished run. Each file has its name only when it is complete."""
 
 import json
 from pathlib import Path
@@ -30,19 +30,19 @@ def write_weights(folder: Path, checkpoint: str, tensors: dict[str, Tensor]) -> 
 
 
 def write_state(folder: Path, state: dict[str, Tensor]) -> None:
-    """Buffers and parameters of the regime as they ended."""
+    """Buffers and parameters of the regime at the end of the training."""
     save_tensors(folder / names.STATE, state)
 
 
 def write_indices(folder: Path, index: pd.DataFrame) -> None:
-    """Beside the logits: which row of the store, target, part, group and stratum each of their rows is."""
+    """The row of the store, target, part, group and stratum of each row of the logits."""
     for split in names.PARTS:
         rows = index.loc[index["split"] == split, names.INDEX_COLUMNS]
         files.write_csv(rows, folder / names.index(split))
 
 
 def write_index(folder: Path, split: str, index: pd.DataFrame) -> None:
-    """Which image each row of the logits of an evaluation set is; every row's part is the set."""
+    """The image of each row of the logits of an evaluation set; the part of all rows is the set."""
     files.write_csv(index.assign(part=split)[names.INDEX_COLUMNS], folder / names.index(split))
 
 
@@ -53,7 +53,7 @@ def write_logits(folder: Path, checkpoint: str, split: str, logits: np.ndarray) 
 
 def write_features(folder: Path, split: str, features: np.ndarray, index: pd.DataFrame) -> None:
     """Features (n, D), stored as float16, and their index (row, target)."""
-    limit = np.finfo(np.float16).max  # one network out of bounds must not cost the others their figure
+    limit = np.finfo(np.float16).max  # one diverged network must not spoil the figure of the others
     files.save_npy(folder / names.features(split), features.clip(-limit, limit).astype(np.float16))
     files.write_csv(index, folder / names.features_index(split))
 
@@ -64,5 +64,5 @@ def write_history(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """What was trained, with which settings, on what machine; the last file of a finished run."""
+    """What was trained, with which settings, on which machine; the last file of a finished run."""
     files.write_json(folder / names.RECORD, record)

@@ -1,4 +1,4 @@
-"""What can be wrong with a completed configuration, told before anything is planned."""
+"""Checks of a completed configuration, before anything is planned."""
 
 import itertools
 from pathlib import Path
@@ -25,11 +25,7 @@ from calibench.tables.arrange import PLAIN, dimensions, split_run
 
 
 def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple = ()) -> None:
-    """Check a run's settings and those of the runs it needs; a run that needs itself cannot be planned.
-
-    Raises:
-        UserError: showing the first mistake, or the cycle.
-    """
+    """Check the settings of a run and of the runs that it needs: UserError for a mistake, or a run that needs itself."""
     here = (backbone, run)
     if here in trail:
         chain = " → ".join(f"{b}/{r}" for b, r in [*trail, here])
@@ -41,15 +37,15 @@ def check_no_cycle(config: dict[str, Any], run: str, backbone: str, trail: tuple
     features.check_run(config, backbone, run, parts.needs(found["run"]["regime"], found["regime"]), found)
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
-        if wanted == "regime" and not catalog()[split_name(other)[0]].matrix:
+        if wanted == "regime" and not catalog()[split_name(other)[0]].shows_matrix:
             raise UserError(
-                f"config: regime '{split_name(run)[0]}': {key}: '{other}' learns no matrix; name a run that does"
+                f"config: regime '{split_name(run)[0]}': {key}: '{other}' does not learn a matrix; name a run that does"
             )
         check_no_cycle(config, other, other_backbone, (*trail, here))
 
 
 def _check_regime(run: str, backbone: str, regime: str, settings: dict[str, Any]) -> None:
-    """Values of the settings of a regime, and of the parts it is made of."""
+    """Check the settings of a regime, and of the parts that it is made of."""
     try:
         catalog()[regime].check(settings)
         for part, own in parts.parts(regime, settings).items():
@@ -59,7 +55,7 @@ def _check_regime(run: str, backbone: str, regime: str, settings: dict[str, Any]
 
 
 def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
-    """A regime with heads gets a backbone with stages, one that compares two views of an image no mixed images."""
+    """Check that the backbone has known stages if the regime needs them, and that no mixing spoils a second view."""
     try:
         needs = parts.needs(settings["run"]["regime"], settings["regime"])
     except UserError as error:
@@ -69,13 +65,13 @@ def _check_needs(run: str, backbone: str, settings: dict[str, Any]) -> None:
     mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
     if "second_view" in needs and mixing:
         raise UserError(
-            f"config: run '{run}' on {backbone} compares two views of one image, which {mixing[0]} mixes with another; "
-            f"set augment: {mixing[0]}: null for it"
+            f"config: run '{run}' on {backbone} compares two views of one image, but {mixing[0]} mixes it with another; "
+            f"set augment.{mixing[0]} to null for this run"
         )
 
 
 def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]) -> None:
-    """What a schema cannot say of training, augmentation and label noise: how values fit together."""
+    """Check how values of training, augmentation and label noise fit together, which a schema cannot do."""
     train, augment, data = (settings[part] for part in ("train", "augment", "data"))
     if settings["model"]["weights"] == "imagenet" and settings["run"]["backbone"].startswith(TIMM):
         raise UserError(
@@ -84,7 +80,7 @@ def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]
         )
     if train["snapshots"] != config["train"]["snapshots"]:
         raise UserError(
-            f"{where}: train: snapshots is set for the whole experiment; move it to train at the top"
+            f"{where}: train.snapshots must be the same for the whole experiment; set it under train at the top"
         )
     try:
         all_epochs(train["snapshots"], train["epochs"])
@@ -92,21 +88,19 @@ def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]
         raise UserError(f"{where}: {error}") from None
     for key in ("scale", "ratio"):
         if augment[key] is not None and not augment[key][0] <= augment[key][1]:
-            raise UserError(f"{where}: augment: {key} must be [lowest, highest]; got {augment[key]}")
+            raise UserError(f"{where}: augment.{key} must be [lowest, highest]; got {augment[key]}")
     if augment["scale"] is None and augment["ratio"] is not None:
-        raise UserError(
-            f"{where}: augment: ratio is the shape of parts that scale chooses; set augment: scale too"
-        )
+        raise UserError(f"{where}: augment.ratio has no effect without augment.scale; set that as well")
     if augment["scale"] is not None and (augment["pad"] is not None or not augment["crop"]):
-        raise UserError(f"{where}: augment: scale takes the place of crop and pad; leave those two out")
+        raise UserError(f"{where}: augment.scale replaces crop and pad; remove those two")
     if data["noise"] not in ("symmetric", "pair"):
         if data["label_noise"]:
             raise UserError(
-                f"{where}: data: the file {data['noise']} has its own share of noise; leave label_noise out"
+                f"{where}: the file data.noise defines the share of noise; remove data.label_noise"
             )
         if not Path(data["noise"]).is_file():
             raise UserError(
-                f"{where}: data: noise: '{data['noise']}' is neither symmetric nor pair nor a file that exists"
+                f"{where}: data.noise: '{data['noise']}' is neither symmetric, nor pair, nor an existing file"
             )
 
 
@@ -117,57 +111,56 @@ def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
 
 
 def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
-    """Both names are runs of the experiment, differ, and what follows an @ is a calibrator that can be fitted."""
+    """Check that both names are different runs of the experiment, with calibrators that can be fitted after the @."""
     where = "config: statistics.contrasts"
     if contrast[0] == contrast[1]:
         raise UserError(f"{where}: '{contrast[0]}' is compared with itself; name two runs")
     for run, calibrator in (run_and_calibrator(config, name) for name in contrast):
         if calibrator.endswith("ensemble") and calibrator not in FITS:
             raise UserError(
-                f"{where}: there is no ensemble '{run}@{calibrator}'; ensembles: [none, temperature] makes "
-                f"{run}@ensemble and {run}@temperature@ensemble"
+                f"{where}: there is no ensemble '{run}@{calibrator}'; for {run}@ensemble and "
+                f"{run}@temperature@ensemble set ensembles to [none, temperature]"
             )
         if run not in (*run_names(config), *derived_runs(config), *external_runs(config)):
             raise UserError(
-                f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or name the "
-                "contrasts anew (a config file laid over another takes over the other's contrasts unless it names its "
-                "own: statistics: {contrasts: []} is none)"
+                f"{where}: [{', '.join(contrast)}] compares '{run}', which is not among runs; add it there, or change "
+                "the contrasts (a second config file keeps those of the first; statistics: {contrasts: []} removes them)"
             )
         if calibrator and calibrator not in FITS:
             raise UserError(
-                f"{where}: '{run}@{calibrator}': no calibrator '{calibrator}'; there are: {', '.join(FITS)}"
+                f"{where}: '{run}@{calibrator}': unknown calibrator '{calibrator}'; there are: {', '.join(FITS)}"
             )
         unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
         if calibrator and unfit:
             raise UserError(
-                f"{where}: '{run}@{calibrator}' is fitted on the calibration half of validation; set "
-                f"datasets.{unfit[0]}.calibrate above 0, or leave the contrast out"
+                f"{where}: '{run}@{calibrator}' is fitted on the part calibrate of validation; set "
+                f"datasets.{unfit[0]}.calibrate above 0, or remove the contrast"
             )
 
 
 def _check_published(name: str | None) -> None:
     if name is not None and not printed_file(name).is_file():
         raise UserError(
-            f"config: tables.published: '{name}' is neither a paper ({', '.join(papers())}) nor a CSV file that exists"
+            f"config: tables.published: '{name}' is neither a paper ({', '.join(papers())}) nor an existing CSV file"
         )
 
 
 def _check_layouts(config: dict[str, Any]) -> None:
-    """Names, measures and dimensions of the tables that a config describes."""
+    """Check names, measures and dimensions of the tables in ``tables.layouts``."""
     layouts = config["tables"]["layouts"]
     names = [layout["name"] for layout in layouts]
     for layout in layouts:
         where = f"config: tables.layouts: '{layout['name']}'"
         if names.count(layout["name"]) > 1:
-            raise UserError(f"{where} is there twice; rename one")
+            raise UserError(f"{where} exists twice; rename one")
         unknown = [name for name in layout["measures"] if name not in METRICS]
         if unknown:
-            raise UserError(f"{where}: no measure '{unknown[0]}'; there are: {', '.join(METRICS)}")
+            raise UserError(f"{where}: unknown measure '{unknown[0]}'; there are: {', '.join(METRICS)}")
         rows, columns = dimensions(layout)
         if len({*rows, *columns}) < len(rows) + len(columns):
-            raise UserError(f"{where}: rows and columns name the same twice; take it out of one")
+            raise UserError(f"{where}: rows and columns have a name in common; remove it from one")
         if {"run", "regime"} <= {*rows, *columns}:
-            raise UserError(f"{where}: run and regime are the same thing; take one")
+            raise UserError(f"{where}: run already contains the regime; use only one of the two")
         groups = [name for name in rows + columns if name not in PLAIN]
         for group in groups:
             found = [split_run(run, [group])[group] for run in run_names(config)]
@@ -176,22 +169,20 @@ def _check_layouts(config: dict[str, Any]) -> None:
                 continue
             if not any(found):
                 raise UserError(
-                    f"{where}: '{group}' is neither of {', '.join(PLAIN)} nor the beginning of a variant of any run, as "
-                    "noise is of noise20; correct it (snapshots: set train: snapshots; set: set evaluate_on)"
+                    f"{where}: '{group}' is not one of {', '.join(PLAIN)}, and no variant of a run starts with it, as "
+                    "noise20 starts with noise; correct it (for snapshots set train.snapshots, for set set evaluate_on)"
                 )
         if groups and "run" in rows + columns:
-            raise UserError(f"{where}: run holds its variants already; write regime beside {groups[0]}")
+            raise UserError(
+                f"{where}: run already contains the variants; with {groups[0]} use regime instead"
+            )
         strange = [name for name in layout.get("order") or {} if name not in rows + columns]
         if strange:
-            raise UserError(f"{where}: order: '{strange[0]}' is not among its rows and columns")
+            raise UserError(f"{where}: order: '{strange[0]}' is not in its rows or columns")
 
 
 def check_all(config: dict[str, Any]) -> None:
-    """Check every run of the experiment before anything is planned.
-
-    Raises:
-        UserError: for the first mistake found.
-    """
+    """Check the whole experiment; UserError for the first mistake."""
     _check_regimes_named(config["regimes"], "regimes")
     for backbone, changes in config["by_backbone"].items():
         check_backbone(backbone, "by_backbone")
@@ -219,28 +210,21 @@ def check_all(config: dict[str, Any]) -> None:
 
 
 def list_inputs(config: dict[str, Any], dataset: str) -> list[str]:
-    """The files a data set is listed from: its list files where there are any, else what its root is."""
+    """The list files of a data set; none if its format has none."""
     settings = config["datasets"][dataset]
     root = Path(settings["root"]).expanduser()
     return [str(root / name) for name in listfiles.list_files(settings).values()]
 
 
 def check_root(config: dict[str, Any], dataset: str) -> None:
-    """Check that a data set's lists are where the config says, with their columns; not of sets the workflow makes.
-
-    Raises:
-        UserError: naming key and path, and how to get access, or the column.
-    """
+    """Raise UserError if a list of a data set, or a column in it, is missing; data that the workflow makes is not checked."""
     root = Path(config["datasets"][dataset]["root"]).expanduser()
     if not root.is_absolute() and ("results", "data") in itertools.pairwise(root.parts):
         return
     key = f"config: datasets.{dataset}.root"
     if not root.exists():
-        access = (
-            f" ({ACCESS}; the folder holds radiology_ai/ and the RadiologyAI_*.csv)"
-            if config["datasets"][dataset]["format"] == "radimagenet"
-            else ""
-        )
+        radimagenet = config["datasets"][dataset]["format"] == "radimagenet"
+        access = f" ({ACCESS}; it has the folder radiology_ai/ and RadiologyAI_*.csv)" if radimagenet else ""
         raise UserError(f"{key}: '{root}' does not exist{access}; put the data there or correct the path")
     missing = [p for p in list_inputs(config, dataset) if not Path(p).exists()]
     if missing:
@@ -251,11 +235,7 @@ def check_root(config: dict[str, Any], dataset: str) -> None:
 
 
 def check_rules(runs: list[str], with_rule: set[str]) -> None:
-    """Check that every regime among the runs has a rule.
-
-    Raises:
-        UserError: naming the first that has a class but no rule.
-    """
+    """Raise UserError for the first run whose regime has a class but no rule."""
     for run in runs:
         regime = split_name(run)[0]
         if regime in catalog() and regime not in with_rule:

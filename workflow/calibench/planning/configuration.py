@@ -1,4 +1,4 @@
-"""Reading a configuration: YAML files merged, checked by the schema, defaults filled in."""
+"""Read a configuration: merge YAML files, check them with the schema, fill in the defaults."""
 
 import functools
 from pathlib import Path
@@ -14,7 +14,7 @@ from calibench.planning.sweeping import add_variants
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML, in which a key stands once: PyYAML alone takes the last one without a word."""
+    """Plain YAML without duplicate keys; PyYAML silently uses the last of them."""
 
     def compose_mapping_node(self, anchor):
         node = super().compose_mapping_node(anchor)
@@ -24,18 +24,14 @@ class _Loader(yaml.SafeLoader):
                 line = key.start_mark.line + 1
                 if key.value in first:
                     raise UserError(
-                        f"key '{key.value}' stands twice, in lines {first[key.value]} and {line}; keep one"
+                        f"key '{key.value}' exists twice, in lines {first[key.value]} and {line}; keep one"
                     )
                 first[key.value] = line
         return node
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
-    """The checked configuration with all defaults filled in; the argument is left alone.
-
-    Raises:
-        UserError: for the first mistake found.
-    """
+    """The checked configuration with all defaults, as a copy; UserError for the first mistake."""
     check(config)
     schema = load_schema()
     filled = fill_defaults(config, schema, schema)
@@ -47,11 +43,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Keys and values of one YAML file; none if it is empty.
-
-    Raises:
-        UserError: if it cannot be read, is not plain YAML, or names a key twice.
-    """
+    """Keys and values of one YAML file; UserError if it cannot be read, is not plain YAML, or has a key twice."""
     try:
         found = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except UserError as error:
@@ -59,8 +51,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except RecursionError as error:
-        raise UserError(f"{path} is nested too deeply; write it flatter") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date such as 2020-13-01
+        raise UserError(f"{path} has too many levels of nesting; use fewer") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2020-13-01
         raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
     found = {} if found is None else found
     if not isinstance(found, dict):
@@ -70,12 +62,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def read(*paths: str | Path) -> dict[str, Any]:
-    """Read YAML files, later ones overriding earlier ones key by key, and complete the result."""
+    """Read YAML files, merge them key by key (later files win), and complete the result."""
     return complete(functools.reduce(merge, map(read_yaml, paths), {}))
 
 
 def merge(base: dict, over: dict) -> dict:
-    """Deep merge: dictionaries key by key, everything else replaced."""
+    """Merge dictionaries key by key; all other values are replaced."""
     result = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
@@ -84,23 +76,17 @@ def merge(base: dict, over: dict) -> dict:
 
 
 def check_dataset(settings: dict[str, Any], name: str) -> None:
-    """Check what a schema cannot say of a data set: how its values fit together.
-
-    Raises:
-        UserError: naming the key.
-    """
+    """Raise UserError if values of a data set do not fit together, which a schema cannot check."""
     where = f"config: datasets.{name}"
     if settings["split"]["val"] + settings["split"]["test"] >= 1:
-        raise UserError(f"{where}.split: val and test together leave nothing for train; lower one of them")
+        raise UserError(f"{where}.split: val and test leave no images for train; lower one of them")
     held_out = "leave_one_out" if settings["leave_one_out"] else "split.test_strata"
     if settings["split"]["test_strata"] or settings["leave_one_out"]:
         if not settings["train_on"]:
-            raise UserError(
-                f"{where}.{held_out}: with train_on: false nothing is trained that could do without; remove it"
-            )
+            raise UserError(f"{where}.{held_out} has no effect with train_on: false; remove it")
         if settings["split"]["test_strata"] and settings["leave_one_out"]:
             raise UserError(
-                f"{where}: leave_one_out sets split.test_strata itself, for each stratum; keep one of them"
+                f"{where}: leave_one_out sets split.test_strata for each stratum; remove one of the two"
             )
     window = settings["store"]["window"]
     if isinstance(window, list) and not window[0] < window[1]:
@@ -108,21 +94,17 @@ def check_dataset(settings: dict[str, Any], name: str) -> None:
     copy, series = (settings["audit"][f"{level}_correlation"] for level in ("copy", "series"))
     if series > copy:
         raise UserError(
-            f"{where}.audit: series_correlation ({series}) must not be above copy_correlation ({copy}); correct one"
+            f"{where}.audit: series_correlation ({series}) is above copy_correlation ({copy}); lower it"
         )
     names = settings["labels"]
     if names is not None and len(set(names)) < len(names):
-        raise UserError(f"{where}.labels names a class twice; give each number a name of its own")
+        raise UserError(f"{where}.labels has the same name twice; use different names")
 
 
 def dataset_settings(text: str) -> tuple[dict[str, Any], str]:
-    """Settings of a data set, as a stage reads them, and the fingerprint of the code that the rule hands over.
+    """Complete settings of a data set for a stage, and the fingerprint of the code from the rule.
 
-    Args:
-        text: JSON with any keys of ``datasets: <name>:``, ``name``, and ``code``.
-
-    Raises:
-        UserError: for the first mistake found.
+    ``text`` is JSON with ``name``, ``code`` and any keys of ``datasets.<name>``. UserError for the first mistake.
     """
     given = json_object(text)
     name, code = str(given.pop("name", "dataset")), str(given.pop("code", ""))
@@ -132,19 +114,11 @@ def dataset_settings(text: str) -> tuple[dict[str, Any], str]:
 
 
 def statistics_settings(text: str) -> dict[str, Any]:
-    """Settings of resampling and comparisons (``statistics:`` of a configuration), as a stage reads them.
-
-    Raises:
-        UserError: for the first mistake found.
-    """
+    """Complete settings of resampling and comparisons (``statistics`` in a config) for a stage."""
     return completed_part(json_object(text), ("properties", "statistics"), ("statistics",))
 
 
 def evaluation_settings(text: str) -> dict[str, Any]:
-    """Settings of the evaluation sets (``evaluate_on:`` of a configuration), as a stage reads them; ``code`` is left out.
-
-    Raises:
-        UserError: for the first mistake found.
-    """
+    """Complete settings of the evaluation sets (``evaluate_on`` in a config) for a stage, without ``code``."""
     given = {key: value for key, value in json_object(text).items() if key != "code"}
     return completed_part(given, ("properties", "evaluate_on"), ("evaluate_on",))

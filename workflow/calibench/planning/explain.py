@@ -1,4 +1,4 @@
-"""Every key of a configuration in words, made from the schema."""
+"""An explanation of every config key, made from the schema."""
 
 import json
 
@@ -32,7 +32,7 @@ def _rows(schema: dict, root: dict, prefix: str = "") -> list[str]:
 
 
 def explain() -> str:
-    """Every key of a configuration as Markdown tables, made from the schema."""
+    """Markdown tables of all config keys."""
     root = load_schema()
     head = "| key | value | default | meaning and where the default is from |\n|---|---|---|---|\n"
     parts = [("Top level", root, "")]

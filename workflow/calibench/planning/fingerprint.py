@@ -1,7 +1,7 @@
-"""A fingerprint of the code that decides a stage's result: what it imports, comments and docstrings left out.
+"""A fingerprint of the code behind the result of a stage: all it imports, without comments, docstrings and errors.
 
-It stands in the settings of every rule, so that a change of one regime's file retrains that regime and a comment
-retrains nothing, in a fresh clone as well (no file times).
+It is part of the settings of every rule, so that a change in the file of one regime trains that regime again, and a
+new wording trains nothing again, also in a fresh clone (file times do not matter).
 """
 
 import ast
@@ -14,8 +14,8 @@ from calibench.errors import UserError
 from calibench.extensions import brought, imported_module, source
 
 ROOT = Path(calibench.__file__).parent.parent
-# What changes no number: how errors are told and files written, how settings are completed before the rule hands
-# them over, the names of regimes, and an equal copy of the same images.
+# Modules that change no number: errors, writing of files, completing settings (the rules pass complete ones), the
+# names of regimes, and equal copies of the images.
 PLUMBING = {
     "calibench",
     "calibench.cli",
@@ -25,7 +25,7 @@ PLUMBING = {
     "calibench.planning.configuration",
 }
 PLUMBING |= {"calibench.regimes", "calibench.regimes.catalog", "calibench.data.staging"}
-PLUMBING.add("calibench.data.overview")  # shown to people, read by no stage
+PLUMBING.add("calibench.data.overview")  # only for people
 
 
 # Rooms that use all that packages bring them; of regimes and backbones a run uses those that it names.
@@ -52,8 +52,11 @@ def _imports(tree: ast.Module, module: str, path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] in own and _file(name)}
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_texts(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings and without the sentences of UserErrors."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UserError":
+            node.args = []
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
@@ -70,12 +73,12 @@ def _read(module: str) -> tuple[frozenset[str], str]:
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     imports = frozenset(_imports(tree, module, path))
-    return imports, ast.dump(_without_docstrings(tree))
+    return imports, ast.dump(_without_texts(tree))
 
 
 @functools.cache
 def _data_files(folder: Path) -> bytes:
-    """Hash of what lies beside a module and is no code: a style sheet, printed numbers."""
+    """Hash of the other files in the folder of a module: a style sheet, printed numbers."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix not in (".py", ".pyc"):
@@ -85,11 +88,10 @@ def _data_files(folder: Path) -> bytes:
 
 @functools.cache
 def of_modules(*modules: str) -> str:
-    """Hash of the given modules, of all calibench modules they import, directly or not, and of the data beside them.
+    """Hash of these modules, of all calibench modules that they import, directly or not, and of files next to them.
 
-    A module of another package counts with what it imports of that package, without data beside it.
-
-    An import inside a function counts; one by a name that is made at run time does not: such a module is given.
+    Imports inside functions count. A module that is imported by a computed name must be among ``modules``. A module of
+    another package counts with all that it imports of that package, without other files.
     """
     todo, seen = list(modules), set()
     while todo:

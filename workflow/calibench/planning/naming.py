@@ -7,21 +7,13 @@ from typing import Any
 from calibench.files import canonical
 
 DATA_KEYS = (
-    "root",
-    "format",
-    "files",
-    "labels",
-    "split",
-    "sample",
-    "calibrate",
-    "unreadable_share",
-    "audit",
-    "store",
+    *("root", "format", "files", "labels", "split", "sample"),
+    *("calibrate", "unreadable_share", "audit", "store"),
 )
 
 
 def expand_braces(text: str) -> list[str]:
-    """``{hard,ls}+cutmix`` → ``[hard+cutmix, ls+cutmix]``; several braces multiply."""
+    """``{hard,ls}+cutmix`` → ``[hard+cutmix, ls+cutmix]``; several braces give all combinations."""
     match = re.search(r"\{([^{}]*)\}", text)
     if not match:
         return [text]
@@ -30,7 +22,7 @@ def expand_braces(text: str) -> list[str]:
 
 
 def named_runs(config: dict[str, Any]) -> list[str]:
-    """The runs the config names, braces expanded, in order, each once; without those of its sweep."""
+    """The runs in the config, braces expanded, in order, each once; without the runs of a sweep."""
     return list(dict.fromkeys(run for item in config["runs"] for run in expand_braces(item)))
 
 
@@ -41,12 +33,12 @@ def split_name(run: str) -> tuple[str, str]:
 
 
 def trained_on(config: dict[str, Any]) -> list[str]:
-    """Data sets that runs are trained on; the others are there to be asked about."""
+    """Data sets that runs are trained on; the others are only for predictions."""
     return [name for name, settings in config["datasets"].items() if settings["train_on"]]
 
 
 def data_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
-    """What list, audit, sample and store of a data set read; where training reads the store from is none of it."""
+    """The settings that the stages list, audit, sample and store of a data set read."""
     settings = {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
     if not config["datasets"][dataset]["train_on"]:
         settings["train_on"] = False
@@ -59,6 +51,6 @@ def data_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def store_name(config: dict[str, Any], dataset: str) -> str:
-    """Folder name of a data set's store: its name and a hash of all that decides its content."""
+    """Folder name of the store of a data set: its name and a hash of the settings behind its content."""
     settings = data_settings(config, dataset)
     return f"{dataset}-{hashlib.sha256(canonical(settings).encode()).hexdigest()[:10]}"

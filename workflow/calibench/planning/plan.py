@@ -1,4 +1,4 @@
-"""One experiment as files: which runs it asks for, where they lie, what each is trained with. No Snakemake in here."""
+"""One experiment as files: its runs, their folders, and the settings of each. No Snakemake."""
 
 import functools
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 from calibench.extensions import brought
 from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
-from calibench.files import read_json, sha256_of
+from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
@@ -19,11 +19,11 @@ from calibench.regimes.catalog import catalog
 
 
 class Plan:
-    """What an experiment consists of.
+    """All runs and files of an experiment.
 
     Args:
         config: the completed and checked configuration.
-        results: the folder of all results; a module with a prefix has it elsewhere.
+        results: the folder of all results; another one in a module with a prefix.
     """
 
     def __init__(self, config: dict[str, Any], results: str = "results") -> None:
@@ -41,12 +41,12 @@ class Plan:
         return names.run_folder(self.folder, dataset, backbone, run, seed)
 
     def store_dir(self, dataset: str) -> str:
-        """Folder of a data set's store, shared by all experiments."""
+        """Folder of the store of a data set, shared by all experiments."""
         return f"{self.results}/store/{self.store_of[dataset]}"
 
     @functools.cached_property
     def all_runs(self) -> list[tuple[str, str, str, int]]:
-        """(dataset, backbone, run, seed) of every run the experiment asks for."""
+        """(dataset, backbone, run, seed) of every run of the experiment."""
         return [
             (dataset, backbone, run, seed)
             for dataset in self.datasets
@@ -56,29 +56,27 @@ class Plan:
         ]
 
     def pretrained(self) -> list[str]:
-        """Weights files that have to be downloaded, those of runs that others build on included."""
-        wanted = settings.needed_runs(self.config)
-        return sorted(
-            {file for backbone, run in wanted for file in self.weights_of(backbone, run, imagenet=True)}
-        )
+        """Weights files to download, also those of runs that other runs need."""
+        needed = settings.needed_runs(self.config)
+        return sorted({file for backbone, run in needed for file in self.weights_of(backbone, run, True)})
 
     def regimes_needed(self) -> set[str]:
         """Regimes of all runs of the experiment and of those they build on."""
         return {naming.split_name(run)[0] for _, run in settings.needed_runs(self.config)}
 
     def weights_of(self, backbone: str, run: str, imagenet: bool = False) -> list[str]:
-        """The file of weights that a run starts from, if it has one; with ``imagenet`` only if it is downloaded."""
+        """The file with the initial weights of a run, if there is one; with ``imagenet`` only a downloaded one."""
         weights = settings.part_of(self.config, "model", backbone, naming.split_name(run)[1])["weights"]
         if weights == "imagenet":
             return [f"{self.results}/weights/{backbone}-imagenet.pth"]
         return [] if weights == "none" or imagenet else [weights]
 
     def regime_modules(self, backbone: str, run: str) -> list[str]:
-        """Modules of a run's regime and of those it is made of."""
+        """Modules of the regime of a run, and of its parts."""
         return parts.modules(*settings.settings_of_regime(self.config, run, backbone))
 
     def training_code(self, backbone: str, run: str) -> str:
-        """Fingerprint of the code that decides what a run ends with."""
+        """Fingerprint of the code behind the result of a run."""
         frozen = ["calibench.stages.features"] if features.is_frozen(self.config, backbone, run) else []
         network = [item.module for name, item in brought("backbones").items() if name == backbone]
         return fingerprint.of_modules(
@@ -86,53 +84,28 @@ class Plan:
         )
 
     def run_settings(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, Any]:
-        """All that one training run reads; names of pretrained weights are paths.
+        """All settings of one training run, with paths of pretrained weights.
 
-        A protected run that differs in its code only keeps the code it was made by.
+        A protected run that differs only in its code keeps the code it was made with.
         """
         found = settings.settings_of(self.config, run, dataset, backbone, int(seed))
         if weights := self.weights_of(backbone, run):
             found["model"] = found["model"] | {"weights": weights[0]}
         noise = found["data"]["noise"]
-        if Path(noise).is_file():  # its content counts, not its time
+        if Path(noise).is_file():  # its content matters, not its time
             found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
         code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
-        if frozen := self.features_of(dataset, backbone, run):
+        if name := features.folder_of(self.config, dataset, backbone, run):
             size = features.settings_of_features(self.config, dataset, backbone, run)["input_size"]
-            found["train"] = found["train"] | {"input_size": size}
-            found["features"] = frozen
+            found |= {"train": found["train"] | {"input_size": size}, "features": name}
         if not self.config["protect"]:
             return found
         record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
         return protection.with_recorded_code(record, found)
 
-    def features_of(self, dataset: str, backbone: str, run: str) -> str:
-        """Name of the folder, in that of the store, with the features a run is trained on; '' of a run on images."""
-        if not features.is_frozen(self.config, backbone, run):
-            return ""
-        return features.name_of(features.settings_of_features(self.config, dataset, backbone, run))
-
-    def store_files(self, dataset: str, backbone: str, run: str) -> list[str]:
-        """The store that a run reads: images, or features of them, with index and classes."""
-        folder = Path(self.store_dir(dataset), self.features_of(dataset, backbone, run))
-        return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
-
-    def features_settings(self, store: str, name: str) -> dict[str, Any]:
-        """What the stage ``features`` reads; features that are there keep the code they were made by, if protected."""
-        dataset = self.dataset_of[store]
-        backbone, run = features.all_features(self.config, dataset)[name]
-        found = features.settings_of_features(self.config, dataset, backbone, run)
-        if weights := self.weights_of(backbone, run):
-            found["model"] = found["model"] | {"weights": weights[0]}
-        report = Path(self.results, "store", store, name, "features.json")
-        code = fingerprint.of_modules("calibench.stages.features")
-        return found | {
-            "code": read_json(report)["code"] if self.config["protect"] and report.exists() else code
-        }
-
     def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
-        """Folders of the runs that a run builds on, by the setting that names each."""
+        """Folders of the runs that a run needs, by the setting that names each."""
         keys = settings.runs_named(self.config, run, backbone)
         found = {key: settings.other_run(self.config, run, backbone, key) for key in keys}
         return {key: self.run_dir(dataset, other, name, seed) for key, (other, name) in found.items()}
@@ -143,18 +116,17 @@ class Plan:
         return data["audit"]["enabled"] and data["format"] != "embeddings"  # it looks at pixels
 
     def kept_code(self, store: str) -> dict[str, str]:
-        """Code that made a protected store, by stage; nothing where it is to be made, or made again.
+        """Code that made a protected store, by stage; nothing if the store must be made, or made again.
 
-        A store that is not made again because the code is newer also spares Snakemake a blind spot: behind a job that
-        has to run it does not look for further changes beyond `ancient` files, so that tables would lag behind by one
-        command.
+        Keeping a store although the code is newer also avoids a problem of Snakemake: after a job that has to run, it
+        does not look for changes behind `ancient` files, so tables would be updated only by the next command.
         """
         if not self.config["protect"]:
             return {}
         return protection.kept_code(Path(self.results, "store", store), self.audited(store))
 
     def data_settings(self, store: str, stage: str) -> dict[str, Any]:
-        """What one stage of the data reads, with the code it was or would be made by."""
+        """The settings of one data stage, with the code that made or would make its result."""
         code = self.kept_code(store).get(stage) or fingerprint.of_modules(f"calibench.stages.{stage}")
         return {**naming.data_settings(self.config, self.dataset_of[store]), "code": code}
 
@@ -201,7 +173,7 @@ class Plan:
         return [f"{self.folder}/{dataset}/{backbone}/{run}/{file}" for dataset, backbone, run in places]
 
     def derived(self, file: str, dataset: str | None = None) -> list[str]:
-        """A file of every seed ensemble of the experiment, or of one data set; it lies where a run of seed 0 would."""
+        """A file of every seed ensemble of the experiment, or of one data set, in the folder of a run with seed 0."""
         return [
             f"{self.run_dir(place, backbone, name, 0)}/{file}"
             for place in self.datasets
@@ -225,11 +197,11 @@ class Plan:
         return names.set_files(self.config["tables"]["checkpoint"], self.sets)
 
     def site_files(self, dataset: str) -> list[str]:
-        """Of each site that runs on this data set are asked about: its matched index."""
+        """The matched index of each site for runs on this data set."""
         return [f"{self.folder}/{dataset}/sites/{site}.csv" for site in self.config["evaluate_on"]["sites"]]
 
     def tables_settings(self) -> dict[str, Any]:
-        """What the stage ``tables`` reads."""
+        """The settings of the stage ``tables``."""
         tables = self.config["tables"]
         return {key: self.config[key] for key in ("backbones", "seeds")} | {
             "datasets": self.datasets,
@@ -246,12 +218,12 @@ class Plan:
         return bool(sweeping.swept(self.config))
 
     def table_files(self, *endings: str) -> list[str]:
-        """Tables that the config describes."""
+        """Files of the tables in ``tables.layouts``."""
         layouts = self.config["tables"]["layouts"]
         return [f"{self.folder}/tables/{item['name']}.{ending}" for item in layouts for ending in endings]
 
     def sweep_settings(self) -> dict[str, Any]:
-        """What the stage ``sweep`` reads."""
+        """The settings of the stage ``sweep``."""
         return {
             "tries": [[t.run, t.base, t.setting, t.value] for t in sweeping.tries(self.config)],
             "by": self.config["sweep"]["by"],
@@ -259,12 +231,12 @@ class Plan:
         }
 
     def panel_runs(self, kind: str) -> list[str]:
-        """Runs that a kind of figure shows, in the order of the config."""
+        """Runs in a kind of figure, in the order of the config."""
         if NEEDS[kind] == "noise":
             return [run for run in self.runs if self._noisy(run)]
         if NEEDS[kind] != "matrix":
             return self.runs
-        return [run for run in self.runs if catalog()[naming.split_name(run)[0]].matrix]
+        return [run for run in self.runs if catalog()[naming.split_name(run)[0]].shows_matrix]
 
     def panel_files(self, kind: str, dataset: str, backbone: str, file: str) -> list[str]:
         """A file of every run in one figure (data set and backbone)."""
@@ -290,7 +262,7 @@ class Plan:
         return data["label_noise"] > 0 or data["noise"] not in ("symmetric", "pair")
 
     def noise_variants(self) -> list[str]:
-        """Variants that give runs wrong labels."""
+        """Variants with wrong labels."""
         return [name for name, layer in self.config["variants"].items() if layer.get("data")]
 
     def figures(self, *kinds: str) -> list[str]:
@@ -306,21 +278,18 @@ class Plan:
         ]
 
     def figure_code(self, kind: str) -> str:
-        """Fingerprint of the code that decides what a kind of figure shows."""
+        """Fingerprint of the code behind a kind of figure."""
         modules = ["calibench.stages.figure", f"calibench.figures.{kind}"]
-        if kind == "bars":  # it asks the regimes for the label they train against
+        if kind == "bars":  # it shows the soft labels of the regimes
             wanted = (self.regime_modules(b, run) for b in self.config["backbones"] for run in self.runs)
             modules += sorted(set().union(*wanted))
         return fingerprint.of_modules(*modules)
 
     def check_protection(self) -> int:
-        """Check that an edited config or a newer version deletes no finished run without being asked.
+        """Raise UserError if an edited config or changed data would delete a finished run.
 
         Returns:
             How many finished runs were trained by another version of the code and are kept.
-
-        Raises:
-            UserError: naming the first run or list that stands against it.
         """
         older, trained_on = 0, dict.fromkeys(self.store_of, 0)
         for dataset, backbone, run, seed in self.all_runs:
@@ -337,5 +306,5 @@ class Plan:
 
 
 def pattern(choices: list[str] | dict[str, Any]) -> str:
-    """A regular expression for one of these names."""
+    """A regular expression that matches these names."""
     return "|".join(map(re.escape, choices))

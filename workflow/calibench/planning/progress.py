@@ -1,7 +1,7 @@
-"""Where a running experiment is: runs done, running, waiting; epoch, accuracy, time left.
+"""The progress of a running experiment: runs done, running, waiting; epoch, accuracy, time left.
 
-Reads only what runs write anyway (``checkpoint/history.jsonl``, ``history.jsonl``, ``run.json``), so it works while
-Snakemake or Slurm jobs run, on any machine that sees the results.
+It reads only files of the runs (``checkpoint/history.jsonl``, ``history.jsonl``, ``run.json``), so it works while
+Snakemake or Slurm jobs run, on any machine that can read the results.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ class RunStatus:
 
 
 def _error(log: Path) -> str:
-    """The sentence a run stopped with, if its log ends with one."""
+    """The error at the end of the log of a run, if there is one."""
     if not log.exists():
         return ""
     with open(log, "rb") as stream:
@@ -42,7 +42,7 @@ def _error(log: Path) -> str:
 
 
 def _is_locked(path: Path) -> bool | None:
-    """Whether a trainer on this machine (or, with a sound lock service, any) holds the run folder; None: unknown."""
+    """Whether a trainer has locked the run folder, on this machine or, if locks are shared, on any; None: unknown."""
     if not path.exists():
         return None
     with open(path) as handle:
@@ -50,13 +50,13 @@ def _is_locked(path: Path) -> bool | None:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:  # a file system without locks tells nothing; the age of the checkpoint does
+        except OSError:  # a file system without locks: use the age of the checkpoint
             return None
     return False
 
 
 def _was_here(lock: Path) -> bool:
-    """Whether the last trainer of a run was on this machine, where a lock that is free tells that it has ended."""
+    """Whether the last trainer of a run was on this machine; then a free lock means that it has ended."""
     try:
         return lock.read_text(encoding="utf-8").endswith(f" on {socket.gethostname()}")
     except (OSError, UnicodeDecodeError):
@@ -67,7 +67,7 @@ def _alive(folder: Path, lines: list[dict[str, Any]]) -> bool:
     locked = _is_locked(folder / "lock")
     if locked or (locked is False and _was_here(folder / "lock")):
         return bool(locked)
-    state = folder / "state.pt"  # another node's lock may not show: a fresh checkpoint does
+    state = folder / "state.pt"  # locks of another node may be invisible; a recent checkpoint is not
     usual = max((line["seconds"] for line in lines), default=0.0)
     return state.exists() and time.time() - state.stat().st_mtime < 3 * usual + 60
 
@@ -91,12 +91,7 @@ def run_status(folder: Path, name: str, epochs: int) -> RunStatus:
 
 
 def experiment_status(settings: dict[str, Any], root: Path) -> list[RunStatus]:
-    """Every run the configuration asks for, in its order.
-
-    Args:
-        settings: a completed configuration.
-        root: the folder that holds ``results/``.
-    """
+    """All runs of a completed configuration, in order; ``root`` is the folder that contains ``results/``."""
     found = []
     plan = Plan(settings)
     for dataset, backbone, run, seed in plan.all_runs:
@@ -114,7 +109,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def render(found: list[RunStatus], everything: bool) -> str:
-    """The table a user reads; runs that wait or are done are counted only, unless ``everything``."""
+    """The table for the user; waiting and finished runs are only counted, unless ``everything``."""
     shown = found if everything else [s for s in found if s.state in ("running", "failed", "stopped")]
     width = max((len(s.name) for s in shown), default=0)
     rows = [
@@ -123,13 +118,13 @@ def render(found: list[RunStatus], everything: bool) -> str:
         f"left {_duration(s.seconds_left)}" + (f"\n    {s.why}" if s.why else "")
         for s in shown
     ]
-    counts = {
-        state: sum(s.state == state for s in found)
-        for state in ("done", "running", "failed", "stopped", "waiting")
-    }
+    states = ("done", "running", "failed", "stopped", "waiting")
+    counts = {state: sum(s.state == state for s in found) for state in states}
     rows.append(f"{len(found)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     if counts["failed"]:
-        rows.append("failed runs: mend what the sentence says, then start the same snakemake command again")
+        rows.append(
+            "failed runs: correct the mistake in the message, then start the same snakemake command again"
+        )
     if counts["stopped"]:
-        rows.append("stopped runs go on from their checkpoint: start the same snakemake command again")
+        rows.append("stopped runs: start the same snakemake command again to continue from the checkpoint")
     return "\n".join(rows)

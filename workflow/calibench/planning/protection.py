@@ -1,4 +1,4 @@
-"""What an edited configuration or a newer version of the code must not delete: finished runs and their data."""
+"""Protect finished runs and their data from an edited configuration or a newer version of the code."""
 
 import functools
 from pathlib import Path
@@ -12,7 +12,7 @@ STORE_RECORDS = {"list": "inputs.json", "audit": "audit.json", "sample": "sample
 
 
 def changed_list(store: Path) -> str | None:
-    """The first list file whose content is no longer that of which the store was made; None if there is none."""
+    """The first list file that has changed since the store was made; None if there is none."""
     record = store / "inputs.json"
     before = read_json(record)["inputs"] if record.exists() else {}
     return next(
@@ -21,11 +21,9 @@ def changed_list(store: Path) -> str | None:
 
 
 def kept_code(store: Path, audited: bool) -> dict[str, str]:
-    """Fingerprints of the code that made a whole store of an unchanged list, by stage; empty if it is none.
+    """Fingerprints of the code that made a complete store, by stage; empty if it is incomplete or its list changed.
 
-    Args:
-        store: its folder.
-        audited: whether its data set is audited.
+    ``store`` is its folder, ``audited`` whether its data set is audited.
     """
     stages = {stage: file for stage, file in STORE_RECORDS.items() if audited or stage != "audit"}
     others = ["images.npy", "index.csv", "classes.csv", "list.csv", "sample.csv"]
@@ -35,46 +33,28 @@ def kept_code(store: Path, audited: bool) -> dict[str, str]:
 
 
 def check_list_unchanged(config: dict[str, Any], dataset: str, store: Path, finished: int) -> None:
-    """Check that a data set's list files are those its store was made from: runs on two lists are no comparison.
-
-    Args:
-        config: the completed configuration.
-        dataset: its name there.
-        store: folder of its store; without ``inputs.json`` there is nothing to compare.
-        finished: number of finished runs that were trained on it.
-
-    Raises:
-        UserError: naming the file that changed and the ways on.
-    """
+    """Raise UserError if a list of a data set has changed since ``finished`` runs were trained on its ``store``."""
     if finished and (path := changed_list(store)):
         raise UserError(
             f"config: datasets.{dataset}: '{path}' has changed since {finished} finished runs were trained on it: "
             "restore it, or give the experiment another `name` to train on the new list, or delete those runs "
-            "(`protect: false` does it)"
+            "(also with `protect: false`)"
         )
 
 
 @functools.cache
 def _digest(path: Path, mtime_ns: int) -> str:
-    """SHA-256 of a file that many runs are compared with, read once for each time it was written."""
+    """SHA-256 of a file that is compared with many runs; it is read again only after it was written."""
     return sha256_of(path)
 
 
 def check_same_data(record: Path, index: Path) -> None:
-    """Check that a finished run was trained on the images and labels that its store holds now.
-
-    Args:
-        record: ``run.json`` of the run.
-        index: ``index.csv`` of the store, which need not exist.
-
-    Raises:
-        UserError: naming the run and the ways on.
-    """
+    """Raise UserError if a finished run was trained on other images or labels than ``index.csv`` of its store."""
     found = read_json(record).get("data", {}).get("index")
     if found and index.exists() and found != _digest(index, index.stat().st_mtime_ns):
         raise UserError(
             f"{record.parent} was trained on other images or labels than {index} has now: give the experiment another "
-            "`name`, or delete that folder, or set `protect: false` to let it be trained anew"
+            "`name`, or delete that folder, or set `protect: false` to train it again"
         )
 
 
@@ -86,24 +66,19 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a run that an older version trained, with the defaults of keys that it did not know."""
+    """Settings of a run from an older version, with defaults for keys that did not exist then."""
     schema = load_schema()
     parts = {
         part: fill_defaults(settings[part], schema["$defs"][part], schema)
         for part in ("model", "train", "augment", "data")
         if part in settings
     }
-    parts.get("train", {}).pop("lr_factor", None)  # a run knows its learning rate only
+    parts.get("train", {}).pop("lr_factor", None)  # a run has only its final learning rate
     return settings | parts
 
 
 def with_recorded_code(record: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The wanted settings; those of a finished run where it differs in code and in keys it did not know only.
-
-    Args:
-        record: ``run.json`` of the run, which need not exist.
-        wanted: the settings it would be trained with now.
-    """
+    """The wanted settings, or those of a finished run if only the code and keys with new defaults differ."""
     if not record.exists():
         return wanted
     found = read_json(record)["settings"]
@@ -112,19 +87,11 @@ def with_recorded_code(record: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:
-    """Check that a finished run has the settings the config asks for now.
-
-    Args:
-        record: ``run.json`` of the finished run.
-        wanted: settings it would be trained with now.
-
-    Raises:
-        UserError: naming what differs and the three ways on.
-    """
+    """Raise UserError if the settings of a finished run differ from the ``wanted`` ones."""
     found = read_json(record)["settings"]
     differences = [] if found == wanted else _differences(_completed(found), wanted)
     if differences:
         raise UserError(
-            f"{record.parent} is finished, with other settings ({'; '.join(differences[:3])}): give the experiment another "
-            "`name`, or delete that folder, or set `protect: false` to let it be trained anew"
+            f"{record.parent} is finished with other settings ({'; '.join(differences[:3])}): give the experiment another "
+            "`name`, or delete that folder, or set `protect: false` to train it again"
         )

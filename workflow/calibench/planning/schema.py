@@ -24,16 +24,16 @@ TYPES = {
     "object": "keys and values",
     "string": "text",
 }
-# JSON Schema counts 0.0 as an integer; a seed of 0.0 would name another folder than 0.
+# For JSON Schema 0.0 is an integer; but a seed of 0.0 would have another folder than 0.
 _TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
 )
 _Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_TYPES)
 
 
-@functools.cache  # every planned run is checked: parsing it again for each took most of the time of a plan
+@functools.cache  # used for every planned run; parsing would take most of the time of planning
 def load_schema() -> dict[str, Any]:
-    """The schema of a configuration file as a dictionary, which nobody changes."""
+    """The schema of a configuration file as a dictionary; do not change it."""
     return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
@@ -48,7 +48,7 @@ def resolve(schema: dict, root: dict) -> dict:
 
 
 def fill_defaults(value: Any, schema: dict, root: dict) -> Any:
-    """A copy of ``value`` with every default of ``schema`` that it leaves out."""
+    """A copy of ``value`` with the defaults of ``schema`` for missing keys."""
     schema = resolve(schema, root)
     if not isinstance(value, dict):
         return copy.deepcopy(value)
@@ -80,14 +80,14 @@ def _wrong_type(value: Any, wanted: str | list[str]) -> str:
 def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "additionalProperties":
         return _unknown_key(error)
-    if error.validator in ("pattern", "not"):  # the schema says in words what they are for
-        return f"'{error.instance}' does not fit here: {error.schema['$comment']}"
+    if error.validator in ("pattern", "not"):  # the schema explains them in $comment
+        return f"'{error.instance}' is not allowed here: {error.schema['$comment']}"
     if (
         error.validator == "type"
         and isinstance(error.instance, str)
         and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", error.instance, re.I)
     ):
-        return f"'{error.instance}' was read as text; YAML wants a dot in it, as in 1.0e-4"
+        return f"'{error.instance}' was read as text; YAML numbers with an exponent need a dot, as in 1.0e-4"
     if error.validator == "type":
         return _wrong_type(error.instance, error.validator_value)
     if error.validator == "required":
@@ -95,25 +95,22 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "enum":
         return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
     if error.validator == "uniqueItems":
-        return f"{error.instance} names something twice; keep one"
+        return f"{error.instance} has the same item twice; keep one"
     return error.message
 
 
 def check_plain(value: Any, where: str, path: tuple[str, ...] = (), above: tuple[int, ...] = ()) -> None:
-    """Check what no schema sees: it could be JSON, with finite numbers, and nothing contains itself.
+    """Raise UserError unless a configuration has only JSON types and finite numbers, and no part contains itself.
 
     Args:
         value: the configuration, or the part of it at ``path``.
-        where: what the configuration is called in an error: its file, or ``config``.
+        where: name of the configuration in an error: its file, or ``config``.
         path: keys on the way to ``value``.
-        above: identities of what ``value`` is in.
-
-    Raises:
-        UserError: naming the key.
+        above: identities of the objects that contain ``value``.
     """
     key = ": ".join(filter(None, [where, ".".join(path)]))
     if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{key}: {value} is not a finite number; correct it, or leave the key out")
+        raise UserError(f"{key}: {value} is not a finite number; correct it, or remove the key")
     if not isinstance(value, dict | list):
         if not isinstance(value, str | int | float | None):
             raise UserError(f"{key}: '{value}' was read as a {type(value).__name__}; put it in quotes")
@@ -123,22 +120,22 @@ def check_plain(value: Any, where: str, path: tuple[str, ...] = (), above: tuple
     for name, item in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(value, dict) and not isinstance(name, str):
             raise UserError(
-                f"{key}: the key {name!r} is not text (YAML reads on, off, yes, no and digits as something else); "
-                "put it in quotes or correct it"
+                f"{key}: the key {name!r} is not text (in YAML on, off, yes, no and digits are not); put it in quotes "
+                "or correct it"
             )
         check_plain(item, where, (*path, str(name)), (*above, id(value)))
 
 
 def completed_part(value: dict[str, Any], place: Sequence[str], path: Sequence[str]) -> dict[str, Any]:
-    """One part of a configuration, checked and with its defaults, as a stage reads it when it is run by hand.
+    """One part of a configuration, checked and with its defaults, for a stage that was started by hand.
 
     Args:
-        value: what was given.
-        place: where the schema has the part, as ``("properties", "statistics")``.
-        path: keys of the part in a configuration file, for errors.
+        value: the given part.
+        place: its place in the schema, such as ``("properties", "statistics")``.
+        path: its keys in a configuration file, for errors.
 
     Raises:
-        UserError: for the first mistake found.
+        UserError: for the first mistake.
     """
     root = load_schema()
     part: dict[str, Any] = root
@@ -149,11 +146,7 @@ def completed_part(value: dict[str, Any], place: Sequence[str], path: Sequence[s
 
 
 def check(config: dict[str, Any], definition: str | None = None, where: str = "config") -> None:
-    """Check a configuration, or one part of it by the name of its schema definition.
-
-    Raises:
-        UserError: naming the key and what is wrong with it.
-    """
+    """Check a configuration, or the part with this definition in the schema; UserError for the first mistake."""
     schema = load_schema()
     if definition:
         schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}

@@ -1,4 +1,4 @@
-"""What finished runs are asked and averaged into: evaluation sets and seed ensembles of a config, and their mistakes."""
+"""Evaluation sets and seed ensembles of a config, and their checks."""
 
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ from calibench.planning.sweeping import run_names
 
 
 def derived_runs(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Seed ensembles (``ols@ensemble``, ``ols@temperature@ensemble``) → their run and the calibrator of its members."""
+    """{seed ensemble (``ols@ensemble``, ``ols@temperature@ensemble``): (run, calibrator of its members)}."""
     return {
         f"{run}{'' if calibrator == 'none' else f'@{calibrator}'}@ensemble": (run, calibrator)
         for run in run_names(config)
@@ -21,7 +21,7 @@ def derived_runs(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def run_and_calibrator(config: dict[str, Any], name: str) -> tuple[str, str]:
-    """The two of a name in a contrast, as ``ols@temperature`` → (ols, temperature); a seed ensemble is a run."""
+    """Run and calibrator of a name in a contrast: ``ols@temperature`` → (ols, temperature); an ensemble is a run."""
     if name in derived_runs(config):
         return name, ""
     before, _, last = name.rpartition("@")
@@ -32,11 +32,7 @@ def run_and_calibrator(config: dict[str, Any], name: str) -> tuple[str, str]:
 
 
 def check_ensembles(config: dict[str, Any]) -> None:
-    """Check that an ensemble has two members, and that what its members are calibrated on is kept.
-
-    Raises:
-        UserError: naming the key.
-    """
+    """Raise UserError if an ensemble has fewer than two members, or its members cannot be calibrated."""
     if not config["ensembles"]:
         return
     for calibrator in config["ensembles"]:
@@ -45,52 +41,43 @@ def check_ensembles(config: dict[str, Any]) -> None:
                 f"config: ensembles: no calibrator '{calibrator}'; {did_you_mean(calibrator, ['none', *FITS])}"
             )
     if len(config["seeds"]) < 2:
-        raise UserError("config: ensembles: one seed is no ensemble; name at least two under seeds")
+        raise UserError("config: ensembles need at least two seeds; add one to seeds")
     unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
     if unfit and set(config["ensembles"]) != {"none"}:
         raise UserError(
-            "config: ensembles: members are calibrated on the calibration half of validation; set "
-            f"datasets.{unfit[0]}.calibrate above 0, or keep none only"
+            "config: ensembles: members are calibrated on the part calibrate of validation; set "
+            f"datasets.{unfit[0]}.calibrate above 0, or use only none"
         )
 
 
 def check_evaluation(config: dict[str, Any]) -> None:
-    """Check that sites are data sets stored like those that are trained on, and that every data set is used.
-
-    Raises:
-        UserError: naming the data set, or two sets of one name.
-    """
+    """Raise UserError if a site is not a data set stored like those for training, or a data set is not used."""
     sites, trained = config["evaluate_on"]["sites"], trained_on(config)
     for site in sites:
         if site not in config["datasets"]:
             hint = did_you_mean(site, config["datasets"])
-            raise UserError(f"config: evaluate_on: sites: '{site}' is no data set; {hint}")
+            raise UserError(f"config: evaluate_on.sites: '{site}' is not a data set; {hint}")
     if not trained:
-        raise UserError("config: datasets: every data set has train_on: false; one is needed to train on")
+        raise UserError("config: datasets: train_on is false for all data sets; set it to true for one")
     idle = [name for name in config["datasets"] if name not in (*trained, *sites)]
     if idle:
         raise UserError(
-            f"config: datasets.{idle[0]} has train_on: false and no run is asked about it; name it in evaluate_on: sites"
+            f"config: datasets.{idle[0]} is not used: train_on is false and it is not in evaluate_on.sites; add it there"
         )
     for site, dataset, key in product(sites, trained, ("size", "colour")):
         here, there = (config["datasets"][name]["store"][key] for name in (dataset, site))
         if here != there:
             raise UserError(
-                f"config: datasets.{site}.store.{key} is {there}, that of {dataset} is {here}: a network is asked about "
-                "images like those it was trained on; give both the same"
+                f"config: datasets.{site}.store.{key} is {there}, but that of {dataset} is {here}; use the same, because "
+                "the network needs images like those it was trained on"
             )
     evaluation_sets(config["evaluate_on"], sites)
 
 
 def check_site_classes(config: dict[str, Any], folders: dict[str, str]) -> None:
-    """Check that sites share classes with the data sets that are trained on, where both have been listed.
+    """Raise UserError if a site and a training data set do not share classes; checked once both are listed.
 
-    Args:
-        config: the completed configuration.
-        folders: data set → folder of its store.
-
-    Raises:
-        UserError: naming both.
+    ``folders`` maps each data set to the folder of its store.
     """
     from calibench.data.sites import check_classes
     from calibench.data.stored import read_classes

@@ -1,4 +1,4 @@
-"""From a completed configuration to the settings of each training run, and to the other runs it builds on."""
+"""From a completed configuration to the settings of each training run, and to the other runs that it needs."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ PARTS = ("model", "train", "augment", "data")
 
 
 def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant: str) -> dict[str, Any]:
-    """Settings of a regime: its defaults, the config's, the backbone's, then the variants' overrides."""
+    """Settings of a regime: defaults, then those of the config, of the backbone and of the variants."""
     settings = dict(catalog()[regime].settings)
     layers = [("regimes", config["regimes"].get(regime) or {})]
     by_backbone = config["by_backbone"].get(backbone, {}).get("regimes", {}).get(regime) or {}
-    layers.append((f"by_backbone: {backbone}: regimes", by_backbone))
-    layers += [(f"variants: {t}", config["variants"][t].get("regime", {})) for t in variant.split("+")[1:]]
+    layers.append((f"by_backbone.{backbone}.regimes", by_backbone))
+    layers += [(f"variants.{t}", config["variants"][t].get("regime", {})) for t in variant.split("+")[1:]]
     for where, layer in layers:
         for key, value in layer.items():
             if key not in settings and key not in catalog()[regime].required:
@@ -31,7 +31,7 @@ def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant:
             settings[key] = value
     for key in catalog()[regime].required:
         if key not in settings:
-            raise UserError(f"config: regimes: {regime}: {key} has no default; set it")
+            raise UserError(f"config: regimes.{regime}.{key} has no default; set it")
     return settings
 
 
@@ -42,14 +42,10 @@ def settings_of_regime(config: dict[str, Any], run: str, backbone: str) -> tuple
 
 
 def runs_named(config: dict[str, Any], run: str, backbone: str) -> dict[str, tuple[str, str]]:
-    """{key: (what is wanted, the run as the setting names it)} of the runs that a run builds on.
-
-    Raises:
-        UserError: if parts of its regime do not exist or want the same of two runs.
-    """
+    """{key: (what is used, the run as in the setting)} of the runs that a run needs; UserError as in ``parts``."""
     info = catalog().get(split_name(run)[0])
     if info and not (info.other_runs or info.combines):
-        return {}  # without its settings: a rule that inherits from train_hard asks for hard's runs, with its own variants
+        return {}  # do not read its settings: rules that inherit from train_hard call this for hard with their variants
     regime, settings = settings_of_regime(config, run, backbone)
     try:
         return parts.other_runs(regime, settings)
@@ -58,7 +54,7 @@ def runs_named(config: dict[str, Any], run: str, backbone: str) -> dict[str, tup
 
 
 def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> dict[str, Any]:
-    """``model``, ``train``, ``augment`` or ``data`` of a run: the config's, the backbone's, then the variants'."""
+    """``model``, ``train``, ``augment`` or ``data`` of a run: from config, backbone and variants."""
     value = merge(config[part], config["by_backbone"].get(backbone, {}).get(part, {}))
     for token in variant.split("+")[1:]:
         value = merge(value, config["variants"][token].get(part, {}))
@@ -66,38 +62,30 @@ def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> d
 
 
 def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, seed: int) -> dict[str, Any]:
-    """All that one training run reads, as plain JSON data."""
+    """All settings of one training run, as plain JSON data."""
     regime, variant = split_name(run)
     settings: dict[str, Any] = {}
     for part in PARTS:
         settings[part] = part_of(config, part, backbone, variant)
         check(settings[part], part, where=f"config: run '{run}' on {backbone}: {part}")
     settings["train"] = dict(settings["train"])
-    settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run knows its learning rate only
+    settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run has only its final learning rate
     settings["regime"] = regime_settings(config, regime, backbone, variant)
-    settings["run"] = {
-        "dataset": dataset,
-        "backbone": backbone,
-        "regime": regime,
-        "variant": variant,
-        "seed": int(seed),
-    }
-    return settings
+    keys = {"dataset": dataset, "backbone": backbone, "regime": regime, "variant": variant, "seed": int(seed)}
+    return settings | {"run": keys}
 
 
 def _of_data(config: dict[str, Any], variant: str) -> list[str]:
-    """The variants among ``+a+b`` that change what data a run is trained on."""
+    """The variants among ``+a+b`` that change the training data."""
     return [token for token in variant.split("+")[1:] if "data" in config["variants"].get(token, {})]
 
 
 def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tuple[str, str]:
-    """The (backbone, run) that a key of :func:`runs_named` names, as in ``{backbone}/hard``.
+    """The (backbone, run) that a key of :func:`runs_named` names, such as ``{backbone}/hard``.
 
-    It is trained on the same data: variants of this run that set ``data`` (label noise) are its as well, unless the
-    setting names such a variant itself. Clean labels would otherwise leak into a comparison under noise.
-
-    Raises:
-        UserError: if it is not of the form backbone/run or names an unknown run or backbone.
+    It is trained on the same data: it gets the variants of this run that set ``data`` (label noise), unless the
+    setting names such a variant itself. Otherwise clean labels would leak into a comparison under noise. UserError if
+    the name does not have the form backbone/run, or one of the two is unknown.
     """
     regime, variant = split_name(run)
     text = runs_named(config, run, backbone)[key][1]
@@ -105,17 +93,17 @@ def other_run(config: dict[str, Any], run: str, backbone: str, key: str) -> tupl
     other_backbone, slash, other = filled.partition("/")
     if not slash or "/" in other:
         raise UserError(
-            f"config: regime '{regime}': {key}: '{text}' is not of the form backbone/run, as resnet50/hard"
+            f"config: regime '{regime}': {key}: '{text}' does not have the form backbone/run, as resnet50/hard"
         )
     check_run(config, other, f"regime '{regime}': {key}")
-    check_backbone(other_backbone, f"regimes: {regime}: {key}")
+    check_backbone(other_backbone, f"regimes.{regime}.{key}")
     if not _of_data(config, split_name(other)[1]):
         other += "".join(f"+{token}" for token in _of_data(config, variant))
     return other_backbone, other
 
 
 def needed_runs(config: dict[str, Any]) -> set[tuple[str, str]]:
-    """(backbone, run) of all runs of the experiment and of those they are built on."""
+    """(backbone, run) of all runs of the experiment and of the runs that they need."""
     found: set[tuple[str, str]] = set()
     todo = [(backbone, run) for backbone in config["backbones"] for run in run_names(config)]
     while todo:
@@ -127,11 +115,7 @@ def needed_runs(config: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
-    """Check that a run's regime and variants exist.
-
-    Raises:
-        UserError: with what there is.
-    """
+    """Raise UserError if the regime or a variant of a run does not exist; ``where`` is the config key of the run."""
     regime, variant = split_name(run)
     if regime not in catalog():
         raise UserError(
@@ -140,5 +124,5 @@ def check_run(config: dict[str, Any], run: str, where: str = "runs") -> None:
     for token in variant.split("+")[1:]:
         if token not in config["variants"]:
             raise UserError(
-                f"config: {where}: '{run}': no variant '{token}' under variants; {did_you_mean(token, config['variants'])}"
+                f"config: {where}: '{run}': unknown variant '{token}'; {did_you_mean(token, config['variants'])}"
             )

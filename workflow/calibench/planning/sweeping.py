@@ -1,4 +1,4 @@
-"""Sweeps: which runs are trained at which values of a setting, and what they are called."""
+"""Sweeps: which runs are trained with which values of a setting, and their names."""
 
 import difflib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PARTS = ("model", "train", "augment", "data")
 
 @dataclass(frozen=True)
 class Try:
-    """One value of one setting: the run that has it, the run it varies (``base``); ``run == base`` has its own value."""
+    """One value of one setting: the run with the value, and the run without the sweep (``base``), which has its own."""
 
     run: str
     base: str
@@ -29,7 +29,7 @@ def swept(config: dict[str, Any]) -> dict[str, list]:
 
 
 def variant_name(setting: str, value: Any) -> str:
-    """Name of the variant that a sweep trains at a value: ``lr3``, ``alpha0.3``, ``update_every12``."""
+    """Name of the variant with a swept value: ``lr3``, ``alpha0.3``, ``update_every12``."""
     text = f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value).lower()
     return setting.rpartition(".")[2] + text.replace("-", "m")
 
@@ -49,7 +49,7 @@ def _applies(setting: str, run: str) -> bool:
 
 
 def own_value(config: dict[str, Any], run: str, setting: str) -> Any:
-    """What a run has without the sweep: its variants', the config's, else the default."""
+    """The value of a run without the sweep: from its variants, the config or the default."""
     if setting == "lr":
         return 1
     regime, variants = split_name(run)
@@ -72,7 +72,7 @@ _MISSING = object()
 
 
 def tries(config: dict[str, Any]) -> list[Try]:
-    """All runs of the experiment in order, each setting that is swept for a run with its own value first."""
+    """All runs of the experiment in order; for each swept setting the run's own value comes first."""
     found = []
     for base in named_runs(config):
         for setting, values in swept(config).items():
@@ -89,7 +89,7 @@ def tries(config: dict[str, Any]) -> list[Try]:
 
 
 def run_names(config: dict[str, Any]) -> list[str]:
-    """The runs the config names, braces expanded, in order, each once, and those of its sweep behind each."""
+    """The runs in the config, braces expanded, in order, each once and followed by the runs of its sweep."""
     of_base: dict[str, list[str]] = {run: [run] for run in named_runs(config)}
     for item in tries(config):
         of_base[item.base].append(item.run)
@@ -97,34 +97,26 @@ def run_names(config: dict[str, Any]) -> list[str]:
 
 
 def add_variants(config: dict[str, Any]) -> None:
-    """Add the variants of the sweep to the completed configuration.
-
-    Raises:
-        UserError: if one of their names is taken.
-    """
+    """Add the variants of the sweep to the completed configuration; UserError if a name is used already."""
     for setting, values in swept(config).items():
         for value in values:
             name, wanted = variant_name(setting, value), variant(setting, value)
             if config["variants"].setdefault(name, wanted) != wanted:
                 raise UserError(
-                    f"config: variants: '{name}' is a name that sweep: {setting} needs; rename yours"
+                    f"config: variants.{name}: the sweep of {setting} needs this name; rename your variant"
                 )
 
 
 def check_sweep(config: dict[str, Any]) -> None:
-    """Check that what is swept exists, belongs to a run, and has one default for all backbones.
-
-    Raises:
-        UserError: naming the setting.
-    """
+    """Raise UserError if a swept setting does not exist, belongs to no run, or depends on the backbone."""
     for setting in swept(config):
         if setting == "lr":
             continue
         where, (first, *path) = f"config: sweep: '{setting}'", setting.split(".")
         if first not in PARTS and first not in catalog():
             raise UserError(
-                f"{where} is no setting; write lr, <regime>.<setting> as ols.alpha, or one of {', '.join(PARTS)} with its "
-                "key as train.momentum"
+                f"{where} is not a setting; write lr, <regime>.<setting> such as ols.alpha, or one of "
+                f"{', '.join(PARTS)} with its key, such as train.momentum"
             )
         if first in PARTS:
             known = list(load_schema()["$defs"][first]["properties"])
@@ -137,7 +129,7 @@ def check_sweep(config: dict[str, Any]) -> None:
             )
             raise UserError(f"{where} does not exist; {hint}")
         if not any(_applies(setting, run) for run in named_runs(config)):
-            raise UserError(f"{where}: no run of that regime is among runs; add one, or leave the sweep out")
+            raise UserError(f"{where}: runs has no run of that regime; add one, or remove the sweep")
         _check_one_default(config, where, first, path[0])
 
 
@@ -146,5 +138,5 @@ def _check_one_default(config: dict[str, Any], where: str, first: str, key: str)
         part = layers.get(first) if first in PARTS else (layers.get("regimes") or {}).get(first)
         if key in (part or {}):
             raise UserError(
-                f"{where} has another value for {backbone} under by_backbone; sweep that backbone in an experiment of its own"
+                f"{where} has another value for {backbone} under by_backbone; sweep that backbone in a separate experiment"
             )

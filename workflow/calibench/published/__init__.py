@@ -1,4 +1,4 @@
-"""Numbers printed in the papers, one CSV each, and what can be said of them without our own."""
+"""Numbers printed in the papers, one CSV each, and checks of them that need no numbers of ours."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ FOLDER = Path(__file__).parent
 
 
 def papers() -> dict[str, Path]:
-    """The papers whose printed numbers are here: name → its CSV."""
+    """The papers with printed numbers: {name: CSV}."""
     return {path.stem: path for path in sorted((FOLDER / "printed").glob("*.csv"))}
 
 
 def printed_file(name: str) -> Path:
-    """The CSV of printed numbers that ``tables.published`` names: a paper's name, or the path of a CSV of one's own."""
+    """The CSV of printed numbers for ``tables.published``, which is the name of a paper or the path of a CSV."""
     return papers().get(name, Path(name))

@@ -1,9 +1,9 @@
-"""What must be true of any table of results, held against every published row and against our own.
+"""Check every published row and our own rows against what must be true for any table of results.
 
-Bounds (:mod:`calibench.published.bounds`), cells printed twice with two values, baselines equal to another
-paper's, and claims of the papers' texts. What holds is counted, what does not is listed. The published part never
-changes, so it is kept as ``audit.csv``; after an edit of the printed numbers or of claims.json,
-``python -m tests.published.claims`` computes it anew.
+Bounds (:mod:`calibench.published.bounds`), cells printed twice with two values, baselines equal to those of another
+paper, and claims in the texts of the papers. Rows that hold are counted, rows that do not are listed. The published
+part never changes, so it is kept as ``audit.csv``; after an edit of the printed numbers or of claims.json run
+``python -m tests.published.claims``.
 """
 
 from typing import Any
@@ -16,29 +16,20 @@ from calibench.published.printed import ROW
 
 COLUMNS = ["paper", "table", "dataset", "backbone", "regime", "rule", "holds", "statement"]
 KEPT = FOLDER / "audit.csv"
-CLAIM = (
-    "text: ",
-    "expected: ",
-)  # a rule that is a sentence of a paper, or one that a reader may expect of it
+CLAIM = ("text: ", "expected: ")  # start of a rule that is a claim of a paper, or that a reader may expect
 
 
 def our_rows(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Our long table in the same form, every split and checkpoint a row."""
-    place = (
-        metrics["split"] + ", checkpoint " + metrics["checkpoint"] + ", seed " + metrics["seed"].astype(str)
-    )
-    return metrics.assign(
-        paper="this experiment",
-        table=place,
-        regime=metrics["regime"] + metrics["variant"],
-        number=metrics["value"],
-        slack=1e-9,
-        note="",
-    )[[*ROW, "metric", "number", "slack", "note"]]
+    """Our long table in the same form, with a row for each split and checkpoint."""
+    seeds = metrics["seed"].astype(str)
+    place = metrics["split"] + ", checkpoint " + metrics["checkpoint"] + ", seed " + seeds
+    ours = metrics.assign(paper="this experiment", table=place, number=metrics["value"], slack=1e-9, note="")
+    ours["regime"] += ours["variant"]
+    return ours[[*ROW, "metric", "number", "slack", "note"]]
 
 
 def _rows_of(frame: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
-    """(place, cells) of each row: a paper's tables joined, but kept apart where they print two values."""
+    """(place, cells) of each row: the tables of a paper are joined, except where they print two values."""
     own = frame[~frame["note"].str.contains("copied|ensemble")].dropna(subset=["number"])
     found = []
     for _, part in own.groupby([name for name in ROW if name != "table"], sort=False):
@@ -52,7 +43,7 @@ def _rows_of(frame: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
 
 
 def bounds(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per broken bound, and one per paper and rule that counts how many cells hold."""
+    """One row per broken bound, and one per paper and rule with the number of rows that hold."""
     rows, tally = [], {}
     for place, values in _rows_of(frame):
         cells: Cells = {r.metric: (r.number, r.slack) for r in values.itertuples()}
@@ -75,10 +66,6 @@ def kept_audit() -> pd.DataFrame:
 
 
 def audit(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The kept audit of the published numbers, and the same bounds over our own rows.
-
-    Args:
-        metrics: long table of an experiment.
-    """
+    """The kept audit of the published numbers, and the same bounds for our rows, the long table of an experiment."""
     ours = pd.DataFrame(bounds(our_rows(metrics)), columns=COLUMNS).fillna("")
     return pd.concat([kept_audit(), ours], ignore_index=True)

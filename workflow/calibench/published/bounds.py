@@ -1,8 +1,7 @@
-"""What any table of results must satisfy, whoever printed it; each rule allows for the rounding of its cells.
+"""Rules that any table of results must satisfy, up to the rounding of its cells.
 
-A cell is (value, slack): the value as a fraction (NLL in nats) and half a unit of its last printed digit.
-All rules hold for means over runs as well: each is linear in the cells, or a mean of absolute values on the
-larger side.
+A cell is (value, slack): the value as a fraction (NLL in nats) and half a unit of its last printed digit. All rules
+also hold for means over runs: each is linear in the cells, or has a mean of absolute values on the larger side.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether the printed numbers are possible under the rule."""
+        """Whether the printed numbers satisfy the rule."""
         return self.left >= self.right - self.slack - 1e-9
 
 
@@ -40,9 +39,7 @@ def error_of(cells: Cells) -> Cell | None:
 
 
 def ece_gap(cells: Cells) -> Finding | None:
-    """Top-label ECE with bin means is never below |mean confidence - accuracy| (triangle inequality over
-    bins).
-    """
+    """Top-label ECE with bin means is never below |mean confidence - accuracy| (triangle inequality over bins)."""
     error = error_of(cells)
     if error is None or not {"ece", "avg_confidence"} <= cells.keys():
         return None
@@ -52,7 +49,7 @@ def ece_gap(cells: Cells) -> Finding | None:
 
 
 def top5(cells: Cells) -> Finding | None:
-    """A class among the first is among the first five."""
+    """The first class is one of the first five."""
     if not {"top1_error", "top5_error"} <= cells.keys():
         return None
     (one, s1), (five, s5) = cells["top1_error"], cells["top5_error"]
@@ -60,7 +57,7 @@ def top5(cells: Cells) -> Finding | None:
 
 
 def brier_bound(cells: Cells) -> Finding | None:
-    """A wrong prediction gives a wrong class at least as much as the true one: its Brier score is ≥ 1/2."""
+    """A wrong prediction gives a wrong class at least as much as the true class: its Brier score is ≥ 1/2."""
     error = error_of(cells)
     if error is None or "brier" not in cells:
         return None
@@ -95,5 +92,5 @@ RULES: list[Callable[[Cells], Finding | None]] = [ece_gap, top5, brier_bound, nl
 
 
 def check(cells: Cells) -> list[Finding]:
-    """Every rule that the measures of one row allow to check."""
+    """The findings of all rules whose measures are in one row."""
     return [finding for rule in RULES if (finding := rule(cells)) is not None]

@@ -13,19 +13,18 @@ from calibench.errors import UserError
 from calibench.metrics.labels import METRICS
 
 ROW = ["paper", "table", "dataset", "backbone", "regime"]
-OPPOSITE = {"accuracy": "top1_error", "top1_error": "accuracy"}  # printed either way, in per cent
+OPPOSITE = {"accuracy": "top1_error", "top1_error": "accuracy"}  # papers print one of the two, in per cent
 
 
 def plain(name: str) -> str:
-    """A name in small letters and digits only, for comparing names that are spelt in several ways."""
+    """A name reduced to small letters and digits, to compare different spellings."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def read_printed(paths: Sequence[Path]) -> pd.DataFrame:
     """All published rows with ``number`` (fraction or nats) and ``slack`` (half a unit of the last digit).
 
-    Raises:
-        UserError: a missing column or a value that is no number.
+    UserError for a missing column or a value that is not a number.
     """
     frames = []
     for path in paths:
@@ -36,16 +35,13 @@ def read_printed(paths: Sequence[Path]) -> pd.DataFrame:
         bad = ~frame["value"].str.fullmatch(r"\d+(\.\d+)?")
         if bad.any():
             raise UserError(
-                f"{path}, row {int(np.flatnonzero(bad)[0]) + 2}: {frame['value'][bad].iloc[0]!r} is no number"
+                f"{path}, row {int(np.flatnonzero(bad)[0]) + 2}: {frame['value'][bad].iloc[0]!r} is not a number"
             )
         scale = np.where(frame["unit"] == "%", 0.01, 1.0)
         digits = frame["value"].str.partition(".")[2].str.len().to_numpy()
         numbers = frame["value"].astype(float)
-        frames.append(
-            frame.assign(
-                file=path.stem, number=numbers * scale, slack=0.5 * 10.0**-digits * scale, printed=numbers
-            )
-        )
+        slack = 0.5 * 10.0**-digits * scale
+        frames.append(frame.assign(file=path.stem, number=numbers * scale, slack=slack, printed=numbers))
     if not frames:
         raise UserError("no published tables given; name at least one file")
     return pd.concat(frames, ignore_index=True)
@@ -55,7 +51,7 @@ def read_printed(paths: Sequence[Path]) -> pd.DataFrame:
 class Published:
     """Printed numbers of one paper: ``cells`` maps (dataset, backbone, regime, metric) to printed text.
 
-    ``derived`` are those of them that are 100 - the number printed: a paper gives the accuracy or the error.
+    ``derived`` are the cells that are 100 - the printed number: a paper prints the accuracy or the error.
     """
 
     paper: str
@@ -63,12 +59,13 @@ class Published:
     derived: frozenset[tuple[str, str, str, str]] = frozenset()
 
     def datasets(self) -> list[str]:
-        """The paper's data sets."""
+        """The data sets of the paper."""
         return sorted({key[0] for key in self.cells})
 
     def dataset_for(self, name: str) -> str | None:
-        """The paper's data set that ours is called after: ``radimagenet_64px`` is RadImageNet, ``cifar100`` is not
-        CIFAR10. The longest name that fits; None if none does.
+        """The data set of the paper with the longest name that starts ours, as words; None if there is none.
+
+        ``radimagenet_64px`` is RadImageNet, ``cifar100`` is not CIFAR10.
         """
         ends = [*(found.start() for found in re.finditer(r"[^A-Za-z0-9]", name)), len(name)]
         starts = {plain(name[:end]) for end in ends}
@@ -77,22 +74,15 @@ class Published:
 
 
 def read_published(path: Path, tables: str | Sequence[str] | None = None) -> Published:
-    """The printed numbers of one file, as text; a number that stands twice is that of the first table.
+    """The printed numbers of one file (of ``tables`` only), as text; a number printed twice is from the first table.
 
-    Args:
-        path: the file.
-        tables: only those of these tables (column ``table``).
-
-    Raises:
-        UserError: if it is not there or lacks a column.
+    UserError if the file, a column or a table is missing.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there are no printed numbers; correct tables.published")
+        raise UserError(f"{path} does not exist; correct tables.published")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    missing = {"paper", "dataset", "backbone", "regime", "metric", "value", "unit", "note"} - set(
-        frame.columns
-    )
-    if missing:
+    needed = {"paper", "dataset", "backbone", "regime", "metric", "value", "unit", "note"}
+    if missing := needed - set(frame.columns):
         raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")
     paper = frame["paper"].iloc[0]
     if tables is not None:
@@ -113,6 +103,6 @@ def read_published(path: Path, tables: str | Sequence[str] | None = None) -> Pub
 
 
 def _in_our_unit(printed: str, unit: str, metric: str) -> str:
-    """The printed text, its decimal point moved where the paper's unit is not our table's."""
+    """The printed text, with the decimal point moved if our table has another unit than the paper."""
     shift = {("%", 1): -2, ("fraction", 100): 2}.get((unit, METRICS[metric][1]), 0)
     return str(Decimal(printed).scaleb(shift)) if shift else printed

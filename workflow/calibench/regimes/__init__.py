@@ -8,11 +8,7 @@ from calibench.regimes.catalog import catalog
 
 
 def build(name: str, num_classes: int, **settings: Any):
-    """Make a regime by its config name.
-
-    Raises:
-        UserError: if the name or a setting is unknown.
-    """
+    """Make a regime by its name in configs; UserError if the name or a setting is unknown."""
     info = catalog().get(name)
     if info is None:
         raise UserError(f"unknown regime '{name}'; there are: {', '.join(catalog())}")

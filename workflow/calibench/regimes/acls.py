@@ -9,9 +9,9 @@ from calibench.regimes.functional import check_range, log_probs, nll
 class ACLS(Regime):
     """CE + α·[λ₁·relu(z_max - m)² + λ₂·relu(sg(z_max) - z_j - m)²].
 
-    The first square is averaged over the batch, the second over the batch and the K-1 classes j that are not
-    the predicted one. sg stops the gradient: only the largest logit is pulled down by the first square, only
-    the others are pulled up by the second.
+    The first square is averaged over the batch, the second over the batch and the K-1 classes j other than the
+    predicted one. sg stops the gradient: the first square pulls only the largest logit down, the second pulls only
+    the others up.
 
     Args:
         alpha: α ≥ 0; 0.1 from the source.

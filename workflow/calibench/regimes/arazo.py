@@ -1,4 +1,4 @@
-"""Dynamic bootstrapping: a label counts the less, the more the loss of its image looks like that of a wrong one."""
+"""Dynamic bootstrapping: a label counts less if the loss of its image looks like the loss of a wrong label."""
 
 import math
 
@@ -11,28 +11,24 @@ from calibench.regimes.betamixture import fit, posterior_of_wrong
 from calibench.regimes.functional import check_choice, check_range, log_probs, nll, soft_nll
 
 CELLS = 100  # of the table of posteriors, authors' code
-FIT_EDGE, EDGE, SURE = (
-    1e-4,
-    1e-3,
-    1e-4,
-)  # of a normalised loss in the fit and later, of a posterior: authors' code
+# authors' code: lowest distance from 0 and 1 of a normalised loss in the fit and later, and of a posterior
+FIT_EDGE, EDGE, SURE = 1e-4, 1e-3, 1e-4
 
 
 class Arazo(Regime):
     """CE; then (1-B)·CE(z, y) + B·CE(z, ŷ) + η·KL(uniform ‖ mean p of the batch).
 
-    After an epoch a mixture of two beta distributions is fitted to the losses of all training images (evaluation
-    mode, augmented); B is the probability of an image's own loss under the component of large losses, ŷ the
-    network's own prediction for the image. The published M-DYR-H is this with ``augment: {mixup: 32}``: z is then
-    of the mixed image, B and ŷ of the two images in it. Needs three forward passes a step (two without mixup) and
-    a pass over the training images after each epoch, once bootstrapping is near. For label noise.
+    After each epoch a mixture of two beta distributions is fitted to the losses of all training images (evaluation
+    mode, augmented). B is the posterior of the component with the large losses for the loss of the image, ŷ the
+    prediction of the network for it. The published M-DYR-H is this with ``augment: {mixup: 32}``: z is then of the
+    mixed image, B and ŷ of the two images in it. Needs three forward passes per step (two without mixup) and, from
+    the epoch before bootstrapping on, a pass over the training images after each epoch. For label noise.
 
-    Buffers: ``epoch``; ``begins``, the epoch that begins bootstrapping; ``low``, ``high``, the losses between which
-    others are scaled; ``table`` (100,), posteriors. The losses themselves (4·N bytes) live from the end of the pass
-    to the end of the epoch.
+    Buffers: ``epoch``; ``begins``, the first epoch with bootstrapping; ``low``, ``high``, the losses that are scaled
+    to 0 and 1; ``table`` (100,), posteriors. The losses (4·N bytes) are kept from the pass to the end of the epoch.
 
     Args:
-        bootstrap_from: epoch (from 0) that begins bootstrapping; below 1 a share of all epochs; 106 of 300 from the
+        bootstrap_from: first epoch (from 0) with bootstrapping; below 1 a share of all epochs; 106 of 300 from the
             authors' code.
         prediction: ŷ: "hard" = its most probable class (M-DYR-H) or "soft" = its probabilities (M-DYR-S).
         eta: η ≥ 0; 1, the authors' commands.
@@ -64,7 +60,7 @@ class Arazo(Regime):
         self.register_buffer("table", torch.zeros(CELLS))
         self._losses: list[Tensor] = []
         self.needs = ()
-        self._epochs_left: float | None = None  # host copy: asking the device at every step would stall it
+        self._epochs_left: float | None = None  # copy on the host: reading the device at every step is slow
 
     def take(self, epochs: int) -> None:
         share = self.bootstrap_from
@@ -77,7 +73,7 @@ class Arazo(Regime):
 
     @property
     def bootstraps(self) -> bool:
-        """Whether the running epoch does; asks for the extra forward passes only then."""
+        """Whether this epoch uses bootstrapping, and needs the extra forward passes."""
         return self._epochs_left is not None and self._epochs_left <= 0
 
     @property
@@ -111,13 +107,11 @@ class Arazo(Regime):
         spread = -math.log(self.num_classes) - log_mean.mean()
         return ((1 - wrong) * given + wrong * own).mean() + self.eta * spread
 
-    @torch.no_grad()
     def review(self, logits: Tensor, targets: Tensor) -> None:
         self._losses.append(nll(log_probs(logits), targets).cpu())
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
-        """Fit the mixture if losses were seen; report ``noise``, the mean B over the training images."""
+        """Fit the mixture if there are losses; report ``noise``, the mean B over the training images."""
         report = {}
         if self._losses:
             losses, self._losses = torch.cat(self._losses), []
@@ -128,10 +122,9 @@ class Arazo(Regime):
         return report
 
     def _fit(self, losses: Tensor) -> None:
-        """Renew ``low``, ``high`` and ``table``; the tail behind the table's maximum stays at it."""
-        low, high = np.percentile(
-            losses.double().numpy(), (5, 95)
-        )  # torch's quantile has a limit of 16 million
+        """Update ``low``, ``high`` and ``table``; behind its maximum the table stays at the maximum."""
+        # NumPy: the quantile of torch has a limit of 16 million values
+        low, high = np.percentile(losses.double().numpy(), (5, 95))
         inner = losses[(losses >= low) & (losses <= high)].double()
         mixture = fit(((inner - low) / (high - low + 1e-6)).clamp(FIT_EDGE, 1 - FIT_EDGE))
         table = posterior_of_wrong(mixture, torch.linspace(1e-12, 1 - 1e-12, CELLS, dtype=torch.float64))

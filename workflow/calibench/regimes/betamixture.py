@@ -10,7 +10,7 @@ STEPS = 10  # of expectation and maximisation, authors' code
 
 @dataclass(frozen=True)
 class BetaMixture:
-    """Parameters of both components, (2,) float64 each; the second starts at the larger values."""
+    """Parameters of both components, (2,) float64 each; the second starts at the larger losses."""
 
     alpha: Tensor
     beta: Tensor
@@ -24,14 +24,14 @@ def posterior(mixture: BetaMixture, x: Tensor) -> Tensor:
 
 
 def posterior_of_wrong(mixture: BetaMixture, x: Tensor) -> Tensor:
-    """Probability of the second component, that of large losses, (N,)."""
+    """Probability of the second component, that of the large losses, (N,)."""
     return posterior(mixture, x)[:, 1]
 
 
 def fit(x: Tensor) -> BetaMixture:
     """Fit to values x (N,) float64 in (0, 1), from Beta(1, 2) and Beta(2, 1) with equal weights.
 
-    Values that are all alike, or none for a component, give finite parameters.
+    The parameters are finite even if all values are equal or a component gets none.
     """
     pair = torch.tensor([1.0, 2.0], dtype=torch.float64)
     mixture = BetaMixture(pair, pair.flip(0), torch.full_like(pair, 0.5))

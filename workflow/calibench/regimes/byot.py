@@ -1,4 +1,4 @@
-"""Be your own teacher: heads on the stages of the network learn from its last layer, around any other regime."""
+"""Be your own teacher: auxiliary heads on the stages of the network learn from its last layer, with any regime."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,19 +13,19 @@ from calibench.regimes.functional import check_range, log_probs, soft_nll
 class BYOT(Combined):
     """a·L(z) + Σ_i [b·L(z_i) + α·T²·CE(sg softmax(z/T), z_i/T) + β·‖f_i - sg f‖²], mean over the batch.
 
-    L is the loss of the regime ``of``, whose state sees the network's own logits z only; z_i and f_i are logits and
-    features of a head on stage i, f the penultimate features of the network. ‖·‖² sums over the features where
-    f_i > 0 or f > 0. The heads are trained with the network's learning rate and are thrown away afterwards: the
-    network is tested without them. They are a bottleneck (a quarter of the stage's channels), a convolution that
-    brings the map to the size of the last one, and global pooling; their batch normalisation keeps no running
-    statistics, as they never predict.
+    L is the loss of the regime ``of``, whose state is updated with the logits z of the network only; z_i and f_i are
+    logits and features of a head on stage i, f the penultimate features of the network. ‖·‖² sums over the features
+    with f_i > 0 or f > 0. The heads train with the learning rate of the network and are dropped afterwards: the
+    network is tested without them. A head is a bottleneck (a quarter of the channels of the stage), a convolution
+    that reduces the map to the size of the last one, global pooling and a linear layer. Its batch normalisation has
+    no running statistics, as it is never used for prediction.
 
-    The defaults are those of the public code that Zhang et al. 2021 build on; the paper prints none, and has
-    ``last: 1``. Zhang's BYOT+OLS is {of: ols, last: 1.5, shallow: 0.5, alpha: 0, beta: 0}; his script trains z alone
-    in the first epoch and gives the soft part of the heads half of that weight: not done here.
+    The defaults are those of the public code that Zhang et al. 2021 build on; the paper gives none except
+    ``last: 1``. Zhang's BYOT+OLS is {of: ols, last: 1.5, shallow: 0.5, alpha: 0, beta: 0}; his script trains only z
+    in the first epoch and gives the soft part of the heads half of that weight, which is not done here.
 
-    Parameters: ``heads``; buffer ``shapes`` (stages, 3), channels, height and width of the maps, the last one's at
-    the end.
+    Parameters: ``heads``; buffer ``shapes`` (stages, 3), channels, height and width of the maps, the last map at the
+    end.
 
     Args:
         of: the regime, by its name.
@@ -66,7 +66,7 @@ class BYOT(Combined):
 
     @property
     def inner(self) -> nn.Module:
-        """The regime that all heads are trained with."""
+        """The regime ``of``, which the network and all heads are trained with."""
         return next(iter(self.parts.values()))
 
     def take(self, stage_shapes: Sequence[Sequence[int]], **arrays: Any) -> None:
@@ -116,8 +116,8 @@ class Head(nn.Module):
 
     Args:
         channels: of the map.
-        factor: how many times larger the map is than the network's last one.
-        features: of the network's last layer, D.
+        factor: side of the map divided by the side of the network's last map.
+        features: inputs of the network's last layer, D.
         num_classes: K.
     """
 
@@ -132,7 +132,7 @@ class Head(nn.Module):
         self.classifier = nn.Linear(features, num_classes)
 
     def forward(self, stage: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, D) and logits (B, K), float32, of a map (B, C, H, W); computed in the map's own precision."""
+        """Features (B, D) and logits (B, K), float32, of a map (B, C, H, W), computed in the precision of the map."""
         half = stage.dtype in (torch.bfloat16, torch.float16)  # the network ran under autocast
         precision = {"dtype": stage.dtype} if half else {"enabled": False}
         with torch.autocast(stage.device.type, **precision):

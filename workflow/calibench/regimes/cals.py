@@ -1,4 +1,4 @@
-"""Class adaptive label smoothing: a penalty on large logit distances whose weight each class finds by itself."""
+"""Class adaptive label smoothing: a penalty on large logit distances with a learned weight for each class."""
 
 import logging
 
@@ -15,10 +15,10 @@ class CALS(Regime):
     """CE + P(h_k; λ_k, ρ_k), mean over batch and classes, h_k = (max z - z_k - m)/m.
 
     P is λh + ρh²/2 where λ + ρh ≥ 0, else -λ²/(2ρ) (augmented Lagrangian, PHR). After each epoch λ_k becomes
-    the mean of relu(λ_k + ρ_k·h_k) over the *validation* images; every ``rho_every`` epochs ρ_k grows by
-    ``growth`` where the mean of h_k is above ``shrink`` times the last epoch's (authors' code: with ρ for
-    each class, as here, a negative last value counts as 0). It trains on what validation says: its validation
-    numbers are not independent of it.
+    the mean of relu(λ_k + ρ_k·h_k) over the *validation* images; every ``rho_every`` epochs ρ_k is multiplied by
+    ``growth`` where the mean of h_k is above ``shrink`` times that of the last epoch (authors' code: with ρ for
+    each class, as here, a negative last value counts as 0). Validation takes part in training, so its validation
+    numbers are not independent.
 
     Buffers: ``lam``, ``rho``, ``last`` (K,): λ, ρ, mean h of the last validation; ``epoch``, a number.
 
@@ -26,10 +26,10 @@ class CALS(Regime):
         margin: m > 0; 10 from the source (20 in a config of the authors).
         rho: ρ at the start, > 0; 1 from the source.
         rho_max: largest ρ; 10, authors' code.
-        rho_every: epochs between two looks at ρ; 10 from the source. ``None`` = ρ stays.
+        rho_every: epochs between two changes of ρ; 10 from the source. ``None`` = ρ stays.
         growth: factor ≥ 1 on ρ; 1.2 from the source.
         shrink: in [0, 1]; 0.9, authors' code.
-        over_classes: "mean" (authors' code as it is now) or "sum" (their code before).
+        over_classes: "mean" (authors' present code) or "sum" (their earlier code).
     """
 
     name = "cals"
@@ -74,7 +74,6 @@ class CALS(Regime):
         penalty = torch.where(inside, h * (self.lam + self.rho * h / 2), -self.lam.square() / (2 * self.rho))
         return nll(log_probs(logits), targets).mean() + self.classes * penalty.mean()
 
-    @torch.no_grad()
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         if not self.epoch:
             logging.getLogger(__name__).warning(
@@ -89,7 +88,6 @@ class CALS(Regime):
             self.rho.copy_(torch.where(slow & self.last.isfinite(), grown, self.rho))
         self.last.copy_(mean)
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         """Report the means over the classes of λ (``lam``) and ρ (``rho``)."""
         self.epoch += 1

@@ -1,9 +1,8 @@
-"""What regimes made of others have in common: they hand everything on to their parts."""
+"""Base of regimes made of others: it passes everything on to the parts."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from calibench.regimes import build
@@ -12,10 +11,10 @@ from calibench.regimes.parts import other_runs, parts
 
 
 class Combined(Regime):
-    """A regime whose state and needs are those of its ``parts``, a dictionary of regimes.
+    """A regime with the state and the needs of its ``parts``, a dictionary of regimes.
 
-    ``needs``, ``inputs`` and ``other_runs`` are those of the class and of all parts; diagnostics of a part
-    bear its name, as ``ols.matrix_entropy``.
+    ``needs``, ``inputs`` and ``other_runs`` are those of the class and of all parts. Numbers for the history have the
+    name of the part in front, as ``ols.matrix_entropy``.
     """
 
     def __init__(
@@ -37,12 +36,10 @@ class Combined(Regime):
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         return [group for part in self.parts.values() for group in part.parameter_groups(lr, weight_decay)]
 
-    @torch.no_grad()
     def observe(self, logits: Tensor, targets: Tensor, **extras: Any) -> None:
         for part in self.parts.values():
             part.observe(logits, targets, **extras)
 
-    @torch.no_grad()
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         for part in self.parts.values():
             part.validated(logits, targets)
@@ -51,13 +48,11 @@ class Combined(Regime):
     def reviews(self) -> bool:
         return any(part.reviews for part in self.parts.values())
 
-    @torch.no_grad()
     def review(self, logits: Tensor, targets: Tensor) -> None:
         for part in self.parts.values():
             if part.reviews:
                 part.review(logits, targets)
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         """End the epoch of every part; each number under ``part.name``."""
         return {f"{n}.{k}": v for n, part in self.parts.items() for k, v in part.close_epoch().items()}

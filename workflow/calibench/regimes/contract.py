@@ -1,4 +1,4 @@
-"""What every regime promises, whatever its formula: checks for the tests and for ``calibench check-regime``."""
+"""What must be true for every regime, with any formula: checks for the tests and for ``calibench check-regime``."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,7 +24,7 @@ def _random(batch: int, classes: int, scale: float = 2.0, seed: int = 0) -> tupl
 def _extreme() -> tuple[Tensor, Tensor]:
     logits, targets = _random(6, 5, seed=6)
     logits = logits + 1e4 * torch.tensor([[1, -1, 0, -1, 0], [-1, 1, -1, -1, 0], [0, 0, -1, -1, -1]] * 2)
-    targets[:2] = torch.tensor([0, 3])  # one surely right, one surely wrong
+    targets[:2] = torch.tensor([0, 3])  # one certainly right, one certainly wrong
     return logits, targets
 
 
@@ -42,9 +42,9 @@ CASES = {
 
 
 def ready(make: Make, classes: int = CLASSES) -> Regime:
-    """A regime that has been given what it wants before training, the same at every call."""
+    """A regime with all its inputs, the same at every call."""
     generator = torch.Generator().manual_seed(0)
-    torch.manual_seed(0)  # for weights of its own
+    torch.manual_seed(0)  # for its own weights
     regime = make(classes)
     matrix = torch.rand(classes, classes, generator=generator)
     if regime.inputs:
@@ -61,7 +61,7 @@ def ready(make: Make, classes: int = CLASSES) -> Regime:
 
 
 def extras(regime: Regime, logits: Tensor, step: int) -> dict[str, Any]:
-    """What the regime ``needs`` beside logits (B, K) and targets; a function of the step."""
+    """The arguments that the regime ``needs`` besides logits (B, K) and targets; a function of the step."""
     generator = torch.Generator().manual_seed(100 + step)
     batch, classes = logits.shape
     torch.manual_seed(0)
@@ -83,12 +83,12 @@ def extras(regime: Regime, logits: Tensor, step: int) -> dict[str, Any]:
     for key in ("plain_logits", "eval_logits"):
         everything[key] = torch.randn(batch, classes, generator=generator)
     unknown = set(regime.needs) - set(everything)
-    _hold(not unknown, f"needs names {sorted(unknown)}, which training does not give; see regimes/base.py")
+    _hold(not unknown, f"needs names {sorted(unknown)}, which do not exist; see regimes/base.py")
     return {key: everything[key] for need in regime.needs for key in together.get(need, (need,))}
 
 
 def train(regime: Regime, steps: Iterable[int], classes: int = CLASSES, learning_rate: float = 0.1) -> Tensor:
-    """Steps of a linear model on fixed images; returns its weight. A function of the regime's state and the steps."""
+    """Train a linear model on fixed images; returns its weight, a function of the regime's state and the steps."""
     weight = nn.Parameter(torch.zeros(8, classes))
     groups = [{"params": [weight]}, *regime.parameter_groups(learning_rate, 0.0)]
     optimizer = torch.optim.SGD(groups, lr=learning_rate)
@@ -101,16 +101,17 @@ def train(regime: Regime, steps: Iterable[int], classes: int = CLASSES, learning
         regime(logits, targets, **extras(regime, logits, step)).backward()
         optimizer.step()
         if step % 4 == 3:
-            regime.validated(logits.detach(), targets)
-            if regime.reviews:
-                regime.review(logits.detach(), targets)
-            regime.close_epoch()
+            with torch.no_grad():
+                regime.validated(logits.detach(), targets)
+                if regime.reviews:
+                    regime.review(logits.detach(), targets)
+                regime.close_epoch()
         weight.data = weight.data.clone()
     return weight.detach()
 
 
 def difference(one: Regime, other: Regime) -> str:
-    """The first entry of two states that is not equal to the bit; '' if all are."""
+    """The first entry in which two states differ in any bit; '' if there is none."""
     a, b = one.state_dict(), other.state_dict()
     if a.keys() != b.keys():
         return sorted(a.keys() ^ b.keys())[0]
@@ -129,10 +130,8 @@ def is_finite(make: Make) -> None:
         for epoch in range(2):
             leaf = logits.clone().requires_grad_()
             loss = regime(leaf, targets, **extras(regime, logits, epoch))
-            _hold(
-                loss.shape == (),
-                f"case {case}: the loss has shape {tuple(loss.shape)}; it must be one number",
-            )
+            shape = tuple(loss.shape)
+            _hold(shape == (), f"case {case}: the loss has shape {shape}; it must be one number")
             _hold(loss.dtype == torch.float32, f"case {case}: the loss is {loss.dtype}; it must be float32")
             _hold(bool(loss.isfinite()), f"case {case}: the loss is {loss.item()}; it must be finite")
             loss.backward()
@@ -141,25 +140,23 @@ def is_finite(make: Make) -> None:
             _hold(bool(leaf.grad.any()), f"case {case}: the gradient is zero everywhere")
             regime.validated(logits, targets)
             for key, value in regime.close_epoch().items():
-                _hold(
-                    type(value) is float and value == value,
-                    f"case {case}: close_epoch gives {key} = {value!r}; it must be a number, not NaN",
-                )
+                sentence = f"case {case}: close_epoch returns {key} = {value!r}; it must be a number, not NaN"
+                _hold(type(value) is float and value == value, sentence)
 
 
 def resumes(make: Make, cut: int = 2) -> None:
-    """All it remembers is in its buffers: stopped within an epoch, it goes on bit for bit."""
+    """All state is in buffers: after a stop within an epoch, it continues bit for bit."""
     for place in (cut, 6):
         straight, half, again = ready(make), ready(make), make(CLASSES)
         train(straight, range(place)), train(half, range(place))
         again.load_state_dict({key: value.clone() for key, value in half.state_dict().items()})
         weights = train(straight, range(place, 10)), train(again, range(place, 10))
         same = torch.equal(*weights) and not difference(straight, again)
-        _hold(same, f"resumed after step {place} of 10 it ends elsewhere; keep its state in buffers")
+        _hold(same, f"resumed after step {place} of 10, it gives another result; keep its state in buffers")
 
 
 def draws_nothing(make: Make) -> None:
-    """It draws no random numbers but from ``step_seed``."""
+    """All its random numbers come from ``step_seed``."""
     regime = ready(make)
     logits, targets = CASES["odd_batch"]
     given = extras(regime, logits, 0)
@@ -167,11 +164,11 @@ def draws_nothing(make: Make) -> None:
     regime(logits, targets, **given)
     regime.close_epoch()
     same = torch.equal(before, torch.get_rng_state())
-    _hold(same, 'it draws random numbers of torch; ask for them by needs = ("step_seed",)')
+    _hold(same, 'it uses random numbers of torch; draw them from step_seed, with needs = ("step_seed",)')
 
 
 def loss_changes_nothing(make: Make) -> None:
-    """``loss`` and evaluation mode change no state."""
+    """``loss`` changes no state, and evaluation mode changes none either."""
     regime = ready(make)
     train(regime, range(6))
     before = {key: value.clone() for key, value in regime.state_dict().items()}
@@ -189,18 +186,17 @@ def is_float32(make: Make) -> None:
     plain, cast = ready(make), ready(make)
     given = extras(plain, logits, 0)
     if "feature_map" in given:
-        given["feature_map"] = torch.ones(7, 6, 1, 1)  # one clear vote, the same in bf16
+        given["feature_map"] = torch.ones(7, 6, 1, 1)  # one clear vote, also in bf16
     expected = plain(logits, targets, **given)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = cast(logits, targets, **given)
     same = got.dtype == torch.float32 and torch.allclose(got, expected, rtol=1e-6)
-    _hold(
-        same and not difference(plain, cast), "under autocast it gives another loss; start from log_probs()"
-    )
+    same = same and not difference(plain, cast)
+    _hold(same, "under autocast it gives another loss; use log_probs() for the logits")
 
 
 class Operations(TorchDispatchMode):
-    """Remembers the operators that ran."""
+    """Records the operators that ran."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,11 +212,11 @@ def never_waits(make: Make) -> None:
     regime = ready(make)
     logits, targets = CASES["odd_batch"]
     given = extras(regime, logits, 0)
-    regime(logits, targets, **given)  # the first step after a start may ask once
+    regime(logits, targets, **given)  # the first step may read the device once
     with Operations() as operations:
         regime(logits.clone().requires_grad_(), targets, **given).backward()
     asked = sorted(operations.seen & WAITING)
-    _hold(not asked, f"a step asks the device for values ({', '.join(asked)}); compute with tensors")
+    _hold(not asked, f"a step reads values from the device ({', '.join(asked)}); compute with tensors")
 
 
 PROMISES = (is_finite, resumes, draws_nothing, loss_changes_nothing, is_float32, never_waits)

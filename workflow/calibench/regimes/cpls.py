@@ -13,10 +13,9 @@ class CPLS(Regime):
     """Cross-entropy against (1-ε)·onehot + ε·c_y, c_y ∝ validation confusions of class y in the last epoch,
     plus 1.
 
-    c_y is 0 on the class itself; before the first validation it is uniform over the others. No code is public
-    and the formula is ours. It feeds validation data back into training: its validation numbers are not
-    independent of it. Buffer: ``confusions`` (K, K), row = true class, column = predicted, diagonal 0, kept
-    as counts.
+    c_y is 0 for the class itself; before the first validation it is uniform over the others. No code is public
+    and the formula is ours. Validation takes part in training, so its validation numbers are not independent.
+    Buffer: ``confusions`` (K, K), counts, row = true class, column = predicted, diagonal 0.
 
     Args:
         eps: ε in [0, 1]; 0.1, as for LS.
@@ -32,7 +31,6 @@ class CPLS(Regime):
         self.eps = eps
         self.register_buffer("confusions", torch.zeros(num_classes, num_classes))
 
-    @torch.no_grad()
     def validated(self, logits: Tensor, targets: Tensor) -> None:
         if not self.confusions.any():
             logging.getLogger(__name__).warning(
@@ -53,7 +51,6 @@ class CPLS(Regime):
         weights = (self.confusions[targets] + 1).scatter(1, targets[:, None], 0.0)
         return weights / weights.sum(dim=1, keepdim=True)
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         """Report ``confusions`` of the last validation and ``matrix_entropy``, mean entropy of c in nats."""
         rows = self._rows(torch.arange(self.num_classes, device=self.confusions.device))

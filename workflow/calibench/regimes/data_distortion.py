@@ -9,15 +9,15 @@ from calibench.regimes.functional import check_choice, check_range, distillation
 class DataDistortion(Regime):
     """Mean CE of two views + μ·T²·[KL(sg p_b ‖ p_a) + KL(sg p_a ‖ p_b)] + λ·MMD².
 
-    p_a and p_b are the tempered predictions for the views; MMD² is the squared distance of the views' mean features
-    over the batch. Both views go through the network together, so batch normalisation sees 2B images and a step
-    costs twice its time and memory. No code of the authors is known; λ and μ of the paper are not either. Without
+    p_a and p_b are the tempered predictions for the views; MMD² is the squared distance between the mean features of
+    the views over the batch. Both views go through the network together, so batch normalisation uses 2B images and a
+    step takes twice the time and memory. No code of the authors is known, nor are λ and μ of the paper. Without
     random crops, flips or other augmentation the views are equal and nothing is distilled.
 
     Args:
         mu: μ ≥ 0; 1, a reimplementation (Self-KD-Lib).
         T: temperature of both; 4, the reimplementation.
-        lam: λ ≥ 0; 0.0005, the reimplementation. 0 = labels only, as Zhang et al. 2021 compare it.
+        lam: λ ≥ 0; 0.0005, the reimplementation. 0 = predictions only, as in the comparison of Zhang et al. 2021.
         mmd: "vector" = distance of the mean feature vectors (the paper) or "scalar" = of the means over batch and
             features (the reimplementation).
     """

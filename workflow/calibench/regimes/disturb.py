@@ -1,4 +1,4 @@
-"""DisturbLabel: a share of the labels is wrong, another share at every batch."""
+"""DisturbLabel: a share of the labels is wrong, different ones in every batch."""
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ class Disturb(Regime):
         self.rate = rate
 
     def disturbed(self, targets: Tensor, step_seed: int) -> Tensor:
-        """The labels (B,) this step trains on."""
+        """The labels (B,) of this step."""
         generator, size = step_generator(step_seed), len(targets)
         chosen = torch.rand(size, generator=generator) < self.rate * (self.num_classes - 1) / self.num_classes
         shift = torch.randint(1, self.num_classes, (size,), generator=generator)

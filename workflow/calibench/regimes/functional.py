@@ -1,4 +1,4 @@
-"""Pieces several regimes share.
+"""Functions that several regimes use.
 
 ``log_p`` and ``logits`` are (B, K), ``targets`` (B,) int64; results are float32.
 """
@@ -12,7 +12,7 @@ from calibench.regimes.ranges import check_choice, check_range, check_steps  # n
 
 
 def log_probs(logits: Tensor) -> Tensor:
-    """Log-softmax in float32, whatever the type of the logits (autocast may hand over bf16 or fp16)."""
+    """Log-softmax in float32, for logits of any type (under autocast they are bf16 or fp16)."""
     return F.log_softmax(logits.float(), dim=1)
 
 
@@ -60,16 +60,12 @@ def other_classes(targets: Tensor, num_classes: int) -> Tensor:
 
 
 def step_generator(step_seed: int) -> torch.Generator:
-    """Random numbers of one step; on the CPU, so that every device sees the same ones."""
+    """Random numbers of one step; on the CPU, so that they are the same for every device."""
     return torch.Generator().manual_seed(step_seed)
 
 
 def class_matrix(name: str, matrix: object, num_classes: int) -> Tensor:
-    """A matrix of another run as float32 (K, K).
-
-    Raises:
-        UserError: if its shape does not fit the number of classes or it is no set of (sub-)distributions.
-    """
+    """A matrix of another run as float32 (K, K); UserError unless its rows are (sub-)distributions over K classes."""
     matrix = torch.as_tensor(matrix).float()
     if matrix.shape != (num_classes, num_classes):
         raise UserError(
@@ -77,6 +73,6 @@ def class_matrix(name: str, matrix: object, num_classes: int) -> Tensor:
         )
     if not bool((matrix >= 0).all()) or not bool((matrix.sum(dim=1) < 1.001).all()):
         raise UserError(
-            f"{name}: the rows of the other run's matrix are no probabilities; train that run again"
+            f"{name}: the rows of the other run's matrix are not probabilities; train that run again"
         )
     return matrix

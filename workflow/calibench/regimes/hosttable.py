@@ -11,10 +11,10 @@ SHARE = 0.5  # of the machine's memory that a table may take
 
 
 class HostTable(nn.Module):
-    """Rows (N, K) float32 that stay in main memory whatever device the regime is on; zero at the start.
+    """Rows (N, K) float32 that stay in main memory, whatever device the regime is on; zero at the start.
 
-    The device holds the rows of one batch only. What a step writes is copied back while the device goes on
-    working; it is in place before anything is read, and in a checkpoint.
+    The device holds only the rows of one batch. What a step writes is copied back while the device works on; it is
+    complete before the next read, and in a checkpoint.
 
     Args:
         columns: K.
@@ -26,10 +26,9 @@ class HostTable(nn.Module):
         self._pending: tuple | None = None
 
     def allocate(self, what: str, rows: int) -> None:
-        """Make room for N rows of zeros; the system hands out memory only as rows are written.
+        """Make room for N rows of zeros; UserError if they would take more than half of the machine's memory.
 
-        Raises:
-            UserError: if they would take more than half of the machine's memory.
+        The system gives the memory only as rows are written.
         """
         need = 4 * rows * self.rows.shape[1]
         have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -44,7 +43,7 @@ class HostTable(nn.Module):
         return self  # .to(device) and its like leave it where it is
 
     def read(self, index: Tensor, device: torch.device) -> Tensor:
-        """Rows of the images ``index`` (B,) int64 on the CPU, as (B, K) on the device."""
+        """Rows (B, K) of the images ``index`` (B,) int64 (on the CPU), on the device."""
         self._flush()
         rows = self.rows[index]
         return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows
@@ -64,7 +63,7 @@ class HostTable(nn.Module):
     def _flush(self) -> None:
         if self._pending is not None:
             index, copy, arrived = self._pending
-            arrived.synchronize()  # the copy was queued a step ago, before that step's backward pass
+            arrived.synchronize()  # the copy was queued one step ago, before the backward pass
             self.rows[index] = copy
             self._pending = None
 

@@ -12,7 +12,7 @@ class KD(Regime):
     Args:
         alpha: weight of the teacher in [0, 1]; 0.9, customary since the source.
         T: temperature of both; 4, customary (the source tried 1 to 20).
-        teacher: run that teaches, ``backbone/regime``; ours.
+        teacher: run of the teacher, ``backbone/regime``; ours.
     """
 
     name = "kd"

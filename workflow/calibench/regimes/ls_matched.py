@@ -1,4 +1,4 @@
-"""A control for OLS: plain label smoothing of the strength OLS ended with."""
+"""A control for OLS: plain label smoothing as strong as OLS at the end of its training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,29 +12,22 @@ from calibench.regimes.functional import check_range, class_matrix, log_probs, n
 
 
 def hard_weight(ols: Mapping[str, Any]) -> float:
-    """Share of the hard label in the target of an OLS run, from the settings of that run's regime.
-
-    Raises:
-        UserError: if they have no ``alpha``.
-    """
+    """Share of the hard label in the target of an OLS run with these settings; UserError if they have no ``alpha``."""
     if "alpha" not in ols:
-        raise UserError(
-            "ls_matched: the settings of the run it is matched to have no alpha; set ls_matched: alpha"
-        )
+        raise UserError("ls_matched: the other run has no setting alpha; set ls_matched: alpha")
     return 0.5 if ols.get("weights") == "sum" else float(ols["alpha"])
 
 
 class LSMatched(Regime):
-    """Cross-entropy against (1-ε)·onehot + ε/K, ε such that the wrong classes get as much as under a finished
-    OLS run.
+    """Cross-entropy against (1-ε)·onehot + ε/K, where ε gives the wrong classes as much as a finished OLS run.
 
     The target of OLS, α·onehot + (1-α)·S_y, gives the wrong classes (1-α)·(1 - S_yy); this one gives them
     ε(K-1)/K. ε = (1-α)·mean_y(1 - S_yy)·K/(K-1) makes them equal on average over the classes, at most 1.
-    Ours: it tells whether the class structure of OLS matters or only its amount of smoothing. Buffer:
+    Ours: it shows whether the class structure of OLS matters or only its amount of smoothing. Buffer:
     ``eps``, a number.
 
     Args:
-        alpha: α of that OLS run; ``None`` = what its settings say (0.5 for its weights "sum").
+        alpha: α of that OLS run; ``None`` = that of its settings (0.5 for its weights "sum").
         matrix_of: the OLS run, ``backbone/regime``.
     """
 
@@ -67,6 +60,5 @@ class LSMatched(Regime):
         log_p = log_probs(logits)
         return ((1 - self.eps) * nll(log_p, targets) - self.eps * log_p.mean(dim=1)).mean()
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         return {"equivalent_eps": float(self.eps)}

@@ -11,8 +11,8 @@ from calibench.regimes.functional import check_range, kl, log_probs, nll
 class LSPlus(Regime):
     """(1-α)·CE + α·KL(v^y ‖ p), v^k = V_k on class k, (1-V_k)/(K-1) elsewhere.
 
-    V_k is the accuracy on class k of a ``hard`` run on validation. The probability asked of the true class is
-    1 - α(1-V_k), not V_k. A class without validation images takes the accuracy over all images (ours).
+    V_k is the validation accuracy of a ``hard`` run on class k. The target probability of the true class is
+    1 - α(1-V_k), not V_k. A class without validation images gets the accuracy over all images (ours).
     Buffer: ``accuracy`` V, (K,).
 
     Args:
@@ -36,7 +36,7 @@ class LSPlus(Regime):
         logits, targets = torch.as_tensor(val_logits), torch.as_tensor(val_targets).long()
         if logits.ndim != 2 or logits.shape != (len(targets), self.num_classes) or not len(targets):
             raise UserError(
-                f"lsplus: the validation logits of '{self.prior}' are {tuple(logits.shape)}; "
+                f"lsplus: the validation logits of '{self.prior}' have shape {tuple(logits.shape)}; "
                 f"({len(targets)}, {self.num_classes}) is needed, with at least one image"
             )
         right = (logits.argmax(dim=1) == targets).double()
@@ -58,6 +58,5 @@ class LSPlus(Regime):
         )
         return ((1 - self.alpha) * nll(log_p, targets) + self.alpha * kl(prior, log_p)).mean()
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         return {"mean_prior": float(self.accuracy.mean())}

@@ -1,4 +1,4 @@
-"""LS++: the smoothing mass is distributed over the other classes by a matrix that is learned along."""
+"""LS++: a learned matrix distributes the smoothing mass over the other classes."""
 
 import math
 
@@ -13,12 +13,11 @@ from calibench.regimes.functional import check_choice, check_range, entropy, log
 
 
 class LSPP(Regime):
-    """H(sg(y*), p) + H(sg(p), y*), y* = (1-α)·onehot + α·softmax(C_y) on the other classes; sg stops the
-    gradient.
+    """H(sg(y*), p) + H(sg(p), y*), y* = (1-α)·onehot + α·softmax(C_y) on the other classes; sg stops the gradient.
 
-    The first term trains the network, the second C only. Parameter: ``C`` (K, K-1), logits, zero at the
+    The first term trains only the network, the second only C. Parameter: ``C`` (K, K-1), logits, zero at the
     start: row y has the classes other than y in ascending order. Buffer: ``matrix`` (K, K), softmax(C) with
-    its zero diagonal as of the last epoch's end, row = true class.
+    a zero diagonal at the end of the last epoch, row = true class.
 
     Args:
         alpha: mass of the other classes, in (0, 1); 0.1 from the source.
@@ -26,8 +25,8 @@ class LSPP(Regime):
         objective: "split" = as above (source); "symmetric" = H(y*, p) + H(p, y*), both training all, or
             "cross_entropy" = H(y*, p), training all: the two other rows of its Table 5.
         c_lr: learning rate of C at the start, follows the schedule; 0.1 = the network's in the authors' code.
-            ``None``: the network's, and at a small one C stays uniform and LS++ is LS.
-        c_weight_decay: let the network's weight decay act on C: true in the authors' code, false here.
+            ``None``: the network's; if that is small, C stays uniform and LS++ is LS.
+        c_weight_decay: apply the network's weight decay to C: true in the authors' code, false here.
     """
 
     name = "lspp"
@@ -60,7 +59,7 @@ class LSPP(Regime):
 
     @torch.no_grad()
     def probabilities(self) -> Tensor:
-        """softmax(C) with the zero diagonal put in, (K, K)."""
+        """softmax(C) with a zero diagonal, (K, K)."""
         k = self.num_classes
         columns = other_classes(torch.arange(k, device=self.C.device), k)
         return torch.zeros(k, k, device=self.C.device).scatter(1, columns, self.C.float().softmax(dim=1))
@@ -88,15 +87,14 @@ class LSPP(Regime):
         return (1 - self.alpha) * nll(log_p, targets) + self.alpha * soft
 
     def _network_to_label(self, log_p: Tensor, targets: Tensor, others: Tensor, log_c: Tensor) -> Tensor:
-        """H(p, y*), (B,), from log y*, so that no small probability is rounded to nothing."""
+        """H(p, y*), (B,), from log y*, so that no small probability is rounded to zero."""
         p = log_p.exp()
         p_target = p.gather(1, targets[:, None]).squeeze(1)
         soft = -(p.gather(1, others) * (math.log(self.alpha) + log_c)).sum(dim=1)
         return soft - p_target * math.log(1 - self.alpha)
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
-        """Renew ``matrix``; report the mean entropy of the rows of C in nats (ln(K-1) = uniform)."""
+        """Update ``matrix``; report the mean entropy of the rows of C in nats (ln(K-1) = uniform)."""
         self.matrix.copy_(self.probabilities())
         return {"matrix_entropy": float(entropy(self.matrix).mean())}
 

@@ -11,13 +11,13 @@ from calibench.regimes.functional import check_range, log_probs, nll
 class MaxSup(Regime):
     """CE + λ·(max_k z_k - mean_k z_k), mean over the batch; label smoothing lowers z_y instead of the maximum.
 
-    Buffer: ``epoch``, a number: epochs that have ended.
+    Buffer: ``epoch``, the number of finished epochs.
 
     Args:
         lam: λ ≥ 0; 0.1 from the source.
-        lam_end: ``None`` = λ stays (source), or λ rises by the same amount at each epoch, from ``lam`` towards
-            ``lam_end``: lam + (lam_end - lam)·e/E in epoch e of E, e from 0; 0.2 in the authors' ImageNet
-            script. E is then given to :meth:`prepare` as ``epochs``.
+        lam_end: ``None`` = λ stays (source), or λ rises linearly from ``lam`` towards ``lam_end``:
+            lam + (lam_end - lam)·e/E in epoch e of E, e from 0; 0.2 in the authors' ImageNet script. E is then the
+            input ``epochs``.
     """
 
     name = "maxsup"
@@ -42,7 +42,7 @@ class MaxSup(Regime):
         self.epochs.fill_(int(epochs))
 
     def weight(self) -> float | Tensor:
-        """λ of the running epoch."""
+        """λ of this epoch."""
         if self.lam_end is None:
             return self.lam
         return self.lam + (self.lam_end - self.lam) * (self.epoch / self.epochs)
@@ -52,9 +52,8 @@ class MaxSup(Regime):
         excess = z.amax(dim=1) - z.mean(dim=1)
         return (nll(log_probs(z), targets) + self.weight() * excess).mean()
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
-        """Report ``lam``, the λ of the epoch that ends."""
+        """Report ``lam``, the λ of this epoch."""
         report = {"lam": float(self.weight())}
         self.epoch += 1
         return report

@@ -1,4 +1,4 @@
-"""Several regimes at once: does a second remedy add up?"""
+"""Several regimes at once: does a second method help on top of the first?"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from calibench.regimes.ranges import check_weights
 class Mix(Combined):
     """Σ_i w_i·loss_i over named regimes, each with its own settings and state.
 
-    Most losses hold a cross-entropy of their own. A weight may be negative: with ``hard: -1`` one
-    cross-entropy is taken off, so that the default is focal loss + MDCA's term (Hebbalaguppe et al. 2022).
+    Most losses contain a cross-entropy. A weight may be negative: ``hard: -1`` subtracts one cross-entropy, so that
+    the default is focal loss + MDCA's term (Hebbalaguppe et al. 2022).
 
     Args:
         of: the regimes and their weights w; at least two, none 0. Ours.
-        settings: settings of these regimes, by their names; what is not given is the default of each.
+        settings: settings of these regimes, by their names; all others have their defaults.
     """
 
     name = "mix"
@@ -42,7 +42,7 @@ class Mix(Combined):
         return torch.stack(terms).sum()
 
     def class_targets(self) -> Tensor | None:
-        """The parts' labels by their weights; None if a part has none or the sum is no distribution."""
+        """The weighted mean of the parts' labels; None if a part has none or the mean is not a distribution."""
         labels = {name: self.parts[name].class_targets() for name in self.weights}
         if any(label is None for label in labels.values()) or sum(self.weights.values()) <= 0:
             return None

@@ -17,25 +17,23 @@ from calibench.regimes.functional import (
 
 
 class OLS(Regime):
-    """α·CE + (1-α)·(-Σ_k S[y,k]·log p_k), S renewed once an epoch.
+    """α·CE + (1-α)·(-Σ_k S[y,k]·log p_k), S updated once per epoch.
 
-    Every correctly classified training sample adds its softmax vector (the one of the loss's own forward
-    pass) to row y of an accumulator; at the end of the epoch each row is normalised and becomes S[y].
+    Every correctly classified training sample adds its softmax vector (from the forward pass of the loss) to row y
+    of an accumulator; at the end of the epoch each row is normalised and becomes S[y].
 
-    Buffers: ``matrix`` S (K, K), row = true class; ``accumulator`` (K, K) and ``counts`` (K,) of the running
-    period; ``last_counts`` (K,) correct predictions per class of the last finished period; ``frozen`` (K,)
-    bool; ``steps`` and ``correct``, numbers. The next epoch depends on nothing else, so resuming from them is
-    exact.
+    Buffers: ``matrix`` S (K, K), row = true class; ``accumulator`` (K, K) and ``counts`` (K,) since the last update;
+    ``last_counts`` (K,) correct predictions per class at the last update; ``frozen`` (K,) bool; ``steps`` and
+    ``correct``, numbers. The next epoch depends on nothing else, so resuming from them is exact.
 
     Args:
         alpha: weight of the hard label in [0, 1]; 0.5 from the source.
         weights: "mix" = α and 1-α (source); "sum" = 1 and 1, α unused (the authors' fine-grained script).
         start: S of the first epoch, "uniform" (source) or "zeros" (authors' CIFAR script: first epoch α·CE
             only).
-        fallback: row of a class without a correct prediction in the period: "uniform" (the source is silent;
-            this is zhangchbin's code), "zeros" (another code: the soft term vanishes) or "keep" (ours: its
-            last row stays).
-        freeze: a row whose maximum reached this value is renewed no more; ``None`` = never (source), 0.88 in
+        fallback: row of a class without a correct prediction since the last update: "uniform" (not in the source;
+            zhangchbin's code), "zeros" (another code: the soft term vanishes) or "keep" (ours: the old row stays).
+        freeze: a row whose maximum reached this value stays as it is; ``None`` = never (source), 0.88 in
             the authors' fine-grained script.
         update_every: ``None`` = once an epoch (source), or a number of training batches (its Fig. 7b).
     """
@@ -74,7 +72,7 @@ class OLS(Regime):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("correct", torch.zeros((), dtype=torch.int64))
         self.register_buffer("last_counts", torch.zeros(k, dtype=torch.int64))
-        self._steps: int | None = None  # host copy of `steps`: asking the device at every step would stall it
+        self._steps: int | None = None  # `steps` on the host: reading the device at every step is slow
 
     def loaded(self) -> None:
         self._steps = None
@@ -84,7 +82,7 @@ class OLS(Regime):
         return self.matrix[targets]
 
     def class_targets(self) -> Tensor:
-        """The hard and the soft label by their weights, which are halves for ``weights: sum``."""
+        """The weighted mean of the hard and the soft label; halves for ``weights: sum``."""
         total = self.hard_weight + self.soft_weight
         onehot = torch.eye(self.num_classes, device=self.matrix.device)
         return (self.hard_weight * onehot + self.soft_weight * self.matrix) / total
@@ -94,11 +92,10 @@ class OLS(Regime):
         soft = soft_nll(log_p, self.soft_targets(targets))
         return (self.hard_weight * nll(log_p, targets) + self.soft_weight * soft).mean()
 
-    @torch.no_grad()
     def observe(self, logits: Tensor, targets: Tensor, **extras) -> None:
         p = log_probs(logits).exp()
         right = logits.argmax(dim=1) == targets
-        # where and not a product, lest a wrong sample's NaN enter; no boolean index, it waits for the device
+        # not a product: a wrong sample may be NaN; not a boolean index: it would wait for the device
         _add_rows(self.accumulator, targets, torch.where(right[:, None], p, 0.0))
         _count_rows(self.counts, targets, right)
         self.steps += 1
@@ -110,14 +107,13 @@ class OLS(Regime):
         if self._steps % self.update_every == 0:
             self._renew()
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
-        """Renew S (unless it is renewed by iterations) and report.
+        """Update S (unless ``update_every`` is set) and report.
 
         Returns:
             ``matrix_entropy``: mean entropy of the non-empty rows of S in nats; ``fallback_classes``: classes
-            without a correct prediction in the last finished period; ``correct_updates``: samples that
-            entered the periods finished since the last report.
+            without a correct prediction at the last update; ``correct_updates``: samples in the updates since the
+            last report.
         """
         if self.update_every is None:
             self._renew()
@@ -131,14 +127,13 @@ class OLS(Regime):
         return report
 
     def _renew(self) -> None:
-        """Turn the accumulator into S and empty it; over ranks when training is distributed."""
+        """Turn the accumulator into S and empty it; over all ranks in distributed training."""
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(self.accumulator)
             dist.all_reduce(self.counts)
         seen = self.counts > 0
-        mean = self.accumulator / self.accumulator.sum(
-            dim=1, keepdim=True
-        )  # an empty row is NaN, replaced below
+        # an empty row becomes NaN and is replaced below
+        mean = self.accumulator / self.accumulator.sum(dim=1, keepdim=True)
         fresh = torch.where(seen[:, None], self.rows_of_means(mean), self._fallback_rows())
         self.matrix.copy_(torch.where(self.frozen[:, None], self.matrix, fresh))
         if self.freeze is not None:
@@ -149,7 +144,7 @@ class OLS(Regime):
         self.counts.zero_()
 
     def rows_of_means(self, means: Tensor) -> Tensor:
-        """Rows of S from the mean predictions (K, K); NaN where a class has none. The controls change it."""
+        """Rows of S from the mean predictions (K, K), NaN where a class has none; the controls override this."""
         return means
 
     def _fallback_rows(self) -> Tensor:
@@ -159,11 +154,11 @@ class OLS(Regime):
 
 
 def _add_rows(accumulator: Tensor, rows: Tensor, values: Tensor) -> None:
-    """accumulator[rows[i]] += values[i], repeated rows included, the same bits at every run."""
+    """accumulator[rows[i]] += values[i], also for repeated rows, and with the same bits in every run."""
     if accumulator.device.type == "cpu":
         accumulator.index_add_(0, rows, values)
         return
-    # index_add_ adds atomically there, in any order, or sorts in some twenty launches; a product is one
+    # on a GPU index_add_ adds in any order, or sorts first with about twenty kernels; a product is one kernel
     accumulator.addmm_(_onehot(rows, len(accumulator)).T.to(values.dtype), values)
 
 

@@ -1,4 +1,4 @@
-"""A control for OLS: its confidence without its class structure."""
+"""A control for OLS: the same confidence without the class structure."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from calibench.regimes.ols import OLS
 class OLSFlat(OLS):
     """OLS whose rows keep S[y,y] and spread the rest evenly over the other classes.
 
-    Same mass and schedule as OLS, no class structure: the difference between the two is what structure is
-    worth. Settings as of :class:`calibench.regimes.ols.OLS`.
+    Same mass and schedule as OLS, no class structure: the difference between the two shows the effect of the
+    structure. Settings as for :class:`calibench.regimes.ols.OLS`.
     """
 
     name = "ols_flat"

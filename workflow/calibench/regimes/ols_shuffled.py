@@ -1,4 +1,6 @@
-"""A control for OLS: its confidence and its inequality, but the wrong classes change places."""
+"""A control for OLS: the same numbers in every row, but the wrong classes are permuted."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,38 +12,19 @@ from calibench.regimes.ols import OLS
 class OLSShuffled(OLS):
     """OLS whose rows keep S[y,y] and permute the rest, by one permutation per class for the whole run.
 
-    Same mass, entropy and schedule as OLS, no class structure. Buffer: ``order`` (K, K), where each entry
+    Same mass, entropy and schedule as OLS, no class structure. Buffer: ``order`` (K, K), the column that each entry
     comes from.
 
     Args:
-        seed: of the permutations. The others as of :class:`calibench.regimes.ols.OLS`.
+        seed: of the permutations. Other settings as for :class:`calibench.regimes.ols.OLS`.
     """
 
     name = "ols_shuffled"
     label = "OLS shuffled"
     source = "ours, a control"
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        alpha: float = 0.5,
-        weights: str = "mix",
-        start: str = "uniform",
-        fallback: str = "uniform",
-        freeze: float | None = None,
-        update_every: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            num_classes,
-            alpha=alpha,
-            weights=weights,
-            start=start,
-            fallback=fallback,
-            freeze=freeze,
-            update_every=update_every,
-        )
+    def __init__(self, num_classes: int, *, seed: int = 0, **settings: Any) -> None:
+        super().__init__(num_classes, **settings)
         generator = torch.Generator().manual_seed(seed)
         order = torch.arange(num_classes).repeat(num_classes, 1)
         for row, others in zip(order, other_classes(torch.arange(num_classes), num_classes), strict=True):

@@ -9,14 +9,13 @@ from calibench.regimes.functional import check_range, log_probs, nll, soft_nll, 
 
 
 class OLSSingle(Regime):
-    """α·CE + (1-α)·(-Σ_k s_k·log p_k), s = last epoch's prediction for one random other training image of the
-    class.
+    """α·CE + (1-α)·(-Σ_k s_k·log p_k), s = prediction of the last epoch for a random other image of the class.
 
-    Right or wrong, as the source says nothing of a test. Where there is none (first epoch, the only image of
-    its class) s is uniform. Buffers, N = number of training images: ``last`` and ``running`` (N, K) float16
-    predictions, ``labels`` (N,) with -1 = not seen yet, ``fresh`` (N,) seen in the running epoch; ``members``
-    (N,) images by class, ``first`` (K+1,) where each class begins in it, ``place`` (N,) of an image in its
-    class.
+    The prediction may be right or wrong: the source does not restrict it. Where there is none (first epoch, the only
+    image of its class) s is uniform. Buffers, N = number of training images: ``last`` and ``running`` (N, K) float16
+    predictions of the last and of this epoch, ``labels`` (N,) with -1 = not used yet, ``fresh`` (N,) used in this
+    epoch; ``members`` (N,) images by class, ``first`` (K+1,) where each class starts in it, ``place`` (N,) of an
+    image in its class.
 
     Args:
         alpha: weight of the hard label in [0, 1]; 0.5 from the source.
@@ -64,7 +63,7 @@ class OLSSingle(Regime):
         )
         begin = self.first[targets]
         size = self.first[targets + 1] - begin
-        # an image in the list is skipped in its own draw; one that is not (new since) has the whole list
+        # an image in the list must not draw itself; a new image, not in the list yet, may draw any
         listed = (self.place[sample] < size) & (
             self.members[(begin + self.place[sample]).clamp(max=self._top)] == sample
         )
@@ -84,15 +83,13 @@ class OLSSingle(Regime):
         soft = soft_nll(log_p, self.soft_targets(targets, sample, step_seed))
         return (self.alpha * nll(log_p, targets) + (1 - self.alpha) * soft).mean()
 
-    @torch.no_grad()
     def observe(self, logits: Tensor, targets: Tensor, *, sample: Tensor, **extras) -> None:
         self.running[sample] = log_probs(logits).exp().half()
         self.labels[sample] = targets
         self.fresh[sample] = True
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
-        """Renew predictions and lists; report ``single_classes``, classes with fewer than two images."""
+        """Update predictions and lists; report ``single_classes``, classes with fewer than two images."""
         self.last.copy_(torch.where(self.fresh[:, None], self.running, self.last))
         self.fresh.zero_()
         unseen = self.labels < 0

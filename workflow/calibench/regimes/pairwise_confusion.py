@@ -1,4 +1,4 @@
-"""Pairwise confusion: predictions of different images are drawn together."""
+"""Pairwise confusion: predictions for different images are pulled together."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ from calibench.regimes.functional import check_range, log_probs, nll
 
 
 class PairwiseConfusion(Regime):
-    """CE + λ·Σ ‖p_i - p_j‖₂ / B over the pairs (i, i + B//2) of the batch; an odd image is left over.
+    """CE + λ·Σ ‖p_i - p_j‖₂ / B over the pairs (i, i + B//2) of the batch; if B is odd, the last image has no pair.
 
     Args:
         lam: λ ≥ 0; 10 from the source.
-        only_different: count pairs of different labels only (source); false = all pairs (authors' code).
+        only_different: count only pairs with different labels (source); false = all pairs (authors' code).
     """
 
     name = "pairwise_confusion"

@@ -1,7 +1,7 @@
-"""Regimes made of others: which ones, with which settings, and what all of them need. No torch in here.
+"""Regimes made of others: which ones, with which settings, and what all of them need. No torch.
 
-A class with ``combines = True`` has the settings ``of``, which names regimes (a name, or a mapping by names),
-and ``settings``, a mapping from such a name to settings of that regime.
+A class with ``combines = True`` has the settings ``of``, the regimes (a name, or a mapping with names as keys), and
+``settings``, a mapping from such a name to the settings of that regime.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,9 @@ from calibench.regimes.catalog import RegimeInfo, catalog
 
 
 def parts(name: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """{regime: all of its settings} that a regime is made of, sorted by name; {} of one that is not.
+    """{part: all of its settings} of a regime made of others, sorted by name; {} of any other regime.
 
-    Raises:
-        UserError: if a part or one of its settings does not exist, or a part is itself made of others.
+    UserError if a part or one of its settings does not exist, or a part is itself made of others.
     """
     if not catalog()[name].combines:
         return {}
@@ -23,14 +22,14 @@ def parts(name: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     named = {of: None} if isinstance(of, str) else of
     if not isinstance(named, Mapping) or not isinstance(changed, Mapping):
         raise UserError(
-            f"{name}: of names regimes and settings maps them to settings; got {of!r}, {changed!r}"
+            f"{name}: of must name regimes, and settings map them to settings; got {of!r}, {changed!r}"
         )
     for part in named:
         if part not in catalog() or catalog()[part].combines:
             plain = ", ".join(n for n, info in catalog().items() if not info.combines)
             raise UserError(f"{name}: of: '{part}' cannot be a part; it is made of one or more of: {plain}")
     if unused := sorted(set(changed) - set(named)):
-        raise UserError(f"{name}: settings: '{unused[0]}' is not among of; name it there or leave it out")
+        raise UserError(f"{name}: settings: '{unused[0]}' is not in of; add it there or remove it here")
     return {part: _settings(name, catalog()[part], changed.get(part) or {}) for part in sorted(named)}
 
 
@@ -47,13 +46,10 @@ def _settings(name: str, part: RegimeInfo, changed: Mapping[str, Any]) -> dict[s
 
 
 def other_runs(name: str, settings: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """{key: (what is wanted of another run, that run as ``backbone/run``)}, in a fixed order.
+    """{key: (what is used of another run, that run as ``backbone/run``)}, in a fixed order.
 
-    The key is the setting that names the run, ``teacher``; of a part ``kd.teacher``. Parts that want the same
-    of the same run share it.
-
-    Raises:
-        UserError: if two parts want the same of two runs; and what :func:`parts` raises.
+    The key is the setting that names the run, ``teacher``, or ``kd.teacher`` for a part. Parts that use the same of
+    the same run share it. UserError if two parts use the same of two different runs, and as in :func:`parts`.
     """
     info = catalog()[name]
     found = {key: (wanted, str(settings[key])) for key, wanted in info.other_runs.items()}
@@ -65,18 +61,18 @@ def other_runs(name: str, settings: Mapping[str, Any]) -> dict[str, tuple[str, s
             elif (wanted, run) not in found.values():
                 first = next(r for w, r in found.values() if w == wanted)
                 raise UserError(
-                    f"{name}: {owner[wanted]} builds on the run '{first}' and {part} on '{run}', and both want "
-                    f"its {wanted}; give both the same run or leave one out"
+                    f"{name}: {owner[wanted]} uses the {wanted} of run '{first}' and {part} those of '{run}'; "
+                    "give both the same run or leave one out"
                 )
     return found
 
 
 def needs(name: str, settings: Mapping[str, Any]) -> set[str]:
-    """All that :meth:`Regime.loss` of a regime and of its parts wants."""
+    """The ``needs`` of a regime and of its parts."""
     return set(catalog()[name].needs).union(*(catalog()[part].needs for part in parts(name, settings)))
 
 
 def modules(name: str, settings: Mapping[str, Any]) -> list[str]:
-    """Modules with the classes of a regime and of its parts, which are not imported by their names."""
+    """Modules of a regime and of its parts; no import statement names them."""
     names = [name, *parts(name, settings)]
     return [catalog()[regime].module for regime in names]

@@ -1,4 +1,4 @@
-"""PENCIL: the label distribution of every training image is learned along with the network."""
+"""PENCIL: learns a label distribution for every training image together with the network."""
 
 import torch
 from torch import Tensor
@@ -10,20 +10,20 @@ from calibench.regimes.hosttable import HostTable
 
 
 class PENCIL(Regime):
-    """CE; then KL(p ‖ ŷ)/K + α·L_o + β·H(p)/K while ŷ learns; then KL(p ‖ ŷ)/K with ŷ as it is.
+    """Phase 1: CE; phase 2: KL(p ‖ ŷ)/K + α·L_o + β·H(p)/K while ŷ learns; phase 3: KL(p ‖ ŷ)/K with ŷ fixed.
 
-    ŷ_i = softmax(ỹ_i) is the label distribution of image i, ỹ_i at first ``start`` on its given label y and 0
-    elsewhere. At each step of the second phase ỹ ← ỹ - λ·∂L/∂ỹ, L the mean over the batch: of an image,
-    λ/B·[(ŷ - p)/K + α·∂L_o/∂ỹ]. L_o keeps ŷ near the given label and moves ŷ only. The learning rate is the
-    config's in all phases: the authors keep it constant in the first two and raise it in the third.
+    ŷ_i = softmax(ỹ_i) is the label distribution of image i; at the start ỹ_i is ``start`` on its given label y and 0
+    elsewhere. At each step of the second phase ỹ ← ỹ - λ·∂L/∂ỹ, L the mean over the batch: for an image,
+    λ/B·[(ŷ - p)/K + α·∂L_o/∂ỹ]. L_o keeps ŷ near the given label and acts on ŷ only. The learning rate follows the
+    config in all phases: the authors keep it constant in the first two and raise it in the third.
 
-    State, N = number of training images: ``changes`` (N, K) float32, ỹ less its start, in main memory; buffers
-    ``epoch``, ``begins`` (2,) epochs that begin the second and third phase, ``moved`` and ``seen``, numbers.
+    State, N = number of training images: ``changes`` (N, K) float32, ỹ minus its start, in main memory; buffers
+    ``epoch``, ``begins`` (2,) first epochs of the second and third phase, ``moved`` and ``seen``, numbers.
 
     Args:
-        correct_from: epoch (from 0) that begins the second phase; below 1 a share of all epochs. 70 of 320 from
+        correct_from: first epoch (from 0) of the second phase; below 1 a share of all epochs. 70 of 320 from
             the source.
-        fixed_from: epoch that begins the third phase, likewise; 200 of 320 from the source.
+        fixed_from: first epoch of the third phase, likewise; 200 of 320 from the source.
         alpha: α ≥ 0; 0.4 from the source for CIFAR-10.
         beta: β ≥ 0; 0.1 from the source for CIFAR-10.
         label_lr: λ ≥ 0; 600 from the source for CIFAR-10 with batches of 128.
@@ -61,13 +61,13 @@ class PENCIL(Regime):
         self.register_buffer("begins", torch.zeros(2, dtype=torch.float64))
         for name in ("epoch", "moved", "seen"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
-        self._phase: int | None = None  # host copy: asking the device at every step would stall it
+        self._phase: int | None = None  # copy on the host: reading the device at every step is slow
 
     def take(self, train_size: int, epochs: int) -> None:
         begins = [share * int(epochs) if share < 1 else share for share in self.phases]
         if begins[0] > begins[1]:
             raise UserError(
-                f"pencil: its labels are learned from epoch {begins[0]:g} on and fixed from epoch {begins[1]:g} on; "
+                f"pencil: the labels are learned from epoch {begins[0]:g} but fixed from epoch {begins[1]:g}; "
                 "lower correct_from or raise fixed_from"
             )
         self.begins.copy_(torch.tensor(begins))
@@ -78,7 +78,7 @@ class PENCIL(Regime):
 
     @property
     def phase(self) -> int:
-        """1, 2 or 3: that of the running epoch."""
+        """1, 2 or 3, of this epoch."""
         if self._phase is None:
             self._phase = 1 + int((self.epoch >= self.begins).sum())
         return self._phase
@@ -100,7 +100,6 @@ class PENCIL(Regime):
         near = nll(log_probs(log_y.exp()) if self.twice else log_y, targets).mean()
         return divergence + self.alpha * near - self.beta * (p * log_p).mean()
 
-    @torch.no_grad()
     def observe(self, logits: Tensor, targets: Tensor, *, host_sample: Tensor, **extras) -> None:
         if self.phase != 2:
             return
@@ -123,11 +122,8 @@ class PENCIL(Regime):
         slope = y.softmax(dim=1) - onehot
         return y * (slope - (slope * y).sum(dim=1, keepdim=True))
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
-        """Report the ``phase`` that ends and, in the second, ``relabelled``: share of images whose ŷ has its maximum
-        on another than the given label.
-        """
+        """Report ``phase`` and, in the second, ``relabelled``: share of images whose ŷ prefers another label."""
         report = {"phase": float(self.phase)}
         if self.phase == 2:
             report["relabelled"] = float(self.moved / self.seen.clamp(min=1))

@@ -1,4 +1,4 @@
-"""LS++'s proxy teacher: the finished matrix of another run as fixed soft labels."""
+"""The proxy teacher of LS++: the matrix of a finished run as fixed soft labels."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ class PTLSPP(Regime):
 
     Args:
         alpha: weight of C in [0, 1]; 0.1 from the source.
-        matrix_of: the run with the matrix, ``backbone/regime``; ours.
+        matrix_of: the run that has the matrix, ``backbone/regime``; ours.
     """
 
     name = "pt_lspp"

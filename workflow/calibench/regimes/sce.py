@@ -8,7 +8,7 @@ from calibench.regimes.functional import check_range, log_probs, nll
 
 
 class SCE(Regime):
-    """α·CE + β·A·(1-p_y): cross-entropy and its reverse, in which log 0 is set to -A.
+    """α·CE + β·A·(1-p_y): cross-entropy and reverse cross-entropy with log 0 = -A.
 
     Args:
         alpha: α ≥ 0; 6 from the source for CIFAR-100 (CIFAR-10: 0.1).

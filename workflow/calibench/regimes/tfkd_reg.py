@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 from calibench.regimes.base import Regime
@@ -13,17 +12,17 @@ class TfKDReg(Regime):
     """(1-α)·CE + α·(m/K)·mean_B Σ_k KL(v^y ‖ p), v^y = softmax(u^y / T), u^y = a on the target, (1-a)/(K-1)
     elsewhere.
 
-    The softmax of the virtual teacher is taken over *probabilities* u, as its authors do; the student p is
-    not tempered. With m = K the divergence is summed over classes and averaged over the batch. The loss is
-    label smoothing of another name and size: see :attr:`equivalent_eps` and :attr:`loss_scale`.
+    The softmax of the virtual teacher is taken over *probabilities* u, as the authors do; the student p is not
+    tempered. With m = K the divergence is summed over classes and averaged over the batch. The loss is label
+    smoothing up to a factor: see :attr:`equivalent_eps` and :attr:`loss_scale`.
 
     Args:
         alpha: weight of the virtual teacher in [0, 1]; 0.1, authors' code for ResNet-18.
         T: temperature of the teacher; 20, authors' code for ResNet-18.
         a: probability of the target in u; 0.99, the paper asks for ≥ 0.9, authors' code 0.99.
-        multiplier: m; ``None`` means K. The authors' 100 is K of CIFAR-100; 1 is found for other backbones.
-        tempered: temper the student as well and multiply the divergence by T² (the paper read
-            literally, with Hinton's factor); false as in the authors' code.
+        multiplier: m; ``None`` means K. The authors' 100 is K of CIFAR-100; they use 1 for other backbones.
+        tempered: temper the student as well and multiply the divergence by T² (the text of the paper, with Hinton's
+            factor); false as in the authors' code.
     """
 
     name = "tfkd_reg"
@@ -52,7 +51,7 @@ class TfKDReg(Regime):
 
     @property
     def loss_scale(self) -> float:
-        """Total weight of -log p terms: the factor by which the loss exceeds an ordinary cross-entropy."""
+        """Total weight of the -log p terms: how many times larger the loss is than a cross-entropy."""
         return 1 - self.alpha + self.alpha * self.multiplier / self.num_classes
 
     @property
@@ -80,7 +79,6 @@ class TfKDReg(Regime):
         terms = (self.on, 1), (self.off, self.num_classes - 1)
         return -sum(n * v * math.log(v) for v, n in terms if v > 0)
 
-    @torch.no_grad()
     def close_epoch(self) -> dict[str, float]:
         if self.tempered:
             return {}

@@ -1,4 +1,4 @@
-"""Zipf's label smoothing: the wrong classes are to follow Zipf's law in the order the network gives them."""
+"""Zipf's label smoothing: the target for the wrong classes is Zipf's law in the order the network ranks them."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,9 @@ from calibench.regimes.functional import check_choice, check_range, kl, log_prob
 
 
 class Zipf(Regime):
-    """CE + λ·KL(w ‖ softmax over the K-1 other logits), w ∝ 1/rank; ranks carry no gradient.
+    """CE + λ·KL(w ‖ softmax over the K-1 other logits), w ∝ 1/rank; ranks have no gradient.
 
-    Tied classes share the smallest of their ranks, so classes without votes share the last one.
+    Tied classes share the smallest of their ranks; so do classes without votes.
 
     Args:
         lam: λ ≥ 0; 0.1 from the source for CIFAR and ImageNet (Tiny-ImageNet: 1).
@@ -66,24 +66,23 @@ def zipf_weights(scores: Tensor, targets: Tensor, target_takes_a_rank: bool) -> 
 
 
 def votes(feature_map: Tensor | None, classifier: nn.Module | None, num_classes: int) -> Tensor:
-    """How many positions of the feature map (B, C, H, W) the classifier gives to each class, (B, K).
+    """How many positions of the feature map (B, C, H, W) the classifier assigns to each class, (B, K).
 
-    Raises:
-        UserError: if either is missing or the classifier does not take single positions.
+    UserError if either is missing or the classifier cannot be applied to single positions.
     """
     if feature_map is None or classifier is None:
         raise UserError(
-            "zipf: mode dense needs feature_map and classifier; give them to loss() or set mode: rank"
+            "zipf: mode dense needs feature_map and classifier; pass them to loss() or set mode: rank"
         )
     batch, channels = feature_map.shape[:2]
     first = next((m for m in classifier.modules() if isinstance(m, nn.Linear)), None)
     if first is not None and first.in_features != channels:
         raise UserError(
-            f"zipf: mode dense needs a classifier on pooled features; this one takes "
-            f"{first.in_features} inputs and the feature map has {channels} channels: set mode: rank"
+            "zipf: mode dense needs a classifier on pooled features; this one has "
+            f"{first.in_features} inputs and the feature map {channels} channels: set mode: rank"
         )
     was_training = classifier.training
-    classifier.eval()  # a dropout would make the ranks random
+    classifier.eval()  # dropout would make the ranks random
     positions = classifier(feature_map.detach().float().permute(0, 2, 3, 1).reshape(-1, channels))
     classifier.train(was_training)
     choice = positions.argmax(dim=1).view(batch, -1)

@@ -1,4 +1,4 @@
-"""Measure runs from their stored logits: every measure, maps after training, strata, confidences, sets, warnings."""
+"""Measure runs from their stored logits: all measures, maps after training, strata, confidences, sets, warnings."""
 
 import functools
 import logging
@@ -104,13 +104,13 @@ def train_counts(sample: Path) -> Sequence[int] | None:
     priors = read_json(sample).get("priors", {})
     before, after = priors.get("before", {}).get("train"), priors.get("after", {}).get("train")
     if not before or not after:
-        raise UserError(f"{sample} has no priors of train; sample the data set again")
+        raise UserError(f"{sample} has no priors of train; run the stage sample again")
     return changed_priors(before, after)
 
 
 @functools.lru_cache(maxsize=4)
 def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
-    """The part `calibrate` of a run; None where the config keeps none."""
+    """The part `calibrate` of a run; None if the config has none."""
     logits, index = read_part(run_dir, checkpoint, "calibrate")
     if index.empty:
         return None
@@ -119,7 +119,7 @@ def calibrate_fold(run_dir: Path, checkpoint: str) -> CalibrateFold | None:
 
 
 def groups_of(index: pd.DataFrame) -> np.ndarray:
-    """Group codes (N,) of the images of an index; each its own where there are no groups."""
+    """Group codes (N,) of the images of an index; without groups each image is its own group."""
     return group_codes(np.asarray(index["group"] if "group" in index else np.full(len(index), "")))
 
 

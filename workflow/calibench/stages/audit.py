@@ -1,4 +1,4 @@
-"""Read each image once; find unreadable and blank images, copies, series, label conflicts and leaks."""
+"""Read every image once; find unreadable and blank images, copies, series, label conflicts and leaks."""
 
 import logging
 import os
@@ -21,12 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("--settings", required=True, help="settings of the data set, JSON")
     parser.add_argument("--list", required=True, type=Path, help="list.csv of the stage list")
-    parser.add_argument(
-        "--out-table", required=True, type=Path, help="CSV: one row per image and what was found"
-    )
-    parser.add_argument(
-        "--out-list", required=True, type=Path, help="CSV: the list without what the policy drops"
-    )
+    parser.add_argument("--out-table", required=True, type=Path, help="CSV: findings, one row per image")
+    parser.add_argument("--out-list", required=True, type=Path, help="CSV: the list without dropped images")
     parser.add_argument("--out-report", required=True, type=Path, help="JSON: counts, error floor, examples")
     parser.add_argument("--thumbnails", required=True, type=Path, help="folder for PNGs of example pairs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="reading threads")

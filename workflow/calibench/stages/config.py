@@ -1,4 +1,4 @@
-"""Check config files and print the complete configuration as JSON; without files, explain every key."""
+"""Check config files and print the complete configuration as JSON; without files, explain all keys."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from calibench.planning.explain import explain
 
 
 def check_data(config: dict[str, Any]) -> None:
-    """Check the lists of each data set; one that is not on this machine is named, and no mistake."""
+    """Check the lists of each data set; a data set that is not on this machine is only mentioned."""
     for name, dataset in config["datasets"].items():
         try:
             check_root(config, name)
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("files", nargs="*", help="YAML files; later ones override earlier ones")
-    parser.add_argument("--backbones", action="store_true", help="list the backbones there are")
+    parser.add_argument("--backbones", action="store_true", help="list all backbones")
     options = parser.parse_args(argv)
     if options.backbones:
         print("\n".join(sorted(known() | known_to_timm())))

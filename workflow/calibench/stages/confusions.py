@@ -1,4 +1,4 @@
-"""List which classes each run takes for which on test, beside what its soft labels say of them."""
+"""List which classes each run confuses on test, and the soft labels of these classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 from calibench import cli
 from calibench.files import write_csv
 from calibench.tables.confusions import collect
+
+TOP = 3  # other classes listed for each class
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -16,9 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--classes", action="append", required=True, metavar="DATASET=CSV", help="classes.csv of a data set"
     )
     parser.add_argument("--checkpoint", default="top1")
-    parser.add_argument("--top", type=int, default=3, help="so many other classes for each class")
     cli.add_records(parser)
     args = parser.parse_args(argv)
     classes = {dataset: Path(path) for dataset, path in cli.pairs(args.classes).items()}
     folders = [record.parent for record in args.records]
-    write_csv(collect(folders, classes, args.checkpoint, args.top), args.out)
+    write_csv(collect(folders, classes, args.checkpoint, TOP), args.out)

@@ -1,4 +1,4 @@
-"""Compare the runs that the config names, by tests that are paired over seeds and images."""
+"""Compare pairs of runs by tests that are paired over seeds and images."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from calibench import cli
 from calibench.data import digits
-from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -15,12 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("--out", required=True, type=Path, help="folder to write to, the data set's root")
-    parser.add_argument(
-        "--size", type=int, default=8, help="side of the PNG files in pixels (8 = as scanned)"
-    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split")
     args = parser.parse_args(argv)
-    if args.size < 1:
-        raise UserError(f"--size must be at least 1, got {args.size}")
-    counts = digits.write(args.out, args.size, args.seed)["split"].value_counts()
+    counts = digits.write(args.out, args.seed)["split"].value_counts()
     log.info("digits in %s: %s", args.out, ", ".join(f"{n} {split}" for split, n in counts.items()))

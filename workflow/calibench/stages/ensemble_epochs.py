@@ -1,4 +1,4 @@
-"""Measure the ensembles of the epochs of one run (`train: snapshots`): the mean of their probabilities."""
+"""Measure the ensembles of epochs of one run (`train.snapshots`): the mean of their probabilities."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from calibench.finished.snapshots import ensemble, sizes
 from calibench.metrics import Predictions, measure_all
 from calibench.tables.long import CALIBRATED
 
-CHECKPOINT = "epochs"  # an ensemble is of no single one
+CHECKPOINT = "epochs"  # an ensemble has no single checkpoint
 
 
 def ensembles_of(run_dir: Path) -> pd.DataFrame:
-    """Every measure of every ensemble on each part, a fraction (NLL in nats); ``calibrator`` is ``snapshots6``."""
+    """All measures of all ensembles on each part, as fractions (NLL in nats); ``calibrator`` is ``snapshots6``."""
     train, rows = read_record(run_dir)["settings"]["train"], []
     for split, parts in names.PARTS.items():
         index = read_index(run_dir, split)

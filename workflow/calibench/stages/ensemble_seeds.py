@@ -1,4 +1,4 @@
-"""Average the probabilities of a run's seeds, without a network: predictions of a run of its own, `run@ensemble`."""
+"""Average the probabilities of all seeds of a run, without a network; the result is the run `run@ensemble`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,9 @@ from calibench.tables.long import METRICS
 
 
 def shared_keys(members: Sequence[Path], calibrator: str) -> dict[str, Any]:
-    """Keys of the ensemble: those of its members, with ``@ensemble`` behind the variant and seed 0.
+    """Keys of the ensemble: those of its members, with ``@ensemble`` after the variant, and seed 0.
 
-    Raises:
-        UserError: fewer than two members, or members that differ in more than their seed.
+    UserError for fewer than two members, or members that differ in more than their seed.
     """
     every = [read_keys(folder) for folder in members]
     if len(every) < 2:
@@ -31,7 +30,9 @@ def shared_keys(members: Sequence[Path], calibrator: str) -> dict[str, Any]:
     alone = {key: value for key, value in every[0].items() if key != "seed"}
     for folder, keys in zip(members, every, strict=True):
         if {**keys, "seed": 0} != {**alone, "seed": 0}:
-            raise UserError(f"{folder} is another run than {members[0]}: members differ in their seed only")
+            raise UserError(
+                f"{folder} is another run than {members[0]}: members must differ only in the seed"
+            )
     first = "" if calibrator == "none" else f"@{calibrator}"
     return alone | {"variant": f"{alone['variant']}{first}@ensemble", "seed": 0}
 
@@ -41,7 +42,7 @@ def _fit(folder: Path, checkpoint: str, calibrator: str) -> Calibrator | None:
         return None
     logits, index = read_part(folder, checkpoint, "calibrate")
     if index.empty:
-        raise UserError(f"{folder} has no images of part calibrate to fit '{calibrator}' on; use none")
+        raise UserError(f"{folder} has no images in part calibrate to fit '{calibrator}'; use none")
     fold = CalibrateFold(logits, index["target"].to_numpy(), index["part"], f"{folder} (calibrate)")
     return FITS[calibrator](fold)
 
@@ -49,17 +50,13 @@ def _fit(folder: Path, checkpoint: str, calibrator: str) -> Calibrator | None:
 def average(
     members: Sequence[Path], checkpoint: str, split: str, fitted: Sequence[Calibrator | None]
 ) -> tuple[Members, pd.DataFrame]:
-    """All members on one split, each after its own calibrator, and the index they share.
-
-    Raises:
-        UserError: if two members saw other images.
-    """
+    """All members on one split, each after its own calibrator, and their index; UserError if the images differ."""
     together, index = Members(), read_index(members[0], split)
     targets = index["target"].to_numpy()
     for folder, calibrator in zip(members, fitted, strict=True):
         if not read_index(folder, split).equals(index):
             raise UserError(
-                f"{folder} was asked about other images of {split} than {members[0]}; predict again"
+                f"{folder} has predictions for other images of {split} than {members[0]}; predict again"
             )
         logits, where = read_logits(folder, checkpoint, split, len(index)), f"{folder} ({split})"
         seen = Predictions.of(logits, targets, where)
@@ -70,12 +67,10 @@ def average(
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument("--calibrator", default="none", choices=["none", *FITS], help="of each member, first")
-    parser.add_argument("--checkpoint", default="top1", help="which the sets of --sets were asked")
+    parser.add_argument("--calibrator", default="none", choices=["none", *FITS], help="for each member")
+    parser.add_argument("--checkpoint", default="top1", help="checkpoint of the predictions on --sets")
     cli.add_sets(parser)
-    parser.add_argument(
-        "--record", type=Path, required=True, help="run.json to write; predictions go beside it"
-    )
+    parser.add_argument("--record", type=Path, required=True, help="run.json to write, next to predictions")
     parser.add_argument("--out", type=Path, required=True, help="CSV of the disagreement to write")
     cli.add_records(parser)
     args = parser.parse_args(argv)

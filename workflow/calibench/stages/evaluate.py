@@ -1,4 +1,4 @@
-"""Ask the network of a finished run about other sites, corrupted and attacked images; training is left alone."""
+"""Write predictions of a finished run for other sites, corrupted and attacked images; nothing is trained."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from calibench.training.evaluating import Site, evaluate_run
 
 
 def read_site(images: str, index: Path) -> Site:
-    """Images of a site's store and the index of those that are asked about."""
+    """Images of a site's store and the index of the images to predict."""
     if not index.is_file():
         raise UserError(f"{index} is missing; run `calibench match` for this site first")
     found = pd.read_csv(index, dtype={"group": str, "stratum": str}, keep_default_na=False)
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__name__, __doc__)
     cli.add_record(parser)
     cli.add_images(parser)
-    parser.add_argument("--settings", default="{}", help="JSON: any keys of evaluate_on but sites")
+    parser.add_argument("--settings", default="{}", help="JSON: any keys of evaluate_on except sites")
     parser.add_argument(
         "--site",
         nargs=3,
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="another site: its name, images.npy of its store, and the CSV that the stage match wrote",
     )
     parser.add_argument("--checkpoint", default="top1", help="which weights")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="default: as it was trained")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="default: that of the training")
     cli.add_threads(parser)
     args = parser.parse_args(argv)
     if args.threads:

@@ -11,7 +11,7 @@ from calibench import cli
 from calibench.data.stored import read_store
 from calibench.errors import UserError
 from calibench.files import atomic_path, write_json
-from calibench.training.device import memory_told, set_determinism, take_device
+from calibench.training.device import memory_errors, set_determinism, take_device
 from calibench.training.featuring import write_features
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if store.ndim == 2:
         raise UserError(f"{options.images} holds features already; name the images.npy of a store of images")
     set_determinism(True)
-    with take_device(options.device) as device, memory_told(device):
+    with take_device(options.device) as device, memory_errors(device):
         shape = write_features(options.out, settings, store, index, num_classes, device)
     for source, target in (("index.csv", options.out_index), ("classes.csv", options.out_classes)):
         with atomic_path(target) as part:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibench import cli
-from calibench.data.download import TIMEOUT, fetch
+from calibench.data.download import fetch
 from calibench.data.public import DOWNLOADS
 from calibench.errors import UserError
 
@@ -15,14 +15,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", choices=sorted(DOWNLOADS), help="a public data set; --out is a folder")
     source.add_argument("--url", help="an address; --out is a file")
-    parser.add_argument("--checksum", help="sha256:… or md5:… of --url's file (required with it)")
-    parser.add_argument("--out", required=True, type=Path, help="where to write")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds to wait for an answer")
+    parser.add_argument("--checksum", help="sha256:… or md5:…; needed with --url")
+    parser.add_argument("--out", required=True, type=Path, help="file or folder to write")
     args = parser.parse_args(argv)
     if args.url and not args.checksum:
         raise UserError("--url needs --checksum, so that the download can be checked")
     if args.url:
-        fetch(args.url, args.out, args.checksum, args.timeout)
+        fetch(args.url, args.out, args.checksum)
         return
     for url, name, checksum in DOWNLOADS[args.dataset]:
-        fetch(url, args.out / name, checksum, args.timeout)
+        fetch(url, args.out / name, checksum)

@@ -1,4 +1,4 @@
-"""Draw one kind of figure: of one data set and backbone from the files of its runs, or of the whole experiment."""
+"""Draw one kind of figure: for one data set and backbone from the files of its runs, or for the whole experiment."""
 
 import importlib
 import sys
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not argv or argv[0] not in kinds:
         parser.parse_args(argv[:1])
         return
-    kind = importlib.import_module(f"calibench.figures.{argv[0]}")  # only the module of this kind is loaded
+    kind = importlib.import_module(f"calibench.figures.{argv[0]}")  # no other kind is imported
     parser.description = kind.__doc__
     parser.add_argument("--out", type=Path, required=True, help="PNG to write (200 dpi)")
     parser.add_argument("--out-pdf", type=Path, help="PDF to write")

@@ -1,4 +1,4 @@
-"""Tell how large each regime's gradient was beside that of hard labels."""
+"""Write how large the gradient of each regime was, relative to that of hard labels."""
 
 from collections.abc import Sequence
 from pathlib import Path

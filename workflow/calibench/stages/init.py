@@ -11,15 +11,13 @@ from calibench.errors import UserError
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument("folder", type=Path, help="the folder to make")
-    parser.add_argument("--repository", required=True, help="where the rules are on GitHub: owner/name")
-    parser.add_argument(
-        "--tag", default=f"v{__version__}", help="version of the rules (default: the package's)"
-    )
+    parser.add_argument("folder", type=Path, help="new folder")
+    parser.add_argument("--repository", required=True, help="repository of the rules on GitHub: owner/name")
+    parser.add_argument("--tag", default=f"v{__version__}", help="version of the rules (default: this one)")
     options = parser.parse_args(argv)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repository):
-        raise UserError(f"--repository {options.repository} is not of the form owner/name")
+        raise UserError(f"--repository {options.repository} does not have the form owner/name")
     if not re.fullmatch(r"[\w./+-]+", options.tag):
-        raise UserError(f"--tag {options.tag} is no name of a tag")
+        raise UserError(f"--tag {options.tag} is not the name of a tag")
     for file in study.write(options.folder, options.repository, options.tag):
         print(file)

@@ -1,4 +1,4 @@
-"""Read a data set's list, check every row, write one table and the classes; or draw some of its images."""
+"""Read the list of a data set, check every row, write one table and the classes; or show some of its images."""
 
 import json
 import logging
@@ -18,11 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def settings_from(configs: Sequence[Path], name: str | None) -> str:
-    """Settings of one data set of a config, as JSON; without a name, of its only data set.
-
-    Raises:
-        UserError: if it has no such data set, or several and no name is given.
-    """
+    """Settings of a data set of a config, as JSON; without ``name`` of its only one, UserError if it has several."""
     datasets: dict[str, Any] = read(*configs)["datasets"]
     if name is None and len(datasets) == 1:
         name = next(iter(datasets))
@@ -40,15 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", help="which data set of --config (default: its only one)")
     parser.add_argument("--out-list", type=Path, help="CSV: filename,label,target,split,group,stratum")
     parser.add_argument("--out-classes", type=Path, help="CSV: target,label,train,val,test (counts)")
-    parser.add_argument("--inputs", nargs="*", default=[], help="the files that the list is read from")
-    parser.add_argument(
-        "--out-inputs",
-        type=Path,
-        help="JSON: SHA-256 of each of --inputs, to notice a changed list, and the code",
-    )
-    parser.add_argument(
-        "--show", type=Path, help="PNG: ten thumbnails per class; counts, sizes and modes go to the terminal"
-    )
+    parser.add_argument("--inputs", nargs="*", default=[], help="files of the list")
+    parser.add_argument("--out-inputs", type=Path, help="JSON: SHA-256 of --inputs and of the code")
+    parser.add_argument("--show", type=Path, help="PNG: ten thumbnails per class; prints counts and sizes")
     args = parser.parse_args(argv)
     if not args.show and not (args.out_list and args.out_classes):
         parser.error("give --out-list and --out-classes, or --show")

@@ -1,4 +1,4 @@
-"""Make the predictions and features of a finished run anew from its weights; training makes them by itself."""
+"""Repeat the predictions and features of a finished run from its weights; training has made them once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,22 +12,21 @@ from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.network import load_head, load_network
 from calibench.finished.read import read_record
-from calibench.training.device import memory_told, set_determinism, take_device
+from calibench.training.device import memory_errors, set_determinism, take_device
 from calibench.training.job import split_images
 from calibench.training.predicting import write_all_predictions
 
 
 def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
-    """Write predictions/ and features/ of a run anew from weights/ and run.json.
+    """Write predictions/ and features/ of a run again from weights/ and run.json.
 
-    Raises:
-        UserError: if the store is not the one the run was trained on; the run's files stay as they are.
+    UserError if the run was trained with another store; its files are then not changed.
     """
     record = read_record(run_dir)
     if record["data"]["index"] != sha256_of(store_dir / "index.csv"):
         raise UserError(
-            f"{run_dir} was trained on other images or labels than {store_dir} has, and its predictions stay as they "
-            "are: name the store of its settings; to ask a run about other images, see docs/shift.md (evaluate_on)"
+            f"{run_dir} was trained on other images or labels than those in {store_dir}; its predictions were not "
+            "changed. Use the store of its settings; for predictions on other images see docs/shift.md (evaluate_on)"
         )
     store, index, num_classes = read_store(store_dir)
     splits = split_images(store, index, device, "never")
@@ -54,5 +53,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     set_determinism(True)
-    with take_device(options.device) as device, memory_told(device):
+    with take_device(options.device) as device, memory_errors(device):
         predict_run(options.record.parent, options.images.parent, device)

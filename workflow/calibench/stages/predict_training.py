@@ -1,4 +1,4 @@
-"""Write what a finished run says of its training images, without augmentation: for figures of the training set."""
+"""Write the logits of a finished run for its training images, without augmentation, for figures of the training set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from calibench.files import save_npy, write_csv
 from calibench.finished import names
 from calibench.finished.network import load_network
 from calibench.finished.read import read_record
-from calibench.training.device import memory_told, set_determinism, take_device
+from calibench.training.device import memory_errors, set_determinism, take_device
 from calibench.training.predicting import predict_split
 
 
@@ -24,9 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_images(parser)
     parser.add_argument("--checkpoint", default="top1", choices=names.CHECKPOINTS)
     parser.add_argument("--out", type=Path, required=True, help=".npy to write: logits (N, K) float32")
-    parser.add_argument(
-        "--out-index", type=Path, required=True, help="CSV to write: row and true target of each"
-    )
+    parser.add_argument("--out-index", type=Path, required=True, help="CSV to write: row and true target")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     cli.add_threads(parser)
     options = parser.parse_args(argv)
@@ -36,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     store, index, num_classes = read_store(options.images.parent)
     train = index.loc[index["split"] == "train", ["row", "target"]]
     settings = read_record(options.record.parent)["settings"]
-    with take_device(options.device) as device, memory_told(device):
+    with take_device(options.device) as device, memory_errors(device):
         network = load_network(options.record.parent, num_classes, options.checkpoint)
         rows, kind = train["row"].to_numpy(), Vectors if store.ndim == 2 else Images
         logits = predict_split(network.to(device), kind(store, rows, device), settings)[1]

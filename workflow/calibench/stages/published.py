@@ -1,4 +1,4 @@
-"""Hold the published numbers, and our own, against what must be true of any table of results."""
+"""Check the published numbers, and our own, against what must be true for any table of results."""
 
 from collections.abc import Sequence
 from pathlib import Path

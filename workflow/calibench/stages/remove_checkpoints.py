@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     removed = []
     for record in args.records:
-        read_record(record.parent)  # there is nothing to resume only where the run has finished
+        read_record(record.parent)  # a run without a record is not finished and may still be resumed
         folder = record.parent / "checkpoint"
         if folder.is_dir():
             shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Tell how certain each number of a data set's runs is: group bootstrap intervals, and the null band of ECE."""
+"""Compute how certain the numbers of runs are: group bootstrap intervals, and the null band of ECE."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Choose at most so many images per class by a seed, and cut validation into select and calibrate."""
+"""Choose a number of images per class by a seed, and cut validation into select and calibrate."""
 
 import logging
 from collections.abc import Sequence
@@ -18,25 +18,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("--settings", required=True, help="settings of the data set, JSON")
+    parser.add_argument("--list", required=True, type=Path, help="list.csv, or audited.csv of the audit")
+    parser.add_argument("--out", required=True, type=Path, help="CSV: columns of the list, and part")
     parser.add_argument(
-        "--list", required=True, type=Path, help="list.csv, or audited.csv of the stage audit"
-    )
-    parser.add_argument("--out", required=True, type=Path, help="CSV: the list's columns and part")
-    parser.add_argument(
-        "--out-report", required=True, type=Path, help="JSON: cap, seed, classes below the cap, priors"
+        "--out-report", required=True, type=Path, help="JSON: cap, seed, small classes, priors"
     )
     args = parser.parse_args(argv)
     settings, code = dataset_settings(args.settings)
     frame, report = sampling.draw(read_frame(args.list, LIST_COLUMNS), settings)
     if short := report["below_cap"]:
         least = min(short, key=lambda entry: entry["n"])
-        log.warning(
-            "%d classes have fewer images than the cap of %d (the fewest: '%s', %d); all are in the report",
-            len(short),
-            report["per_class"],
-            least["label"],
-            least["n"],
-        )
+        text = "%d classes have fewer images than sample.per_class, %d; the smallest is '%s' with %d"
+        log.warning(text, len(short), report["per_class"], least["label"], least["n"])
     write_frame(frame, args.out)
     write_json(args.out_report, report | {"code": code})
     log.info("%s", ", ".join(f"{sum(report['priors']['after'][part])} {part}" for part in sampling.PARTS))

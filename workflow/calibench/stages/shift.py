@@ -1,4 +1,4 @@
-"""Set the measures on every evaluation set beside those on the test images."""
+"""Compare the measures on every evaluation set with those on the test images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the experiment")
     parser.add_argument("--posthoc", type=Path, required=True, help="posthoc.csv of the experiment")
     parser.add_argument("--settings", required=True, help="JSON: evaluate_on of the config")
-    parser.add_argument("--checkpoint", default="top1", help="whose measures")
+    parser.add_argument("--checkpoint", default="top1", help="which checkpoint's measures")
     parser.add_argument("--out", type=Path, required=True, help="CSV to write")
     args = parser.parse_args(argv)
     settings = evaluation_settings(args.settings)

@@ -1,4 +1,4 @@
-"""Decode every sampled image once, resize it, and write all into one uint8 array that jobs can map."""
+"""Decode every sampled image once, resize it, and write all images into one uint8 array for all jobs."""
 
 import logging
 import os
@@ -22,9 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sample", required=True, type=Path, help="sample.csv of the stage sample")
     parser.add_argument("--classes", required=True, type=Path, help="classes.csv of the stage list")
     parser.add_argument("--out", required=True, type=Path, help="uint8 .npy (N,H,W), or (N,H,W,3) in colour")
-    parser.add_argument("--out-index", required=True, type=Path, help="CSV: row and the sample's columns")
+    parser.add_argument("--out-index", required=True, type=Path, help="CSV: row, and columns of the sample")
     parser.add_argument(
-        "--out-report", required=True, type=Path, help="JSON: counts, unreadable files, throughput"
+        "--out-report", required=True, type=Path, help="JSON: counts, unreadable files, speed"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="decoding threads")
     args = parser.parse_args(argv)

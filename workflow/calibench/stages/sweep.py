@@ -1,4 +1,4 @@
-"""Tell which value of a swept setting each regime is best at, by validation."""
+"""Choose the best value of a swept setting for each regime, by validation."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Make Tables 1 to 3 and those a config describes, published numbers beside ours, as CSV, Markdown and LaTeX."""
+"""Make Tables 1 to 3 and the layouts of the config, with published numbers, as CSV, Markdown and LaTeX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="collected metrics.csv of the experiment")
     parser.add_argument("--settings", required=True, help=f"JSON object with {', '.join(SETTINGS)}")
     parser.add_argument(
-        "--posthoc", type=Path, help="collected posthoc.csv: adds hard + temperature to Table 2"
+        "--posthoc", type=Path, help="collected posthoc.csv, for hard + temperature in Table 2"
     )
-    parser.add_argument("--ensembles", type=Path, help="collected snapshots.csv: adds runs as ols@snapshots6")
-    parser.add_argument(
-        "--out-dir", type=Path, required=True, help="folder for table1 to table3 and others (.csv, .md, .tex)"
-    )
+    parser.add_argument("--ensembles", type=Path, help="collected snapshots.csv, for runs as ols@snapshots6")
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder for the .csv, .md and .tex files")
     args = parser.parse_args(argv)
     settings = check_settings(cli.json_object(args.settings))
     metrics = read_long(args.metrics)

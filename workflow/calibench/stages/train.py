@@ -1,4 +1,4 @@
-"""Train one run (data set × backbone × regime × seed); started again, it goes on from its last checkpoint."""
+"""Train one run (data set × backbone × regime × seed), starting from its last checkpoint if there is one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +14,10 @@ SETTINGS = ("model", "train", "augment", "data", "regime", "run")
 
 
 def run_settings(text: str) -> dict[str, Any]:
-    """Parse the settings of one run (``settings`` of a finished run's run.json are such).
-
-    Raises:
-        UserError: if it is no JSON object or lacks a part.
-    """
+    """The settings of a run, like ``settings`` in run.json; UserError if a part is missing."""
     settings = cli.json_object(text)
-    missing = sorted(set(SETTINGS) - set(settings))
-    if missing:
-        raise UserError(f"--settings lacks '{missing[0]}'; it is an object with {', '.join(SETTINGS)}")
+    if missing := sorted(set(SETTINGS) - set(settings)):
+        raise UserError(f"--settings has no '{missing[0]}'; it must have {', '.join(SETTINGS)}")
     return settings
 
 
@@ -32,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", required=True, help=f"JSON: {', '.join(SETTINGS)}")
     cli.add_images(parser)
     parser.add_argument(
-        "--record", required=True, type=Path, help="run.json to write; the other files go beside it"
+        "--record", required=True, type=Path, help="run.json to write; the other files go to its folder"
     )
     parser.add_argument(
         "--others",
@@ -40,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=[],
         type=Path,
         metavar="RUN_JSON",
-        help="records of the runs this one builds on, in the order in which its regime names them",
+        help="records of the other runs that the regime needs, in the order in which it names them",
     )
     cli.add_threads(parser)
     parser.add_argument(
@@ -50,11 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="?",
         const=1,
         default=0,
-        help="1: copy the images to $SLURM_TMPDIR or $TMPDIR first, where they fit",
+        help="1: copy the images to $SLURM_TMPDIR or $TMPDIR first, if they fit",
     )
-    parser.add_argument(
-        "--runs-per-gpu", type=int, default=1, metavar="N", help="so many runs may share a GPU (default 1)"
-    )
+    parser.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs that may share a GPU")
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -1,4 +1,4 @@
-"""Fetch torchvision's ImageNet weights of one backbone, checksummed, outside any GPU job."""
+"""Download torchvision's ImageNet weights of one backbone and check them, outside any GPU job."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The folder of a study that uses the workflow without a clone: what ``calibench init`` writes."""
+"""The folder that ``calibench init`` writes: a study that uses the workflow without a clone."""
 
 from pathlib import Path
 from string import Template
@@ -18,22 +18,13 @@ FILLED = ("Snakefile", "README.md")
 
 
 def write(folder: Path, repository: str, tag: str) -> list[Path]:
-    """Write the files of a study.
+    """Write the files of a study with the rules of ``repository`` (owner/name on GitHub) at ``tag``; returns them.
 
-    Args:
-        folder: where; it may exist, the files may not.
-        repository: ``owner/name`` on GitHub.
-        tag: version of the rules.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: if a file is there already: nothing is written over it.
+    UserError if one of the files exists: no file is overwritten.
     """
     there = [folder / name for name in FILES if (folder / name).exists()]
     if there:
-        raise UserError(f"{there[0]} is there already; name another folder or move it away")
+        raise UserError(f"{there[0]} exists already; choose another folder or move it away")
     words = {"name": folder.resolve().name, "repository": repository, "tag": tag}
     for name, source in FILES.items():
         text = (FOLDER / source).read_text(encoding="utf-8")

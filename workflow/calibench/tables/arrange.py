@@ -1,14 +1,14 @@
-"""What stands where in a table: a description of rows and columns, turned into the keys of its cells.
+"""The layout of a table: a description of rows and columns, turned into the keys of its cells.
 
-A description is ``{rows, columns, measures, order}`` (``tables: layouts`` of a configuration). Rows and columns are
-lists of what varies along them, the outermost first:
+A description is ``{rows, columns, measures, order}`` (``tables.layouts`` in a config). Rows and columns are lists of
+dimensions, the outermost first:
 
 - ``dataset``, ``backbone``, ``measure``, ``run`` (``ols+noise20``, ``hard@temperature``, ``ols@snapshots6``),
-- or the name of a group of variants, as ``noise`` for noise20 and noise40: a run then falls into ``regime``, which is
-  what is left of it, and its variant of that group. ``snapshots`` is the group of ensembles of epochs, ``set`` that of
-  evaluation sets (``ols@fgsm`` is OLS on ``test@fgsm``).
+- or a group of variants, such as ``noise`` for noise20 and noise40: a run is then split into its variant of the group
+  and the rest, ``regime``. ``snapshots`` is the group of ensembles of epochs, ``set`` that of evaluation sets
+  (``ols@fgsm`` is OLS on ``test@fgsm``).
 
-``order`` names the values of any of these, in their order; the others stand as the experiment has them.
+``order`` lists the values of any dimension in order; by default the order is that of the experiment.
 """
 
 import itertools
@@ -22,26 +22,18 @@ from calibench.metrics.labels import METRICS
 from calibench.regimes.catalog import label
 
 PLAIN = ("dataset", "backbone", "run", "regime", "measure")
-HEADS = {
-    "dataset": "Data set",
-    "backbone": "Backbone",
-    "run": "Method",
-    "regime": "Method",
-    "measure": "Measure",
-}
-DERIVED = ("snapshots", "set")  # what stands behind the @ of a run
-NONE = {
-    "snapshots": "one model",
-    "set": "test",
-}  # a group's head for runs without a variant of it; else "no <group>"
+HEADS = {"dataset": "Data set", "run": "Method", "regime": "Method"}  # all others: the dimension, capitalised
+DERIVED = ("snapshots", "set")  # groups of names after the @ of a run
+# heads for runs without a variant of the group; by default "no <group>"
+NONE = {"snapshots": "one model", "set": "test"}
 
 Key = tuple[str, str, str, str]  # data set, backbone, run (`regime+variant` or `run@calibrator`), measure
-Row = tuple[str, str, list[Key]]  # data set, text in the stub, the cells' keys
+Row = tuple[str, str, list[Key]]  # data set, text of the first columns, keys of the cells
 
 
 @dataclass(frozen=True)
 class Arranged:
-    """Rows with their keys, heads of the leading text columns, and the two lines of heads above the cells."""
+    """Rows with their keys, heads of the first text columns, and the two lines of heads above the cells."""
 
     rows: list[Row]
     stubs: list[str]
@@ -58,7 +50,7 @@ def run_label(run: str) -> str:
 
 
 def split_run(run: str, groups: list[str]) -> dict[str, str]:
-    """A run by regime and groups of variants.
+    """A run split into regime and groups of variants.
 
     >>> split_run("ols+cutmix+noise20", ["noise"])
     {'regime': 'ols+cutmix', 'noise': 'noise20'}
@@ -99,10 +91,9 @@ def _text(dimension: str, value: str) -> str:
 
 
 def dimensions(layout: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What varies along rows and along columns; a single name stands for a list of one."""
-    rows, columns = (
-        [item] if isinstance(item, str) else list(item) for item in (layout["rows"], layout["columns"])
-    )
+    """The dimensions of rows and of columns; a single name means a list of one."""
+    both = (layout["rows"], layout["columns"])
+    rows, columns = ([item] if isinstance(item, str) else list(item) for item in both)
     if "measure" not in rows + columns and len(layout["measures"]) > 1:
         columns.append("measure")
     return rows, columns
@@ -128,14 +119,10 @@ def _values(layout: dict[str, Any], settings: dict[str, Any], groups: list[str])
 
 
 def arrange(layout: dict[str, Any], settings: dict[str, Any]) -> Arranged:
-    """Rows, columns and keys of a table.
+    """Rows, columns and keys of a table from its description and the settings of the stage tables.
 
-    What a description leaves out goes first into the rows where the experiment has several of it; of a single data
-    set the name stands nowhere but in the title.
-
-    Args:
-        layout: the description; see the head of this module.
-        settings: of the stage tables.
+    A missing dimension with several values becomes the first of the rows. The name of a single data set is only in
+    the title.
     """
     rows, columns = dimensions(layout)
     groups = [d for d in rows + columns if d not in PLAIN]
@@ -156,15 +143,10 @@ def arrange(layout: dict[str, Any], settings: dict[str, Any]) -> Arranged:
 
     across = list(each(columns))
     outer = [fixed["dataset"]] if "dataset" in columns else values["dataset"]
-    found = [
-        (
-            dataset,
-            "|".join(_text(d, row[d]) for d in rows),
-            [key({"dataset": dataset} | row | cell) for cell in across],
-        )
-        for dataset in outer
-        for row in each(rows)
-    ]
+    found = []
+    for dataset, row in itertools.product(outer, list(each(rows))):
+        keys = [key({"dataset": dataset} | row | cell) for cell in across]
+        found.append((dataset, "|".join(_text(d, row[d]) for d in rows), keys))
     heads = [[_text(d, cell[d]) for d in columns] for cell in across]
     upper = [", ".join(texts[:-1]) for texts in heads]
     grouped = [(text, len(list(same))) for text, same in itertools.groupby(upper)] if len(columns) > 1 else []

@@ -1,4 +1,4 @@
-"""The cells of printed tables: our mean over seeds, and what a paper printed in the same place."""
+"""The cells of printed tables: our mean over seeds, and the number printed in a paper."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from calibench.regimes.catalog import label
 from calibench.tables.arrange import Key
 from calibench.tables.grid import EMPTY
 
-# the papers do not say with or without batch norm, nor which ShuffleNet
+# the papers do not say whether with batch norm, nor which ShuffleNet
 PUBLISHED_AS = {"vgg19_bn": "vgg19", "shufflenet_v2_x1_0": "shufflenet"}
 
 
@@ -30,16 +30,16 @@ class Numbers:
     """Looks up cells: ours over seeds, and the published ones.
 
     Args:
-        metrics: the long table of an experiment (columns of :data:`calibench.stages.evaluate.COLUMNS`).
+        metrics: the long table of an experiment (columns :data:`calibench.tables.long.METRICS`).
         settings: see :func:`calibench.tables.layouts.check_settings`.
         published: of :func:`calibench.published.printed.read_published`.
         posthoc: the long table after post-hoc calibration; its `temperature` rows are runs `…@temperature`.
         contrasts: contrasts.csv, for :meth:`difference_to`.
         ensembles: the long table of ensembles of epochs, whose `snapshots6` rows are runs `…@snapshots6`.
-        printed_as: {run or first part of its name: what the paper calls it}, where the names differ.
+        printed_as: {run or first part of its name: name in the paper}, if the names differ.
 
     Raises:
-        UserError: if the table holds a run, seed and measure twice.
+        UserError: the table has a run, seed and measure twice.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Numbers:
     ) -> None:
         self.settings, self.published, self.contrasts = settings, published, contrasts
         self.printed_as = printed_as or {}
-        self.shown: set[Key] = set()  # published cells that were asked for and are there
+        self.shown: set[Key] = set()  # published cells in the table
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.images = _images(metrics)
         self.values = self._cells(metrics[metrics["split"] == "test"], "")
@@ -74,21 +74,21 @@ class Numbers:
                 )
 
     def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
-        of = [self.settings["checkpoint"], "epochs"]  # an ensemble of epochs is of no single checkpoint
+        of = [self.settings["checkpoint"], "epochs"]  # an ensemble of epochs has no single checkpoint
         rows = table[table["checkpoint"].isin(of)]
         if self.settings["seeds"]:
             rows = rows[rows["seed"].isin(self.settings["seeds"])]
         rows = rows.assign(run=rows["regime"] + rows["variant"] + suffix)
         keys = ["dataset", "backbone", "run", "metric"]
         if rows.duplicated([*keys, "seed"]).any():
-            raise UserError("the metrics table holds the same run, seed and metric twice; collect it again")
+            raise UserError("the metrics table has the same run, seed and metric twice; collect it again")
         return {key: group.to_numpy() for key, group in rows.groupby(keys)["value"]}
 
     def ours(self, dataset: str, backbone: str, run: str, metric: str) -> np.ndarray:
-        """Values over seeds, (S,) with S = 0 when there are none; remembers what is missing.
+        """Values over seeds, (S,), S = 0 if there are none; missing values are noted in ``partial``.
 
-        ``a - b`` are the differences of two runs, seed by seed. A run or backbone that is not asked for, as one that
-        only the paper has, is not missing.
+        ``a - b`` are the differences of two runs, seed by seed. A run or backbone that is only in the paper is not
+        missing.
         """
         first, minus, second = run.partition(" - ")
         if minus:
@@ -100,7 +100,7 @@ class Numbers:
         asked = max(len(self.settings["seeds"]), 1)
         if len(values) < asked:
             self.partial[dataset, backbone, run] = (len(values), asked)
-        return values[~np.isnan(values)]  # undefined, as AUROC with a class absent
+        return values[~np.isnan(values)]  # NaN: undefined, as AUROC without images of a class
 
     def places(self, dataset: str, metric: str) -> int:
         """Decimals for numbers of this data set in the unit of the table."""
@@ -109,8 +109,7 @@ class Numbers:
     def difference_to(self, reference: str = "hard") -> dict[Key, Delta]:
         """Every run minus ``reference`` (a tempered run minus the tempered reference), with its interval.
 
-        The key's data set and backbone are empty for the difference pooled over all of them. Nothing where the stage
-        contrasts has not run.
+        Data set and backbone in the key are empty for the pooled difference. Empty before the stage contrasts has run.
         """
         if self.contrasts is None:
             return {}
@@ -122,7 +121,7 @@ class Numbers:
         }
 
     def theirs(self, dataset: str, backbone: str, run: str, metric: str) -> str | None:
-        """The printed text, if the paper has this cell for a data set of this name."""
+        """The printed text, if the paper has this cell for a data set with this name."""
         name = self.published.dataset_for(dataset) if self.published else None
         if name is None:
             return None
@@ -143,14 +142,14 @@ class Numbers:
         return run
 
     def notes(self) -> list[str]:
-        """What is missing or must be known to read the table."""
+        """Notes below the table: missing numbers, and the source of published ones."""
         notes, missing = [], {}
         for (dataset, backbone, run), (have, asked) in sorted(self.partial.items()):
             name, _, calibrator = run.partition("@")
             if have:
                 what = f"{dataset}, {backbone_label(backbone)}, {label(name)}"
                 notes.append(f"Partial: {have} of {asked} seeds for {what}.")
-            elif not calibrator:  # its run is missing too, or it was not asked for
+            elif not calibrator:  # otherwise the run is in the list already
                 missing.setdefault((dataset, backbone), []).append(label(name))
         for (dataset, backbone), names in missing.items():
             notes.append(f"Missing: {dataset}, {backbone_label(backbone)}: {', '.join(names)}.")
@@ -161,13 +160,9 @@ class Numbers:
     def _published_note(self, published: Published) -> str:
         if self.shown:
             names = ", ".join(sorted({key[0] for key in self.shown}))
-            how = (
-                "as printed"
-                if not self.shown & published.derived
-                else "accuracy and error as 100 − the other"
-            )
+            how = "accuracy and error as 100 − the other" if self.shown & published.derived else "as printed"
             return (
-                f"Published: {published.paper} on {names}, {how}; difference = ours − published; meaningful only on "
+                f"Published: {published.paper} on {names}, {how}; difference = ours − published; meaningful only for "
                 "the same data, split and sampling."
             )
         if any(published.dataset_for(name) for name in self.settings["datasets"]):
@@ -185,12 +180,12 @@ def _images(metrics: pd.DataFrame) -> dict[str, int]:
 
 
 def digits(metric: str, n: int | None) -> int:
-    """Decimals worth printing of a measure taken on n test images, in the unit of the tables.
+    """Meaningful decimals of a measure on n test images, in the unit of the tables; without n the largest number.
 
-    The last decimal is not finer than a twentieth of the standard error s/√n of such a mean, s being 0.4 for a share
+    The last decimal is not finer than a twentieth of the standard error s/√n of the mean, where s is 0.4 for a share
     (an error of 20 %) and 1 nat for NLL: as a fraction two decimals below 400 images, three from there, four from
-    40,000 (NLL: 2,500 and 250,000). Per cent have two fewer, but at least one. It depends on n alone, so that a column
-    has the same decimals all over. Without n: the most.
+    40,000 (NLL: 2,500 and 250,000). Per cent have two fewer, but at least one. They depend only on n, so that all
+    numbers of a column have the same.
     """
     _, factor, places = METRICS[metric]
     if not n:
@@ -211,7 +206,7 @@ def show(values: np.ndarray, metric: str, places: int | None = None) -> str:
 
 
 def difference(values: np.ndarray, printed: str | None, metric: str, places: int | None = None) -> str:
-    """Ours − published in the printed unit, signed; a dash where either is missing."""
+    """Ours − published in the printed unit, with sign; a dash if one is missing."""
     _, factor, most = METRICS[metric]
     places = most if places is None else places
     if not len(values) or printed is None:
@@ -221,7 +216,7 @@ def difference(values: np.ndarray, printed: str | None, metric: str, places: int
 
 
 def lines(numbers: Numbers, keys: list[tuple[str, str, str, str]]) -> list[tuple[str, list[str]]]:
-    """The printed lines of one row of cells: ours, and below it published and difference where they exist."""
+    """The printed lines of one row of cells: ours, and below it published and difference if they exist."""
     ours = [numbers.ours(*key) for key in keys]
     theirs = [numbers.theirs(*key) for key in keys]
     metrics = [(key[3], numbers.places(key[0], key[3])) for key in keys]

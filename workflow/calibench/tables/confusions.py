@@ -1,4 +1,4 @@
-"""Which classes each run takes for which on test, the largest first, beside what its soft labels say of them."""
+"""Which classes each run confuses on test, the most frequent first, and their soft labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,10 +33,10 @@ def confusion_counts(run_dir: Path, checkpoint: str, k: int) -> np.ndarray:
 
 
 def rows_of(run_dirs: Sequence[Path], checkpoint: str, labels: list[str], top: int) -> list[dict]:
-    """Rows of the seeds of one run together; a class that is never taken for another has none.
+    """Rows for all seeds of one run together; none for a class that is never confused.
 
-    ``share`` is the share of the class's test images, ``correct_updates`` the right predictions that entered the
-    class's row of the matrix in the last epoch (mean over seeds), ``soft_label`` that row's entry for the other class;
+    ``share`` is the share of the test images of the class, ``correct_updates`` the number of correct predictions in its
+    row of the matrix in the last epoch (mean over seeds), ``soft_label`` the entry of this row for the other class;
     both are NaN for regimes without a matrix.
     """
     k, entry = len(labels), read_keys(run_dirs[0])
@@ -64,11 +64,7 @@ def _mean(states: list[dict[str, np.ndarray]], name: str, shape: tuple[int, ...]
 
 
 def collect(run_dirs: Sequence[Path], classes: dict[str, Path], checkpoint: str, top: int) -> pd.DataFrame:
-    """The table of all runs, in the order given, seeds of a run together.
-
-    Raises:
-        UserError: if a data set's classes are not given, or a run's files are missing.
-    """
+    """The table of all runs, in the given order, with all seeds of a run together."""
     groups: dict[tuple, list[Path]] = {}
     for path in run_dirs:
         entry = read_keys(path)

@@ -1,4 +1,4 @@
-"""How large each regime's gradient was beside that of hard labels, at four points of training, mean over seeds."""
+"""How large the gradient of each regime was relative to hard labels, at four points of training, mean over seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,7 @@ COLUMNS = [*KEYS, "epoch", *RATIOS, "seeds"]
 
 
 def collect(run_dirs: Sequence[Path]) -> pd.DataFrame:
-    """One row per run (seeds together) and point of training; empty for runs trained before it was recorded.
-
-    Raises:
-        UserError: if a run has no history.
-    """
+    """One row per run (seeds together) and point of training; none for runs of versions that did not record it."""
     frames = []
     for path in run_dirs:
         history = read_history(path).reindex(columns=["epoch", *RATIOS]).dropna()

@@ -1,7 +1,7 @@
-"""Tables 1 and 2 in the paper's layout, Table 3 with the ten measures of the LS+ paper, and those a config describes.
+"""Tables 1 and 2 in the layout of the paper, Table 3 with the ten measures of the LS+ paper, and tables of a config.
 
-The published numbers stand below ours where there are any. Nothing is bold: which differences are more than
-chance stands in contrasts.csv.
+Published numbers are below ours if there are any. No number is bold: contrasts.csv says which differences are more
+than chance.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from calibench.tables.grid import EMPTY, Grid
 SETTINGS = ["datasets", "backbones", "runs", "seeds", "checkpoint", "published"]
 OPTIONAL = {"layouts": [], "snapshots": [], "sets": []}
 TEN = ["accuracy", "auroc", "precision", "recall", "f1", "ece", "ace_top_label", "sce", "nll", "brier"]
-RESCALED = "hard@temperature"  # what a reader would do instead of changing the training
+RESCALED = "hard@temperature"  # the usual alternative to another training
 
 TABLE1 = {"rows": "backbone", "columns": ["run", "measure"], "measures": ["top1_error", "top5_error"]}
 TABLE2 = {"rows": "run", "columns": ["backbone", "measure"], "measures": ["ece", "avg_confidence"]}
@@ -25,7 +25,7 @@ TABLE3 = {"rows": ["backbone", "run"], "columns": "measure", "measures": TEN}
 
 
 def _layout(numbers: Numbers, arranged: Arranged) -> Grid:
-    """Assemble rows; the stub's texts are joined by ``|``. A row without any number is left out."""
+    """Assemble rows; a row without any number is left out."""
     several = len({dataset for dataset, _, _ in arranged.rows}) > 1
     body, rules, last = [], set(), None
     blocks = [(*row[:2], lines(numbers, row[2])) for row in arranged.rows]
@@ -62,43 +62,40 @@ def table1(numbers: Numbers) -> Grid:
     grid = _layout(numbers, arranged)
     five = [numbers.ours(*key) for _, _, keys in arranged.rows for key in keys if key[3] == "top5_error"]
     if any(map(len, five)) and not any(values.any() for values in five):
-        grid.notes.append("Top-5 error is 0 for data of five classes or fewer, whatever the network.")
+        grid.notes.append("Top-5 error is 0 for any network if the data has at most five classes.")
     return _titled(grid, "Table 1. Classification error", numbers.settings, "error")
 
 
 def table2(numbers: Numbers) -> Grid:
     """Table 2: regimes × backbones, expected calibration error and average confidence as fractions.
 
-    ``hard`` after temperature scaling follows ``hard`` where the post-hoc stage has run.
+    ``hard`` is followed by ``hard`` after temperature scaling if that was computed.
     """
-    runs = [
-        r
-        for run in numbers.settings["runs"]
-        for r in ([run, RESCALED] if run == "hard" and numbers.rescaled else [run])
-    ]
+    runs = list(numbers.settings["runs"])
+    if "hard" in runs and numbers.rescaled:
+        runs.insert(runs.index("hard") + 1, RESCALED)
     grid = _layout(numbers, arrange(TABLE2 | {"order": {"run": runs}}, numbers.settings))
     grid.notes.insert(0, "ECE: top label, 15 equal-width bins (Guo et al. 2017).")
     if numbers.rescaled:
-        grid.notes.insert(1, "Temperature: fitted on the calibration half of validation, never on test.")
+        grid.notes.insert(1, "Temperature: fitted on the part calibrate of validation, never on test.")
     return _titled(grid, "Table 2. Calibration", numbers.settings, "calibration")
 
 
 def table3(numbers: Numbers) -> Grid:
-    """Table 3: the ten measures of the LS+ paper's Table 1, backbones and regimes down."""
+    """Table 3: the ten measures of Table 1 in the LS+ paper, with backbones and regimes in the rows."""
     grid = _layout(numbers, arrange(TABLE3, numbers.settings))
-    grid.notes.insert(
-        0, "AUROC, precision, recall, F1: macro over classes. AUROC is undefined if a class is absent."
-    )
+    note = "AUROC, precision, recall, F1: macro over classes. AUROC is undefined if a class has no images."
+    grid.notes.insert(0, note)
     return _titled(grid, "Table 3. Performance and calibration", numbers.settings, "measures")
 
 
 def published_for(paper: str | None, layout: dict[str, Any]) -> Published | None:
-    """The printed numbers that stand beside ours in a table of the configuration."""
+    """The printed numbers for a table of the configuration."""
     return read_published(printed_file(paper), layout.get("printed")) if paper else None
 
 
 def of_config(numbers: Numbers, layout: dict[str, Any]) -> Grid:
-    """A table that a configuration describes (:mod:`calibench.tables.arrange`)."""
+    """A table of ``tables.layouts`` (:mod:`calibench.tables.arrange`)."""
     grid = _layout(numbers, arrange(layout, numbers.settings))
     measures = layout["measures"]
     alone = f", {METRICS[measures[0]][0]}" if len(measures) == 1 else ""
@@ -107,15 +104,14 @@ def of_config(numbers: Numbers, layout: dict[str, Any]) -> Grid:
 
 
 def check_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Check what the tables read; seeds may be empty (any), published may be null.
+    """The complete settings of the stage; seeds may be empty (all), published may be null.
 
-    Raises:
-        UserError: if a key is missing, unknown or an empty list.
+    UserError if a key is missing, unknown or an empty list.
     """
     settings = OPTIONAL | settings
     if set(settings) != {*SETTINGS, *OPTIONAL}:
         raise UserError(
-            f"--settings must be an object with the keys {', '.join(SETTINGS)}, and maybe {', '.join(OPTIONAL)}"
+            f"--settings must be an object with the keys {', '.join(SETTINGS)}, optionally {', '.join(OPTIONAL)}"
         )
     for key in ["datasets", "backbones", "runs"]:
         if not settings[key]:

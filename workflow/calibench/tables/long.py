@@ -1,4 +1,4 @@
-"""The long tables of an experiment, one row per number: their columns, how they are read and joined."""
+"""The long tables of an experiment, one row per number: their columns, and how to read and join them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,15 +31,14 @@ TEXT = ["dataset", "backbone", "regime", "variant", "split", "checkpoint", "metr
 
 
 def join(paths: Iterable[Path]) -> str:
-    """One CSV text from CSV files with equal headers, rows in the order given; text only, so hundreds take a moment.
+    """One CSV text from CSV files with equal headers; as text, because that is fast for hundreds of files.
 
-    Raises:
-        UserError: a missing or empty file, a header that differs, the same file twice, nothing to join.
+    UserError for a missing or empty file, a different header, the same file twice, or no files.
     """
     header, first, bodies, seen = None, None, [], set()
     for path in map(Path, paths):
         if path in seen:
-            raise UserError(f"{path} is listed twice; its rows would count twice")
+            raise UserError(f"{path} is given twice; remove one")
         seen.add(path)
         try:
             text = path.read_text(encoding="utf-8")
@@ -59,16 +58,12 @@ def join(paths: Iterable[Path]) -> str:
 
 
 def read_long(path: Path) -> pd.DataFrame:
-    """Read a long table; text columns stay text (an empty variant is '').
-
-    Raises:
-        UserError: if it is missing or lacks a column.
-    """
+    """Read a long table; text columns stay text (an empty variant is ''). UserError if a column is missing."""
     if not path.is_file():
         raise UserError(f"{path} is missing; run `calibench collect` first")
     text = dict.fromkeys(TEXT, str)
     frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
     missing = {*TEXT, "seed", "value", "n"} - set(frame.columns)
     if missing:
-        raise UserError(f"{path} lacks the column(s) {', '.join(sorted(missing))}; collect it again")
+        raise UserError(f"{path} has no column {', '.join(sorted(missing))}; collect it again")
     return frame

@@ -8,18 +8,7 @@ import pandas as pd
 from calibench.finished.names import KEYS
 
 WHAT = ["kind", "family", "level"]
-COLUMNS = [
-    *KEYS,
-    "split",
-    *WHAT,
-    "checkpoint",
-    "calibrator",
-    "metric",
-    "value",
-    "test",
-    "difference",
-    "n",
-]
+COLUMNS = [*KEYS, "split", *WHAT, "checkpoint", "calibrator", "metric", "value", "test", "difference", "n"]
 
 
 def read_shift(path: Path) -> pd.DataFrame:
@@ -33,9 +22,9 @@ def shifted(
 ) -> pd.DataFrame:
     """A row for each run, evaluation set besides test, calibrator and measure; columns :data:`COLUMNS`.
 
-    ``difference`` is ``value`` minus ``test``, the same measure of the same run and calibrator on its test images. A
-    calibrator was fitted on the part `calibrate` of the data set that was trained on, whatever the set. ``level`` is the
-    severity of a corruption, the bound of an attack in grey levels, and empty for a site.
+    ``difference`` is ``value`` minus ``test``, the same measure of the same run and calibrator on its test images. For
+    all sets, the calibrator was fitted on the part `calibrate` of the training data set. ``level`` is the severity of
+    a corruption, the bound of an attack in grey levels, and empty for a site.
 
     Args:
         metrics: the long table of all runs (calibrator ``none``).

@@ -1,6 +1,6 @@
-"""Which value of a swept setting each regime is best at, by validation; test numbers stand beside it, unused.
+"""The best value of a swept setting for each regime, by validation, with a row for every value that was trained.
 
-Nothing is left out: every value that was trained has its row.
+The test numbers are shown but not used.
 """
 
 import json
@@ -15,7 +15,7 @@ TEST = ["top1_error", "nll", "ece", "brier"]
 
 
 def tried(settings: dict[str, Any]) -> pd.DataFrame:
-    """``tries`` of :func:`choose` as a frame with ``order``, place in the list, and the value as text."""
+    """``tries`` of :func:`choose` as a frame, with the value as text and ``order``, the place in the table."""
     rows = [
         [*row[:3], row[3] if isinstance(row[3], str) else json.dumps(row[3])] for row in settings["tries"]
     ]
@@ -35,16 +35,16 @@ def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     """A row per data set, backbone, run, setting and value, and whether validation chose it.
 
     Args:
-        metrics: the experiment's long table.
-        settings: ``tries`` [[run, the run it varies, setting, value], …], the run itself with its own value among
-            them, ``by`` val_nll | val_top1, ``checkpoint``.
+        metrics: the long table of the experiment.
+        settings: ``tries`` [[run, run without the sweep, setting, value], …], also with each run without the sweep and
+            its own value; ``by`` val_nll | val_top1; ``checkpoint``.
 
     Returns:
-        Columns dataset, backbone, regime, variant (of the run itself), setting, value, seeds, tries (how many runs
-        that regime had over all settings: more tries are more chances), the measure chosen by (``val_nll`` or
-        ``val_top1_error``), chosen (yes | no), at_edge (yes: the best value is the smallest or largest number tried,
-        so a better one may lie beyond) and the test measures, means over seeds. The first of equals is chosen,
-        numbers ascending. Only seeds that every value of a run has are counted.
+        Columns dataset, backbone, regime, variant (without the sweep), setting, value, seeds, tries (number of runs of
+        the regime over all settings: more tries are more chances), the measure of the choice (``val_nll`` or
+        ``val_top1_error``), chosen (yes | no), at_edge (yes: the best value is the smallest or largest number, so a
+        better one may be outside) and the test measures, means over seeds. Of equal values the first is chosen,
+        numbers ascending. Only seeds with all values of a run are used.
     """
     measure, tries = BY[settings["by"]], tried(settings)
     rows = metrics[metrics["checkpoint"] == settings["checkpoint"]].copy()

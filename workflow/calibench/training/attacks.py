@@ -1,7 +1,7 @@
-"""Images changed on purpose, so little that people see no difference: FGSM and PGD, white box, infinity norm.
+"""Adversarial attacks: FGSM and PGD, white box, infinity norm.
 
 FGSM (Goodfellow et al. 2015): x + ε·sign(∇ loss). PGD (Madry et al. 2018; without a random start Kurakin et al. 2017):
-steps of size a along the sign of the gradient, after each the image is brought back to within ε of where it began and
+steps of size a along the sign of the gradient; after each step the image is clipped to within ε of the clean image and
 to grey levels 0 to 255. The network is in evaluation mode, in float32; changed images are not rounded to whole levels.
 """
 
@@ -19,12 +19,12 @@ LEVEL = 2 / 255  # one grey level of images scaled to [-1, 1]
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Summed, not averaged: of each image's gradient only the sign counts, and a sum keeps it from becoming 0."""
+    """Sum, not mean: only the sign of each gradient counts, and in a mean small gradients may become 0."""
     return F.cross_entropy(logits, targets, reduction="sum")
 
 
 def margin(logits: Tensor, targets: Tensor) -> Tensor:
-    """Largest other logit minus that of the true class: has a gradient where the softmax is saturated."""
+    """Largest other logit minus the logit of the true class: has a gradient even if the softmax is saturated."""
     own = logits.gather(1, targets[:, None])
     others = logits.scatter(1, targets[:, None], float("-inf"))
     return (others.max(dim=1).values - own[:, 0]).sum()
@@ -40,7 +40,7 @@ def _gradient(model: nn.Module, images: Tensor, targets: Tensor, loss: str) -> T
         (gradient,) = torch.autograd.grad(value, images)
     if not torch.isfinite(gradient).all():
         raise UserError(
-            "the network has no finite gradient at its images, so it cannot be attacked; leave evaluate_on: attacks out"
+            "the network has no finite gradient for its images, so it cannot be attacked; remove evaluate_on.attacks"
         )
     return gradient
 
@@ -57,7 +57,7 @@ def _start(images: Tensor, bound: float, seed: int, rows: np.ndarray) -> Tensor:
 def attack(
     model: nn.Module, images: Tensor, targets: Tensor, rows: np.ndarray, settings: dict[str, Any], grey: bool
 ) -> Tensor:
-    """Images that the network is to get wrong.
+    """Images changed so that the network predicts wrong classes.
 
     Args:
         model: in evaluation mode.
@@ -66,13 +66,13 @@ def attack(
         rows: (B,) rows of the store, for the random start.
         settings: ``level`` (ε) and ``step_size`` in grey levels of 0..255, ``steps``, ``random_start``, ``seed``, ``loss``;
             one step as long as the bound is FGSM.
-        grey: the three channels are one and stay equal; else each is changed by itself.
+        grey: the three channels are equal and stay equal; otherwise each is changed separately.
 
     Returns:
-        (B, 3, S, S) in [-1, 1], nowhere further than ε from ``images``.
+        (B, 3, S, S) in [-1, 1], at most ε from ``images``.
 
     Raises:
-        UserError: if the gradient is not finite.
+        UserError: the gradient is not finite.
     """
     bound, step = settings["level"] * LEVEL, settings["step_size"] * LEVEL
     clean = images[:, :1] if grey else images

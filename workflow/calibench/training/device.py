@@ -1,4 +1,4 @@
-"""The device of a run and how it computes there: precision, determinism, memory."""
+"""The device of a run and how the run computes on it: precision, determinism, memory."""
 
 import contextlib
 import gc
@@ -15,23 +15,23 @@ from calibench.training.gpus import claim_gpu, has_gpu, usable_gpus
 
 @contextlib.contextmanager
 def take_device(wanted: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
-    """The device of a run: ``cpu``, or a GPU held by a lock.
+    """The device of a run: the CPU, or a GPU locked for this run.
 
     Args:
-        wanted: ``cpu``; ``cuda``; or ``auto`` = a GPU where the machine has one, else the CPU.
+        wanted: ``cpu``; ``cuda``; or ``auto`` = a GPU if the machine has one, else the CPU.
         runs_per_gpu: how many runs may share a GPU.
 
     Raises:
-        UserError: if a GPU is asked for, or there, and not usable.
+        UserError: ``cuda`` is wanted, or the machine has a GPU, but it cannot be used.
     """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available() and not has_gpu()):
         yield torch.device("cpu")
         return
     if not torch.cuda.is_available():
         raise UserError(
-            f"train: device: {wanted} wants a GPU, but torch {torch.__version__} cannot use one "
+            f"train.device is {wanted}, but torch {torch.__version__} cannot use a GPU here "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); check nvidia-smi and that the "
-            f"driver fits CUDA {torch.version.cuda} (make setup TORCH=…), or set train: device: cpu"
+            f"driver fits CUDA {torch.version.cuda} (make setup TORCH=…), or set train.device to cpu"
         )
     gpus = usable_gpus()
     with claim_gpu(list(gpus), runs_per_gpu=runs_per_gpu) as index:
@@ -41,33 +41,29 @@ def take_device(wanted: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
 
 
 @contextlib.contextmanager
-def memory_told(device: torch.device) -> Iterator[None]:
-    """A GPU whose memory is too small ends in one sentence.
-
-    Raises:
-        UserError: instead of torch's page, with what to change.
-    """
+def memory_errors(device: torch.device) -> Iterator[None]:
+    """Turn torch's error for too little GPU memory into a UserError that says what to change."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         free, total = (n / 2**30 for n in torch.cuda.mem_get_info(device))
         own = torch.cuda.max_memory_reserved(device) / 2**30
         raise UserError(
-            f"the GPU's memory is too small: this run took up to {own:.1f} of {total:.1f} GB ({free:.1f} GB are free now); "
-            "lower train: batch_size, set train: resident: never or precision: bfloat16, lower resources: runs_per_gpu, "
-            "or ask for a larger GPU"
+            f"the GPU's memory is too small: this run used up to {own:.1f} of {total:.1f} GB ({free:.1f} GB are free now); "
+            "lower train.batch_size, set train.resident to never or train.precision to bfloat16, lower "
+            "resources.runs_per_gpu, or use a larger GPU"
         ) from error
 
 
 def free_memory(device: torch.device) -> None:
-    """Give what is no longer used back to the device: other processes can have it, or a larger piece be found."""
+    """Return unused memory to the device, for other processes or for a larger block."""
     if device.type == "cuda":
         gc.collect()
         torch.cuda.empty_cache()
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bf16 autocast pays here: GPUs of compute capability 8 and up, CPUs with AMX or AVX512-BF16."""
+    """Whether bf16 autocast is faster: on GPUs of compute capability 8 and up, CPUs with AMX or AVX512-BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     flags = _cpu_flags()
@@ -83,13 +79,10 @@ def _cpu_flags() -> set[str]:
 
 
 def choose_precision(wanted: str, device: torch.device, depthwise: bool) -> str:
-    """``float32`` or ``bfloat16``: what ``train: precision`` means for a network on a device.
+    """``float32`` or ``bfloat16``: the meaning of ``train.precision`` (auto = the faster one) on a device.
 
-    Args:
-        wanted: float32, bfloat16, or auto = bfloat16 where it is faster.
-        device: where the network trains.
-        depthwise: whether it has depthwise convolutions: on CPUs they are 1.6 to 2.4 times faster in float32,
-            those with AMX included (MobileNetV2 at 16 and 32 px).
+    ``depthwise`` networks have depthwise convolutions, which are 1.6 to 2.4 times faster in float32 on CPUs, even on
+    CPUs with AMX (MobileNetV2 at 16 and 32 px).
     """
     if wanted != "auto":
         return wanted
@@ -98,13 +91,13 @@ def choose_precision(wanted: str, device: torch.device, depthwise: bool) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The autocast context of a run that trains in ``float32`` or ``bfloat16``."""
+    """The autocast context of a training in ``float32`` or ``bfloat16``."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
-    """No TF32 inside: cuDNN's float32 convolutions take it by default, with 10 bits of mantissa instead of 23."""
+    """Turn TF32 off: cuDNN uses it for float32 convolutions by default, with 10 bits of mantissa instead of 23."""
     parts = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
     before = [part.fp32_precision for part in parts]
     try:
@@ -117,24 +110,24 @@ def full_float32() -> Iterator[None]:
 
 
 def precision_record(device: torch.device, precision: str) -> dict[str, Any]:
-    """How a run computed, for ``run.json``: training and stored predictions."""
+    """The precision of training and of stored predictions, for ``run.json``."""
     tf32 = device.type == "cuda" and torch.backends.cudnn.conv.fp32_precision in ("tf32", "none")
     training = "float32 (convolutions in TF32)" if tf32 and precision == "float32" else precision
     return {"training": training, "predictions": "float32 (IEEE)"}
 
 
 def set_determinism(deterministic: bool) -> None:
-    """Make torch refuse operations without a deterministic form (bit-equal repeats on the same machine)."""
+    """Make torch refuse operations without a deterministic form, so that a repeat on this machine is bit-equal."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
-    # Nothing here reads memory before it is written; filling it all with NaN first costs up to 14 % of a step.
+    # torch would fill new memory with NaN first; we never read it before writing, and it costs up to 14 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MB: the device's on a GPU, the process's on the CPU."""
+    """Peak memory in MB: of the GPU, or of the process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     import resource

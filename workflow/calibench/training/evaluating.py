@@ -1,4 +1,4 @@
-"""What a finished network says of other images: another site's, its test images corrupted, or attacked."""
+"""Predictions of a finished network for other images: of another site, corrupted, or attacked."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
-from calibench.data.batches import Images, centre_window
+from calibench.data.batches import Images, centre_crop
 from calibench.data.corruptions import CorruptedStore
 from calibench.errors import UserError
 from calibench.finished import names, read, write
@@ -21,18 +21,18 @@ from calibench.training.attacks import attack
 from calibench.training.inference import as_input, logits_of
 
 log = logging.getLogger(__name__)
-Site = tuple[np.ndarray, pd.DataFrame]  # images of its store, index of those that are asked about
+Site = tuple[np.ndarray, pd.DataFrame]  # images of its store, index of the images to predict
 
 
 def _attacked_logits(
     model: Classifier, images: Images, targets: np.ndarray, size: int, settings: dict[str, Any], train: dict
 ) -> Tensor:
-    """Logits (n, K) float32 of the test images, each batch attacked first."""
+    """Logits (n, K) float32 of the attacked test images."""
     grey, parts = images.store.ndim == 3, []
     model.eval()
     for start in range(0, len(images), train["eval_batch_size"]):
         chunk = np.arange(start, min(start + train["eval_batch_size"], len(images)))
-        batch = images.batch(chunk, centre_window(len(chunk), images.stored_size, size), size)
+        batch = images.batch(chunk, centre_crop(len(chunk), images.stored_size, size), size)
         true = torch.from_numpy(targets[chunk]).to(batch.device)
         changed = attack(model, batch, true, images.rows[chunk], settings, grey)
         with torch.inference_mode():
@@ -43,8 +43,8 @@ def _attacked_logits(
 def _check_weights(run_dir: Path, checkpoint: str) -> None:
     if not (run_dir / names.weights(checkpoint)).is_file():
         raise UserError(
-            f"{run_dir / names.weights(checkpoint)} is missing: only a network can be asked about other images; "
-            "train this run, or leave it out of evaluate_on"
+            f"{run_dir / names.weights(checkpoint)} is missing: predictions on other images need the network; train "
+            "this run, or remove evaluate_on"
         )
 
 
@@ -58,20 +58,20 @@ def evaluate_run(
     device: torch.device,
     over: Callable[..., Any] = map,
 ) -> None:
-    """Write index and logits of every evaluation set of a run; what training wrote is read only.
+    """Write index and logits of every evaluation set of a run; files of the training are not changed.
 
     Args:
         run_dir: folder of a finished run.
         store: uint8 images (N, H, H[, 3]) of the data set it was trained on.
         num_classes: K.
         sets: see :func:`calibench.finished.sets.evaluation_sets`.
-        sites: name of a data set → its images and the matched index (:func:`calibench.data.sites.match`).
+        sites: {data set: its images and the matched index (:func:`calibench.data.sites.match`)}.
         checkpoint: which weights.
-        device: where to compute.
+        device: of the network.
         over: like the builtin ``map``, for corruptions in several threads.
 
     Raises:
-        UserError: if the run has no weights, or its network no gradient.
+        UserError: the run has no weights, or the network has no finite gradient.
     """
     _check_weights(run_dir, checkpoint)
     train = read.read_record(run_dir)["settings"]["train"]

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from calibench.backbones import classifier
 from calibench.backbones.classifier import Classifier
 from calibench.backbones.pretrained import load_pretrained
-from calibench.data.batches import Images, centre_window, check_sizes
+from calibench.data.batches import Images, centre_crop, check_sizes
 from calibench.files import atomic_path
 from calibench.training.device import full_float32
 from calibench.training.inference import as_input
@@ -38,7 +38,7 @@ def _batches(images: Images, settings: dict[str, Any], size: int, copy: int | No
     for number, start in enumerate(range(0, len(images), settings["batch_size"])):
         positions = np.arange(start, min(start + settings["batch_size"], len(images)))
         if copy is None:
-            yield images.batch(positions, centre_window(len(positions), images.stored_size, size), size)
+            yield images.batch(positions, centre_crop(len(positions), images.stored_size, size), size)
         else:
             draw = generator(0, Purpose.COPIES, copy, number)
             yield augmented(images, positions, draw, size, settings["augment"])

@@ -1,7 +1,7 @@
-"""How large a regime's gradient is beside that of plain cross-entropy on the same batch.
+"""How large the gradient of a regime is, relative to that of plain cross-entropy on the same batch.
 
-A method whose loss is small trains with a hidden small learning rate. Both gradients come from one forward graph, so
-looking changes neither weights, nor running statistics, nor random numbers, nor the regime's state.
+A method with a small loss trains in effect with a small learning rate. Both gradients come from one forward pass, so
+measuring them changes no weights, running statistics, random numbers or state of the regime.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def due(epoch: int, epochs: int) -> bool:
-    """Whether the first step of this epoch (from 1) is looked at: the first, those after a third and two thirds, the last."""
+    """Whether to measure at the first step of this epoch: the first, after a third and two thirds, and the last."""
     return epoch in {1, 1 + epochs // 3, 1 + 2 * epochs // 3, epochs}
 
 
@@ -22,22 +22,22 @@ def _norm(gradients: Sequence[Tensor | None]) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, partners: Tensor | None, share: float) -> Tensor:
-    """The loss of ``hard`` in float32; of a mixed batch ``share`` of the own labels and the rest of the partners'."""
+    """The loss of ``hard`` in float32; for a mixed batch ``share`` is the weight of the images' own labels."""
     own = F.cross_entropy(logits.float(), targets)
     return own if partners is None else share * own + (1 - share) * F.cross_entropy(logits.float(), partners)
 
 
 def ratios(loss: Tensor, reference: Tensor, logits: Tensor, model: nn.Module) -> dict[str, float]:
-    """Norm of the gradient of ``loss`` over that of ``reference``; the graph is kept for the step itself.
+    """Norm of the gradient of ``loss`` divided by that of ``reference``; the graph is kept for the training step.
 
     Args:
-        loss: the regime's loss.
-        reference: that of ``hard`` on the same logits.
+        loss: the loss of the regime.
+        reference: the loss of ``hard`` for the same logits.
         logits: (B, K), a node of both graphs.
-        model: its parameters are those differentiated by; the regime's own (LS++'s C) are left out.
+        model: the gradients are with respect to its parameters, without those of the regime (C of LS++).
 
     Returns:
-        ``gradient_ratio`` by the parameters, ``gradient_ratio_logits`` by the logits; not finite where
+        ``gradient_ratio`` for the parameters, ``gradient_ratio_logits`` for the logits; not finite where
         ``reference`` has no gradient.
     """
     wanted = [logits, *(p for p in model.parameters() if p.requires_grad)]

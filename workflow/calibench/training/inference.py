@@ -1,4 +1,4 @@
-"""Running a model over a split without augmentation."""
+"""Run a model over a split without augmentation."""
 
 import logging
 from collections.abc import Callable
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
-from calibench.data.batches import Images, centre_window
+from calibench.data.batches import Images, centre_crop
 from calibench.training.device import free_memory
 
 log = logging.getLogger(__name__)
 
 
 def as_input(images: Tensor, memory_format: str) -> Tensor:
-    """Lay a batch out in memory as the run's settings say."""
-    if images.ndim == 2:  # features
+    """A batch in the memory layout of the settings; features stay as they are."""
+    if images.ndim == 2:
         return images
     layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     return images.contiguous(memory_format=layout)
@@ -30,14 +30,14 @@ def _each_batch(
     memory_format: str,
     use: Callable[[Tensor, slice], None],
 ) -> None:
-    """Call ``use(batch, where it lies among the positions)``; a batch the device has no memory for is halved."""
+    """Call ``use(batch, its slice of the positions)`` for all batches; halve them if the device has too little memory."""
     start = 0
     while start < len(positions):
         part = slice(start, min(start + batch, len(positions)))
         chunk = positions[part]
         try:
-            window = centre_window(len(chunk), images.stored_size, size)
-            use(as_input(images.batch(chunk, window, size), memory_format), part)
+            crop = centre_crop(len(chunk), images.stored_size, size)
+            use(as_input(images.batch(chunk, crop, size), memory_format), part)
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise
@@ -45,8 +45,8 @@ def _each_batch(
         else:
             start = part.stop
             continue
-        free_memory(images.device)  # here, where the exception and what it holds are gone
-        log.warning("the device has no memory for the evaluation batch; halved to %d images", batch)
+        free_memory(images.device)  # not inside except: there the exception still keeps tensors alive
+        log.warning("too little memory on the device; evaluation batches halved to %d images", batch)
 
 
 @torch.inference_mode()
@@ -59,18 +59,16 @@ def predict(
     positions: np.ndarray | None = None,
     keep: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Penultimate features (n, D) and logits (N, K), float32 on the CPU, model in evaluation mode.
-
-    Precision is the caller's: wrap the call in autocast for monitoring, or not at all for what is stored.
+    """Penultimate features (n, D) and logits (N, K), float32 on the CPU, with the model in evaluation mode.
 
     Args:
         model: the classifier; its mode is restored afterwards.
         images: the split.
         size: input side in pixels.
-        batch: images per forward pass, fewer where memory is short.
+        batch: images per forward pass, fewer if memory is short.
         memory_format: channels_last | contiguous.
-        positions: which N images, in order; all by default.
-        keep: sorted indices (n,) into the positions whose features are wanted; all by default.
+        positions: which N images, in order; default: all.
+        keep: sorted indices (n,) into the positions, whose features are returned; default: all.
     """
     positions = np.arange(len(images)) if positions is None else positions
     keep = np.arange(len(positions)) if keep is None else keep
@@ -80,7 +78,7 @@ def predict(
         first, end = np.searchsorted(keep, (part.start, part.stop))
         found, scores = model.features_and_logits(x)
         wanted = torch.from_numpy(keep[first:end] - part.start)
-        pair = found.float().cpu()[wanted], scores.float().cpu()
+        pair = found.float().cpu()[wanted], scores.float().cpu()  # both, before one of them is appended
         features.append(pair[0])
         logits.append(pair[1])
 
@@ -93,7 +91,7 @@ def predict(
 
 @torch.inference_mode()
 def logits_of(model: Classifier, images: Images, size: int, batch: int, memory_format: str) -> Tensor:
-    """Logits (n, K) float32, kept on the device; for monitoring during training."""
+    """Logits (n, K) float32 on the device, for monitoring during training."""
     was_training = model.training
     model.eval()
     parts: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""One training run from its settings: everything it works with, made from its seed, trained, and written down."""
+"""One training run: build everything from its settings and seed, train, and write the outputs."""
 
 import datetime
 import logging
@@ -21,7 +21,7 @@ from calibench.data.stored import read_classes, read_store
 from calibench.data.vectors import Vectors, copies_of
 from calibench.errors import UserError
 from calibench.files import sha256_of
-from calibench.finished import names, read, write
+from calibench.finished import names, reuse, write
 from calibench.finished.network import load_head, load_network
 from calibench.regimes.base import Regime
 from calibench.training import loop, predicting
@@ -29,7 +29,7 @@ from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import (
     choose_precision,
     free_memory,
-    memory_told,
+    memory_errors,
     peak_memory_mb,
     precision_record,
     set_determinism,
@@ -48,13 +48,13 @@ log = logging.getLogger(__name__)
 def split_images(
     store: np.ndarray, index: pd.DataFrame, device: torch.device, resident: str, sharers: int = 1
 ) -> dict[str, Images | Vectors]:
-    """Images, or features, of train, val, test and of validation's ``select`` part."""
+    """Images, or features, of train, val, test, and of the part ``select`` of validation."""
     parts = {s: index.loc[index["split"] == s, "row"].to_numpy() for s in ("train", "val", "test")}
     parts["select"] = index.loc[index["part"] == "select", "row"].to_numpy()
     for name, rows in parts.items():
         if len(rows) == 0:
             raise UserError(
-                f"index.csv has no images in '{name}'; add some to the list, or lower datasets: …: calibrate"
+                f"index.csv has no images in '{name}'; add some to the list, or lower datasets.<name>.calibrate"
             )
     if store.ndim == 2:
         copies = {"train": copies_of(store, index)}
@@ -70,7 +70,7 @@ def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 
 
 def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
-    logits, rows = read.read_part(run_dir, "top1", "select")
+    logits, rows = reuse.read_part(run_dir, "top1", "select")
     targets = rows["target"].to_numpy(np.int64, copy=True)
     return {"val_logits": torch.from_numpy(logits), "val_targets": torch.from_numpy(targets)}
 
@@ -84,22 +84,18 @@ def prepare_regime(
     layout: torch.memory_format,
     model: Classifier,
 ):
-    """Give a regime what it asked for of this run (``given``) and of others; returns the teacher model, if any."""
+    """Pass its inputs to a regime, from this run (``given``) and from others; returns the teacher model, if any."""
     arrays, teacher = dict(given), None
     if len(others) != len(regime.other_runs):
         wanted = ", ".join(regime.other_runs) or "none"
-        raise UserError(
-            f"regime '{regime.name}' builds on these runs: {wanted}; --others names {len(others)}"
-        )
-    vectors = isinstance(
-        model.body, torch.nn.Identity
-    )  # of a head on stored features the teacher is one, too
+        raise UserError(f"regime '{regime.name}' needs these runs: {wanted}; --others names {len(others)}")
+    vectors = isinstance(model.body, torch.nn.Identity)  # then a teacher is also a head on stored features
     for folder, kind in zip(others, regime.other_runs.values(), strict=True):
         if kind == "predictions":
             arrays |= _predictions_of(folder)
         elif kind == "regime":
-            arrays |= read.read_state(folder)
-            arrays["other_settings"] = read.read_record(folder)["settings"]["regime"]
+            arrays |= reuse.read_state(folder)
+            arrays["other_settings"] = reuse.read_record(folder)["settings"]["regime"]
         else:
             teacher = load_head(folder) if vectors else load_network(folder, num_classes)
             teacher = teacher.to(device=device, memory_format=layout)
@@ -107,7 +103,7 @@ def prepare_regime(
     missing = set(regime.inputs) - set(wanted)
     if missing:
         raise UserError(
-            f"regime '{regime.name}': the run it builds on has no '{sorted(missing)[0]}'; check {', '.join(map(str, others))}"
+            f"regime '{regime.name}': the run it needs has no '{sorted(missing)[0]}'; check {', '.join(map(str, others))}"
         )
     if wanted:
         regime.prepare(**wanted)
@@ -142,7 +138,7 @@ def make_job(
     stage: bool = False,
     runs_per_gpu: int = 1,
 ):
-    """Everything a run needs, freshly initialised from its seed: (job, images per split, index)."""
+    """Everything for a run, newly initialised from its seed: (job, images per split, index)."""
     train, run = settings["train"], settings["run"]
     store, index, num_classes = read_store(store_dir, stage)
     splits = split_images(store, index, device, train["resident"], runs_per_gpu)
@@ -181,7 +177,7 @@ def _split(splits: dict[str, Images], index: pd.DataFrame, name: str, device: to
 def _train_split(
     images: Images, index: pd.DataFrame, classes: list[str], settings: dict[str, Any], device: torch.device
 ) -> Split:
-    """The training images with the labels they are trained with, and the true ones where some are wrong."""
+    """The training images with the labels of the training, and with the true ones if some of those are wrong."""
     rows = index.set_index("row").loc[images.rows]
     given, clean = given_labels(rows, classes, settings["data"], settings["run"]["seed"])
     wrong = torch.from_numpy(clean).to(device) if (given != clean).any() else None
@@ -189,7 +185,7 @@ def _train_split(
 
 
 def _reporter(epochs: int):
-    bar = tqdm(total=epochs, unit="epoch", disable=None)  # disable=None: a bar on a terminal only
+    bar = tqdm(total=epochs, unit="epoch", disable=None)  # None: only on a terminal
 
     def report(line: dict[str, Any]) -> None:
         bar.update()
@@ -203,7 +199,7 @@ def _reporter(epochs: int):
 
 
 def _make_room(job: Job, splits: dict[str, Images]) -> None:
-    """Free what only training needs: predictions are made in float32, with larger batches."""
+    """Free what only training needs: predictions need memory for float32 and larger batches."""
     job.teacher = None
     job.model.zero_grad(set_to_none=True)
     for images in splits.values():
@@ -221,8 +217,8 @@ def finish(
 ) -> None:
     """Write all outputs of a trained run, ``run.json`` last.
 
-    They are written beside the checkpoint, where Snakemake deletes nothing, and get their names when all are there:
-    started again, it deletes declared outputs while this process may still be writing them.
+    First into the checkpoint folder, then, when all are there, to their places: a restarted Snakemake deletes
+    declared outputs while this process may still be writing them.
     """
     out = job.folder.new_outputs()
     best = job.progress["best"]
@@ -269,13 +265,13 @@ def train_run(
     stage: bool = False,
     runs_per_gpu: int = 1,
 ) -> None:
-    """Train one run and write its outputs; resumes from its checkpoint.
+    """Train one run and write its outputs, starting from its checkpoint if there is one.
 
     Args:
         settings: of the run.
         store_dir: folder of the decoded images.
-        run_dir: where outputs and checkpoint go.
-        others: folders of the runs it builds on.
+        run_dir: folder for outputs and checkpoint.
+        others: folders of the other runs that its regime needs.
         stage: copy the images to the node first.
         runs_per_gpu: how many runs may share a GPU.
     """
@@ -285,13 +281,13 @@ def train_run(
     with folder.locked():
         if folder.restore_finished(names.files_of(settings["train"])):
             return
-        with take_device(settings["train"]["device"], runs_per_gpu) as device, memory_told(device):
+        with take_device(settings["train"]["device"], runs_per_gpu) as device, memory_errors(device):
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage, runs_per_gpu)
             log.info(loop.describe(job))
             snapshots = Snapshots(settings, splits, job.folder)
             try:
                 loop.fit(job, _reporter(settings["train"]["epochs"]), snapshots.take)
             except loop.Interrupted:
-                cli.tell(f"{run_dir}: {loop.stopped_at(job)}; the same command goes on from there")
+                cli.tell(f"{run_dir}: {loop.stopped_at(job)}; the same command continues from there")
                 raise
             finish(job, splits, index, store_dir, started, snapshots)

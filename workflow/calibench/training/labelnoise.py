@@ -1,4 +1,4 @@
-"""Wrong training labels: flipped by a rule or read from a file, and how far a network fits them."""
+"""Wrong training labels, flipped by a rule or read from a file, and how far a network fits them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ RULES = ("symmetric", "pair")  # any other value is a file
 def given_labels(
     train: pd.DataFrame, classes: list[str], noise: dict[str, Any], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The labels (n,) int64 that a run is trained with, and the clean ones; equal where there is no noise.
+    """The labels (n,) int64 for training, and the clean ones; equal where there is no noise.
 
     Args:
-        train: the training images' rows of ``index.csv`` in their order: target, filename.
+        train: rows of ``index.csv`` of the training images, in order: target, filename.
         classes: the K class names in the order of their numbers.
         noise: ``data`` of the run's settings: label_noise, noise.
-        seed: of the run; a file gives every seed the same labels.
+        seed: of the run; with a file all seeds have the same labels.
 
     Raises:
-        UserError: if a file does not fit the images or names an unknown class.
+        UserError: a file does not fit the images or names an unknown class.
     """
     clean = train["target"].to_numpy(np.int64, copy=True)
     kind = noise.get("noise", "symmetric")
@@ -39,15 +39,10 @@ def given_labels(
 def flipped(
     targets: np.ndarray, share: float, num_classes: int, seed: int, kind: str = "symmetric"
 ) -> np.ndarray:
-    """Give a share of the labels (n,) a different class, once for each image: independent draws, not an exact number.
+    """Flip each label (n,) to a different class with probability ``share``, independently.
 
-    Args:
-        targets: the clean labels.
-        share: probability of being flipped.
-        num_classes: K.
-        seed: what the draws depend on.
-        kind: symmetric = any of the K-1 other classes (Zhang et al. 2021, Table VII), pair = the next class, the
-            first one after the last (Han et al. 2018, Co-teaching).
+    ``kind`` symmetric: any of the K-1 other classes (Zhang et al. 2021, Table VII); pair: the next class, after the
+    last class the first (Han et al. 2018, Co-teaching).
     """
     if share == 0:
         return targets
@@ -58,17 +53,10 @@ def flipped(
 
 
 def from_file(path: Path, filenames: list[str], classes: list[str]) -> np.ndarray:
-    """Labels (n,) int64 from a CSV file with the columns filename and label, one row for each training image.
+    """Labels (n,) int64 of the training images ``filenames`` from a CSV file with the columns filename and label.
 
-    Rows of other images (validation, or dropped by the audit) are not used.
-
-    Args:
-        path: the file.
-        filenames: of the training images, in their order.
-        classes: the K class names.
-
-    Raises:
-        UserError: naming the first row that is missing, double, or of a class that does not exist.
+    Rows of other images (validation, or dropped by the audit) are not used. UserError for the first training image
+    without a row or with two rows, or the first label that is not in ``classes``.
     """
     frame = read_table(path).frame
     double = frame["filename"][frame["filename"].duplicated()]
@@ -78,32 +66,32 @@ def from_file(path: Path, filenames: list[str], classes: list[str]) -> np.ndarra
     if len(unknown):
         row = unknown.iloc[0]
         raise UserError(
-            f"{path}: '{row['filename']}' has the label '{row['label']}', which is no class of this data set; there "
-            f"are: {', '.join(classes[:20])}"
+            f"{path}: '{row['filename']}' has the label '{row['label']}', which is not a class of this data set; the "
+            f"classes are: {', '.join(classes[:20])}"
         )
     labels = frame.set_index("filename")["label"].reindex(filenames)
     lacking = labels.index[labels.isna()]
     if len(lacking):
         raise UserError(
             f"{path} has labels for {len(filenames) - len(lacking)} of {len(filenames)} training images; '{lacking[0]}' "
-            "has none; give every training image a row"
+            "has none; add a row for every training image"
         )
     number = {name: i for i, name in enumerate(classes)}
     return labels.map(number).to_numpy(np.int64)
 
 
 class NoiseCount:
-    """Counts on the device, over an epoch, how a network takes images with right and with flipped labels.
+    """Counts on the device, over an epoch, the predictions for images with right and with flipped labels.
 
     Args:
         clean: the true labels (n,) of the training images.
-        given: those it is trained with.
-        counts: of an epoch that was interrupted, five numbers as :attr:`counts`.
+        given: the labels used for training.
+        counts: :attr:`counts` so far of an epoch that was interrupted.
     """
 
     def __init__(self, clean: Tensor, given: Tensor, counts: list[int]) -> None:
         self.clean, self.flipped = clean, clean != given
-        # flipped images seen, taken for their wrong label, for their true class; others seen, right
+        # flipped images: all, predicted as their wrong label, as their true class; other images: all, right
         self.counts = torch.tensor(counts, dtype=torch.int64, device=clean.device)
 
     def add(self, rows: Tensor, predicted: Tensor, given: Tensor) -> None:
@@ -113,7 +101,7 @@ class NoiseCount:
         self.counts += torch.stack(each).sum(1)
 
     def line(self) -> dict[str, float]:
-        """What the history holds of an epoch; errors are against the true class, NaN-free: 0 of no images is 0."""
+        """Numbers for the history of an epoch; errors are relative to the true class, and 0 without images."""
         flipped, fitted, true, others, right = self.counts.tolist()
         return {
             "clean_error": (others - right) / max(others, 1),

@@ -19,19 +19,19 @@ from calibench.training import gradients, inference, optim
 from calibench.training.device import autocast, peak_memory_mb
 from calibench.training.labelnoise import NoiseCount
 from calibench.training.randomness import Purpose, epoch_order, seed_torch
-from calibench.training.step import Job, forward, regime_loss, review, train_batch
+from calibench.training.step import Job, Split, forward, regime_loss, review, train_batch
 from calibench.training.writing import Writer, host_copy
 
 log = logging.getLogger(__name__)
-CHECK_LOSS_EVERY = 25  # steps between looks at the loss: a look makes the host wait for the device
+CHECK_LOSS_EVERY = 25  # steps between two checks of the loss: each makes the host wait for the device
 
 
 class Interrupted(SystemExit):
-    """The run was told to stop and has written its checkpoint."""
+    """A signal stopped the run, and its checkpoint is written."""
 
 
 class StopRequest:
-    """Remembers that SIGTERM, SIGINT or SIGUSR1 arrived, so that the loop can stop between two steps."""
+    """Remembers SIGTERM, SIGINT or SIGUSR1, so that the loop can stop between two steps."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -43,9 +43,9 @@ class StopRequest:
 
 
 class LossGuard:
-    """Adds up loss and correct predictions, and finds the first step whose loss is not finite.
+    """Sums loss and correct predictions, and finds the first step whose loss is not finite.
 
-    What a step gives stays on the device as it is until :meth:`check` takes all of it at once.
+    The values of a step stay on the device until :meth:`check` reads all of them at once.
     """
 
     def __init__(self, job: Job) -> None:
@@ -64,11 +64,7 @@ class LossGuard:
             self.noise.add(rows, predicted, targets)
 
     def check(self, job: Job) -> None:
-        """Wait for the device and stop the run if a loss was not finite.
-
-        Raises:
-            UserError: naming epoch and step; the last good checkpoint stays.
-        """
+        """Wait for the device; UserError if a loss was not finite. The last good checkpoint stays."""
         steps, self._steps = self._steps, []
         if not steps:
             return
@@ -78,7 +74,8 @@ class LossGuard:
             if not math.isfinite(loss):
                 raise UserError(
                     f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
-                    f"of {job.steps}; lower train: lr, set train: clip_norm or warmup_epochs (the last good checkpoint is kept)"
+                    f"of {job.steps}; lower train.lr, or set train.clip_norm or train.warmup_epochs (the last good "
+                    "checkpoint is kept)"
                 )
             self.loss += loss * len(right)
 
@@ -86,7 +83,7 @@ class LossGuard:
 def note_gradients(
     job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None
 ) -> None:
-    """Keep the size of this step's gradient beside that of ``hard`` for the epoch's history line."""
+    """Keep the size of this step's gradient relative to that of ``hard`` for the history line of the epoch."""
     partners, share = (None, 1.0) if mixed is None else (targets[mixed.partner], mixed.lam)
     reference = gradients.cross_entropy(logits, targets, partners, share)
     job.progress["gradients"] = gradients.ratios(loss, reference, logits, job.model)
@@ -115,7 +112,7 @@ def train_step(
 
 
 def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> None:
-    """Have the resume checkpoint written as all is now."""
+    """Start writing the resume checkpoint with the present state."""
     state = {
         "model": job.model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -128,11 +125,7 @@ def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> No
 
 
 def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
-    """Take up the last checkpoint of these settings, if there is one.
-
-    Raises:
-        UserError: if its tensors have other names or shapes than this run's.
-    """
+    """Load the last checkpoint of these settings, if there is one; UserError if its tensors do not fit this run."""
     state = job.folder.load()
     if state is None:
         return
@@ -140,75 +133,67 @@ def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
         job.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         job.regime.load_state_dict(state["regime"])
-        # a run that goes on elsewhere computes as it began
+        # the precision stays the same on another machine
         job.precision = state.get("precision", job.precision)
-    except torch.OutOfMemoryError:  # a RuntimeError, too, but the checkpoint is a good one
+    except torch.OutOfMemoryError:  # also a RuntimeError, but the checkpoint is good
         raise
-    except (KeyError, RuntimeError, ValueError) as error:  # what torch makes of other names or shapes
-        raise job.folder.unusable("its tensors are not those of this run") from error
+    except (KeyError, RuntimeError, ValueError) as error:  # torch's errors for other names or shapes
+        raise job.folder.unusable("its tensors do not fit this run") from error
     job.progress, job.history = state["progress"], state["history"]
     log.info("resumed at epoch %d, step %d", job.progress["epoch"], job.progress["step"])
 
 
-class Clock:
-    """Time spent in this epoch, over resumptions, and time since the last checkpoint."""
-
-    def __init__(self, job: Job) -> None:
-        self.before = job.progress["seconds"]
-        self.start = self.saved = time.monotonic()
-
-    def seconds(self) -> float:
-        """Seconds spent training in this epoch."""
-        return self.before + time.monotonic() - self.start
-
-
-def _store_progress(job: Job, step: int, guard: LossGuard, clock: Clock) -> None:
-    job.progress |= {
-        "step": step,
-        "loss": guard.loss,
-        "correct": guard.correct,
-        "seconds": clock.seconds(),
-    }
+def _store_progress(job: Job, step: int, guard: LossGuard, begun: float) -> None:
+    """Check the loss, and keep the progress of this epoch, which began at ``begun`` without its interruptions."""
+    guard.check(job)
+    seconds = time.monotonic() - begun
+    job.progress |= {"step": step, "loss": guard.loss, "correct": guard.correct, "seconds": seconds}
     if guard.noise:
         job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
 def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
-    """Train from ``progress['step']`` to the end of the epoch, checkpointing on a timer and when told to stop."""
+    """Train from ``progress['step']`` to the end of the epoch, with checkpoints by time and on a stop request."""
     epoch = job.progress["epoch"]
     order = epoch_order(job.seed, epoch, len(job.train.images))
-    guard, clock = LossGuard(job), Clock(job)
+    guard, saved = LossGuard(job), time.monotonic()
+    begun = saved - job.progress["seconds"]
     job.model.train()
     job.regime.train()
     for step in range(job.progress["step"], job.steps):
         train_step(job, optimizer, guard, epoch, step, order)
         if (step + 1) % CHECK_LOSS_EVERY == 0:
             guard.check(job)
-        due = time.monotonic() - clock.saved > 60 * job.settings["train"]["checkpoint_minutes"]
+        due = time.monotonic() - saved > 60 * job.settings["train"]["checkpoint_minutes"]
         if due or stop.signal:
-            guard.check(job)
-            _store_progress(job, step + 1, guard, clock)
+            _store_progress(job, step + 1, guard, begun)
             writer.wait()
             save_state(job, optimizer, writer)
-            clock.saved = time.monotonic()
+            saved = time.monotonic()
         if stop.signal:
             writer.wait()
             log.warning("signal %d: checkpoint written at epoch %d, step %d", stop.signal, epoch, step + 1)
             raise Interrupted(128 + stop.signal)
-    guard.check(job)
-    _store_progress(job, job.steps, guard, clock)
+    _store_progress(job, job.steps, guard, begun)
 
 
+def _logits(job: Job, split: Split) -> Tensor:
+    train = job.settings["train"]
+    return inference.logits_of(
+        job.model, split.images, job.size, train["eval_batch_size"], train["memory_format"]
+    )
+
+
+@torch.no_grad()
 def close_epoch(job: Job) -> dict[str, Any]:
-    """Validate, let the regime close its epoch, and return the history line."""
-    train, progress = job.settings["train"], job.progress
+    """Validate, let the regime close its epoch, and return the history line; test is measured but never used."""
+    train, progress, watched = job.settings["train"], job.progress, {}
     with autocast(job.device, job.precision):
-        logits = inference.logits_of(
-            job.model, job.select.images, job.size, train["eval_batch_size"], train["memory_format"]
-        )
+        logits = _logits(job, job.select)
         if job.regime.reviews:
             review(job, progress["epoch"])
-        watched = _watched(job)
+        if job.test is not None:
+            watched = inference.monitor(_logits(job, job.test), job.test.targets, "test")
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {
@@ -226,19 +211,8 @@ def close_epoch(job: Job) -> dict[str, Any]:
     return line | progress.pop("gradients", {}) | job.regime.close_epoch()
 
 
-def _watched(job: Job) -> dict[str, float]:
-    """Measures on test where ``train: watch_test`` asks for them; nothing is chosen by them."""
-    if job.test is None:
-        return {}
-    train = job.settings["train"]
-    logits = inference.logits_of(
-        job.model, job.test.images, job.size, train["eval_batch_size"], train["memory_format"]
-    )
-    return inference.monitor(logits, job.test.targets, "test")
-
-
 def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
-    """Keep the weights if this epoch is the best by validation Top-1 or NLL (the earliest of equals)."""
+    """Keep the weights if this epoch is the best by validation Top-1 or NLL (the first of equal epochs)."""
     best, epoch, weights = job.progress["best"], line["epoch"], None
     for which, value in (("top1", line["val_top1"]), ("nll", -line["val_nll"])):
         if which not in best or value > best[which]["value"]:
@@ -251,13 +225,13 @@ def fit(job: Job, report: Any = None, keep: Any = None) -> None:
     """Train to the last epoch, from the last checkpoint if there is one.
 
     Args:
-        job: the run; its model ends with the last epoch's weights.
-        report: called with each epoch's history line.
-        keep: called with the job and the epoch before its checkpoint is written.
+        job: the run; its model has the weights of the last epoch in the end.
+        report: called with the history line of each epoch.
+        keep: called with job and epoch before the checkpoint of the epoch is written.
 
     Raises:
-        UserError: if the loss is not finite.
-        Interrupted: after a checkpoint, when a signal asked the run to stop.
+        UserError: the loss is not finite.
+        Interrupted: a signal stopped the run, after its checkpoint was written.
     """
     stop = StopRequest()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
@@ -283,7 +257,7 @@ def fit(job: Job, report: Any = None, keep: Any = None) -> None:
 
 
 def stopped_at(job: Job) -> str:
-    """Where the checkpoint of a run that was told to stop goes on."""
+    """Where a stopped run will continue, for a message."""
     epoch, step, epochs = job.progress["epoch"], job.progress["step"], job.settings["train"]["epochs"]
     if step == 0:
         return f"stopped after epoch {epoch - 1} of {epochs}, with a checkpoint"
@@ -291,17 +265,14 @@ def stopped_at(job: Job) -> str:
 
 
 def describe(job: Job) -> str:
-    """One line on what is trained, for the log."""
+    """One line about the training, for the log."""
     length = f"{job.steps} steps per epoch, {job.settings['train']['epochs']} epochs on {job.device}"
     if isinstance(job.train.images, Vectors):
-        copies = (
-            f", {len(job.train.images.copies)} augmented copies of each"
-            if len(job.train.images.copies)
-            else ""
-        )
+        number = len(job.train.images.copies)
+        copies = f", {number} augmented copies of each" if number else ""
         return f"a head on features of {len(job.train.images)} training images{copies}, {length}"
     where = "on the device" if job.train.images.resident else "from the memory map"
     wanted = job.settings["augment"]
-    crop = f"crop padding {padding(wanted, job.size)} px" if wanted["crop"] else "no crop"
+    crop = f"crops with {padding(wanted, job.size)} px padding" if wanted["crop"] else "no crop"
     crop = crop if wanted.get("scale") is None else "random resized crops"
     return f"{len(job.train.images)} training images {where}, {job.size} px, {crop}, {length}"

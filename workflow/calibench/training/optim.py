@@ -19,9 +19,9 @@ def _groups(model: nn.Module, weight_decay: float, decay_norm_and_bias: bool) ->
 
 
 def make_optimizer(model: nn.Module, regime: Regime, train: dict[str, Any]) -> torch.optim.Optimizer:
-    """The optimizer of a run; a regime's own parameters come as groups of their own.
+    """The optimizer of a run; the regime's own parameters are extra groups.
 
-    Each group remembers its base rate as ``base_lr``; :func:`set_lr` scales all groups alike.
+    ``base_lr`` of each group is its learning rate before the schedule; :func:`set_lr` scales all groups alike.
     """
     groups = _groups(model, train["weight_decay"], train["decay_norm_and_bias"])
     groups += regime.parameter_groups(train["lr"], train["weight_decay"])

@@ -1,4 +1,4 @@
-"""What a trained network says of the images it was not trained on: logits and features of a run's checkpoints."""
+"""Predictions of a trained network: logits and features of all checkpoints of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from calibench.training.randomness import Purpose, generator
 
 
 def feature_rows(count: int, limit: int, split: int) -> np.ndarray:
-    """Which images of a split have their features stored: a seeded subset, sorted, the same for every run."""
+    """The images of a split whose features are stored: a seeded subset, sorted, the same for every run."""
     if count <= limit:
         return np.arange(count)
     return np.sort(generator(0, Purpose.FEATURES, split).permutation(count)[:limit])
@@ -29,7 +29,7 @@ def _chosen(images: Images, settings: dict, split: str) -> np.ndarray:
 def predict_split(
     model: Classifier, images: Images, settings: dict, **which: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Features (n, D) and logits (n, K) of a split, or of some of its images, as a run's settings say."""
+    """Features (n, D) and logits (n, K) of a split, or of some of its images, with the settings of a run."""
     train = settings["train"]
     size = train["input_size"] or images.stored_size
     with full_float32():
@@ -39,7 +39,7 @@ def predict_split(
 def _predicted(
     model: Classifier, splits: dict[str, Images], settings: dict
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Logits (N, K) of validation and test, and features (n, D) of the images whose features are stored."""
+    """Logits (N, K) of validation and test, and features (n, D) of the images chosen for features."""
     logits, kept = {}, {}
     for split in names.PARTS:
         chosen = _chosen(splits[split], settings, split)
@@ -56,7 +56,7 @@ def _write_features(
     settings: dict,
     kept: dict[str, np.ndarray],
 ) -> None:
-    """Features of a seeded subset of every split, unaugmented; those in ``kept`` came with the logits."""
+    """Features of a seeded subset of every split, without augmentation; those in ``kept`` came with the logits."""
     for split in names.FEATURE_SPLITS:
         images = splits[split]
         chosen = _chosen(images, settings, split)
@@ -76,16 +76,10 @@ def write_all_predictions(
     index: pd.DataFrame,
     settings: dict[str, Any],
 ) -> None:
-    """Logits of every checkpoint, without autocast or TF32, and features of one; equal epochs are computed once.
+    """Write the logits of every checkpoint, without autocast or TF32, and the features of one, into ``folder``.
 
-    Args:
-        folder: where the files go.
-        model: the network; it ends with the last checkpoint's weights.
-        weights: of each checkpoint.
-        epochs: of each checkpoint.
-        splits: images of train, val and test.
-        index: the store's index.
-        settings: of the run.
+    ``weights`` and ``epochs`` are those of each checkpoint; equal epochs are computed once. The model has the weights
+    of the last checkpoint in the end.
     """
     write.write_indices(folder, index)
     done: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}

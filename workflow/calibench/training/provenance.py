@@ -1,4 +1,4 @@
-"""Where a run was made: versions, commit, machine."""
+"""How a run was made: versions, commit, machine."""
 
 import importlib.metadata
 import os
@@ -16,33 +16,26 @@ from calibench.extensions import packages
 
 
 def commit() -> str:
-    """The package's git commit, with ``+changes`` if the tree differs, or ``unknown`` outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:  # a package that was installed into an environment inside another repository is not of that repository
-        subprocess.run(
-            [*git, "ls-files", "--error-unmatch", Path(__file__).name],
-            capture_output=True,
-            check=True,
-            timeout=10,
-        )
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
-        dirty = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10
-        )
+    """The git commit of the package, with ``+changes`` if files were edited, or ``unknown`` outside a checkout."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        git(
+            "ls-files", "--error-unmatch", here.name
+        )  # an installed package may lie inside another repository
+        return git("describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
     """Versions, commit and machine of a run."""
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+    cpu = platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
     return {
         "python": sys.version.split()[0],
         "torch": torch.__version__,

@@ -1,8 +1,8 @@
 """All random draws as pure functions of (seed, purpose, epoch, step).
 
-A run that is killed and resumed draws what the undisturbed run would have drawn, and every regime with seed k
-sees the same initial weights, the same order and the same augmentation (paired runs). NumPy's Philox makes the
-draws equal on every machine and device.
+So a run that was killed and resumed draws the same numbers as one that was not, and all regimes with seed k have the
+same initial weights, order and augmentation (paired runs). NumPy's Philox makes the draws equal on every machine and
+device.
 """
 
 from enum import IntEnum
@@ -12,7 +12,7 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What a stream of random numbers is for; streams never overlap."""
+    """The purpose of a stream of random numbers; streams never overlap."""
 
     INIT = 1
     ORDER = 2
@@ -40,8 +40,8 @@ def torch_seed(seed: int, purpose: Purpose, *position: int) -> int:
 def seed_torch(seed: int, purpose: Purpose, *position: int) -> None:
     """Seed torch, on the CPU and the current GPU if one is in use, for one purpose at one position.
 
-    As ``torch.manual_seed``, but that one formats a stack trace for later on machines whose GPU is not in use:
-    2.5 ms, at every step.
+    Like ``torch.manual_seed``, which takes 2.5 ms at every step on machines with an unused GPU (it formats a stack
+    trace).
     """
     value = torch_seed(seed, purpose, *position)
     torch.default_generator.manual_seed(value)
@@ -50,5 +50,5 @@ def seed_torch(seed: int, purpose: Purpose, *position: int) -> None:
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    """The permutation (size,) in which training images are seen in an epoch."""
+    """The order (size,) of the training images in an epoch."""
     return generator(seed, Purpose.ORDER, epoch).permutation(size)

@@ -1,4 +1,4 @@
-"""Keeping the logits of some epochs while a run trains; they lie beside its checkpoint until it is finished."""
+"""Keep the logits of some epochs during training, next to the checkpoint until the run is finished."""
 
 from pathlib import Path
 
@@ -14,13 +14,7 @@ from calibench.training.step import Job
 
 
 class Snapshots:
-    """The snapshots of one run.
-
-    Args:
-        settings: of the run.
-        splits: images of val and test.
-        folder: where the epochs' logits lie until :meth:`finish`.
-    """
+    """The snapshots of one run; ``folder`` has the logits of the epochs until :meth:`finish`."""
 
     def __init__(self, settings: dict, splits: dict[str, Images], folder: CheckpointFolder) -> None:
         train = settings["train"]
@@ -31,18 +25,14 @@ class Snapshots:
         return self.folder.folder / f"snapshot-{epoch:06d}-{split}.npy"
 
     def take(self, job: Job, epoch: int) -> None:
-        """Write the logits of this epoch if it is one to keep, without autocast, like all stored predictions."""
+        """Write the logits if this epoch is one to keep, without autocast, like all stored predictions."""
         if epoch in self.epochs:
             for split in names.PARTS:
                 logits = predict_split(job.model, self.splits[split], self.settings)[1]
                 save_npy(self._file(epoch, split), logits.numpy().astype(np.float32))
 
     def finish(self, out: Path) -> None:
-        """Write all of them as outputs of the run.
-
-        Raises:
-            UserError: if one is missing.
-        """
+        """Write all of them as outputs of the run; UserError if one is missing."""
         for split in names.PARTS if self.epochs else ():
             files = [self._file(epoch, split) for epoch in self.epochs]
             for file in files:

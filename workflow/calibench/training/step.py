@@ -1,4 +1,4 @@
-"""One training step: its batch, the forward passes that the regime needs, and the regime's loss."""
+"""One training step: the batch, the forward passes that the regime needs, and its loss."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
 from calibench.data import augment
-from calibench.data.batches import Images, random_window
+from calibench.data.batches import Images, random_crop
 from calibench.data.transfer import upload
 from calibench.data.vectors import Vectors
 from calibench.regimes.base import OF_ONE_IMAGE, Regime
@@ -21,7 +21,7 @@ from calibench.training.randomness import Purpose, generator, torch_seed
 
 @dataclass
 class Split:
-    """Images of a split and their labels (n,) int64 on the device; ``clean`` the true ones where some are wrong."""
+    """Images of a split and their labels (n,) int64 on the device; ``clean`` are the true ones if some are wrong."""
 
     images: Images | Vectors
     targets: Tensor
@@ -30,7 +30,7 @@ class Split:
 
 @dataclass
 class Job:
-    """What one training run works with; the loop changes ``model``, ``regime`` and ``progress`` only."""
+    """Everything one training run needs; the loop changes only ``model``, ``regime``, ``progress`` and ``history``."""
 
     settings: dict[str, Any]
     model: Classifier
@@ -41,7 +41,7 @@ class Job:
     folder: CheckpointFolder
     teacher: Classifier | None = None
     precision: str = "float32"
-    test: Split | None = None  # watched, never chosen by
+    test: Split | None = None  # measured after each epoch, never used
     progress: dict[str, Any] = field(
         default_factory=lambda: {"epoch": 1, "step": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "best": {}}
     )
@@ -66,24 +66,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one step.
+    """Images of one step."""
 
-    ``positions`` (B,) in the training part, ``there`` the same on the device, ``images`` (B, 3, S, S) as the network gets them, ``plain`` the same
-    before mixup or CutMix, ``order`` that of the whole epoch.
-    """
-
-    positions: np.ndarray
-    there: Tensor
-    images: Tensor
-    plain: Tensor
+    positions: np.ndarray  # (B,) in the training part
+    there: Tensor  # the same on the device
+    images: Tensor  # (B, 3, S, S), input of the network
+    plain: Tensor  # the same before mixup or CutMix
     mixed: augment.Mixed | None
-    order: np.ndarray
+    order: np.ndarray  # of the images of the whole epoch
 
 
 def _augmented(
     job: Job, purpose: Purpose, epoch: int, step: int, order: np.ndarray
 ) -> tuple[np.ndarray, Tensor, np.random.Generator]:
-    """Positions, cropped, flipped and augmented images of one step, and the generator that drew them."""
+    """Positions and augmented images of one step, and the random generator used."""
     options, size = job.settings["augment"], job.settings["train"]["batch_size"]
     positions = order[step * size : (step + 1) * size]
     draw = generator(job.seed, purpose, epoch, step)
@@ -97,11 +93,11 @@ def augmented(
     size: int,
     options: dict[str, Any],
 ) -> Tensor:
-    """Images at ``positions`` (B,), cropped, flipped and augmented as drawn, (B, 3, S, S); of features (B, D)."""
+    """Augmented images at ``positions`` (B,), (B, 3, S, S), or augmented features (B, D)."""
     if isinstance(images, Vectors):
         return images.augmented(positions, draw)
-    window = random_window(draw, len(positions), images.stored_size, size, options)
-    pixels = images.batch(positions, window, size, options["pad_mode"])
+    crop = random_crop(draw, len(positions), images.stored_size, size, options)
+    pixels = images.batch(positions, crop, size, options["pad_mode"])
     if options["randaugment"] is not None:
         strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
         from calibench.data.randaugment import randaugment
@@ -129,7 +125,7 @@ def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> Batch:
 
 
 def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-    """Logits (B, K) of the network on the batch, and what the regime needs beside them (:class:`Regime`)."""
+    """Logits (B, K) of the network, and all other arguments that the regime ``needs`` (:class:`Regime`)."""
     wanted, extras = set(job.regime.needs), {}
     size = len(batch.images)
     images = _both_views(job, epoch, step, batch) if "second_view" in wanted else batch.images
@@ -158,13 +154,13 @@ def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict
 
 
 def _both_views(job: Job, epoch: int, step: int, batch: Batch) -> Tensor:
-    """The batch and the same images augmented anew, (2B, 3, S, S)."""
+    """The batch, and the same images augmented again, (2B, 3, S, S)."""
     _, pixels, _ = _augmented(job, Purpose.SECOND_VIEW, epoch, step, batch.order)
     return inference.as_input(torch.cat([batch.images, pixels]), job.settings["train"]["memory_format"])
 
 
 def _plain_logits(job: Job, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-    """Logits of the images before mixing, the network in training mode and in evaluation mode."""
+    """Logits of the images before mixing, with the network in training mode and in evaluation mode."""
     plain = inference.as_input(batch.plain, job.settings["train"]["memory_format"])
     training = logits.detach() if batch.mixed is None else job.model(plain)
     job.model.eval()
@@ -176,9 +172,9 @@ def _plain_logits(job: Job, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
 def regime_loss(
     regime: Regime, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None, extras: dict[str, Any]
 ) -> Tensor:
-    """The regime's loss; of a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
+    """The loss of the regime; for a mixed batch λ·loss(own labels) + (1-λ)·loss(partners' labels).
 
-    The regime's state sees a mixed batch once, with the label of the larger share.
+    A mixed batch updates the state of the regime once, with the label of the larger share.
     """
     if mixed is None:
         return regime(logits, targets, **extras)
@@ -189,13 +185,14 @@ def regime_loss(
     own = regime.loss(logits, targets, **extras)
     other = regime.loss(logits, targets[mixed.partner], **partners)
     dominant = extras if mixed.lam >= 0.5 else partners
-    regime.observe(logits.detach(), mixed.dominant(targets), **dominant)
+    with torch.no_grad():
+        regime.observe(logits.detach(), mixed.dominant(targets), **dominant)
     return mixed.lam * own + (1 - mixed.lam) * other
 
 
 @torch.no_grad()
 def review(job: Job, epoch: int) -> None:
-    """Show the regime every training image once, augmented but not mixed, the network in evaluation mode."""
+    """Call ``regime.review`` with all training images: augmented, not mixed, the network in evaluation mode."""
     train, count = job.settings["train"], len(job.train.images)
     job.model.eval()
     for step in range(math.ceil(count / train["batch_size"])):

@@ -1,4 +1,4 @@
-"""Checkpoints written beside the training: the device goes on while a file is on its way to the disk."""
+"""Write checkpoints in a thread, so that training continues in the meantime."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,15 +9,15 @@ from torch.utils._pytree import tree_map
 
 
 def host_copy(state: Any) -> Any:
-    """All tensors of nested dictionaries and lists as copies on the host, which training does not touch any more."""
+    """Nested dictionaries and lists with all tensors copied to the host, so that training cannot change them."""
     return tree_map(lambda x: x.detach().to("cpu", copy=True) if isinstance(x, Tensor) else x, state)
 
 
 class Writer:
-    """Does one piece of writing after the other in a thread, in the order in which they were given.
+    """Writes in a thread, one piece after the other, in the order given.
 
-    At most one round is under way: :meth:`wait` for it before the next one is copied, so memory holds one copy.
-    As a context it ends when all is written, also when training stopped with an exception.
+    Call :meth:`wait` before copying the next state, so that memory holds only one copy. A ``with`` block ends when all
+    is written, also after an exception.
     """
 
     def __init__(self) -> None:
@@ -25,16 +25,12 @@ class Writer:
         self._given: list[Future] = []
 
     def give(self, write: Callable[..., None], *arguments: Any) -> None:
-        """Have ``write(*arguments)`` done, unless what was given before it fails."""
+        """Call ``write(*arguments)`` in the thread, unless an earlier piece fails."""
         before = self._given[-1] if self._given else None
         self._given.append(self._thread.submit(_after, before, write, arguments))
 
     def wait(self) -> None:
-        """Wait until all is written.
-
-        Raises:
-            Exception: the first that was raised in writing.
-        """
+        """Wait until all is written; raises the first exception of the thread."""
         given, self._given = self._given, []
         for future in given:
             future.result()
@@ -51,7 +47,7 @@ class Writer:
 
 
 def _after(before: Future | None, write: Callable[..., None], arguments: tuple) -> None:
-    """No state may name best weights whose writing failed."""
+    """Write, unless the piece before failed: a state must not name best weights that were not written."""
     if before is not None:
         before.result()
     write(*arguments)
