@@ -237,7 +237,7 @@ def _read(path: Path) -> pd.DataFrame:
     """A long table; its texts are never missing, only empty."""
     frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=["", "nan"])
     texts = {column: "" for column in TEXT if column in frame}
-    return frame.fillna(texts).rename(columns={"name": "named"})  # a class or stratum; `name` is the run
+    return frame.fillna(texts)
 
 
 def _of_test(frame: pd.DataFrame) -> pd.DataFrame:
