@@ -142,8 +142,8 @@ def others_of(regime, w):
     return as_workflow_error(PLAN.other_runs, w.dataset, w.backbone, regime + w.variant, w.seed)
 
 
-def store_files(w, run):
-    """The store of a run; if it was deleted and is made again, finished runs stay."""
+def store_files(w, run=None):
+    """The store a run is trained on, or without a run that of the images; if it is made again, finished runs stay."""
     files = features.store_files(PLAN, w.dataset, w.backbone, run)
     keep = config["protect"] and PLAN.has_finished_runs(w.dataset)
     return [ancient(f) for f in files] if keep else files

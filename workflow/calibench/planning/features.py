@@ -52,9 +52,10 @@ def folder_of(config: dict[str, Any], dataset: str, backbone: str, run: str) -> 
     return name_of(settings_of_features(config, dataset, backbone, run))
 
 
-def store_files(plan: Any, dataset: str, backbone: str, run: str) -> list[str]:
-    """The store that a run reads: images, or features of them, with index and classes."""
-    folder = Path(plan.store_dir(dataset), folder_of(plan.config, dataset, backbone, run))
+def store_files(plan: Any, dataset: str, backbone: str, run: str | None) -> list[str]:
+    """The store that a run is trained on: images, or features of them, with index and classes; without a run the images."""
+    features = folder_of(plan.config, dataset, backbone, run) if run else ""
+    folder = Path(plan.store_dir(dataset), features)
     return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
 
 
