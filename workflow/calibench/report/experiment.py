@@ -38,6 +38,11 @@ class Run:
     record: dict[str, Any] | None
 
     @property
+    def trained(self) -> bool:
+        """Whether it was trained here; predictions from elsewhere have no history."""
+        return naming.split_name(self.name)[0] in catalog()
+
+    @property
     def label(self) -> str:
         """Regime and variants as tables name them."""
         return label(self.name)
@@ -90,8 +95,8 @@ class Experiment:
 
     @property
     def run_names(self) -> list[str]:
-        """Regimes with their variants, braces expanded."""
-        return self.plan.runs
+        """Regimes with their variants, braces expanded, and predictions from elsewhere."""
+        return self.plan.tables_settings()["runs"]
 
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
@@ -101,9 +106,9 @@ class Experiment:
 
     @functools.cached_property
     def runs(self) -> list[Run]:
-        """All planned runs."""
+        """All planned runs, those from elsewhere behind them."""
         found = []
-        for key in self.plan.all_runs:
+        for key in dict.fromkeys([*self.plan.all_runs, *self.plan.external_files]):
             folder = Path(names.run_folder(str(self.folder), *key))
             path = folder / names.RECORD
             found.append(Run(*key, folder, read_json(path) if path.is_file() else None))
