@@ -35,7 +35,7 @@ def test_a_table_names_images_and_classes(tmp_path):
         ("v.csv", "filename,votes_a,votes_b\nx,1,1\n", "names no image"),
         ("v.npy", np.ones((2, 2)), r"shape .2, 2.; 2 classes and 3 or more test images"),
         ("v.npy", np.ones((3, 5)), "shape"),
-        ("v.npy", "no array", "not a whole .npy"),
+        ("v.npy", "no array", "not a complete .npy"),
     ],
 )
 def test_files_that_do_not_fit_are_told(tmp_path, name, content, message):

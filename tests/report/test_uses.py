@@ -28,7 +28,7 @@ def test_the_lowest_class_and_stratum_are_named(small, tmp_path):
         ("class", "2", 1): 0.6,
     }
     coverage |= {("stratum", "CT", 0): 0.8, ("all", "", 0): 0.91, ("all", "", 1): 0.89}
-    rows = [ROW | {"score": "aps", "of": of, "name": name, "seed": seed, "metric": "coverage", "value": value, "n": 9}
+    rows = [ROW | {"score": "aps", "of": of, "which": name, "seed": seed, "metric": "coverage", "value": value, "n": 9}
             for (of, name, seed), value in coverage.items()]  # fmt: skip
     rows += [
         rows[-1] | {"metric": "size", "value": 1.5},

@@ -79,7 +79,7 @@ SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 ALL_SEEDS = "<experiment>/{dataset}/{backbone}/{run}"
-SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
+SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.tables_settings()['runs'])}"  # a run has one colour in all figures
 
 
 wildcard_constraints:
@@ -177,6 +177,12 @@ def bars_options(w, input):
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
     return f"--classes {input.classes} {SHOWN}{chosen}"
+
+
+def benefit_options(w, input):
+    """Params function: which classes are a finding."""
+    positive = " ".join(map(shlex.quote, config["statistics"]["positive"]))
+    return f"--classes {input.classes} {SHOWN} --positive {positive}"
 
 
 def of_runs(file):

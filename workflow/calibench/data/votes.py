@@ -27,7 +27,7 @@ def read_votes(path: Path, index: pd.DataFrame, classes: list[str]) -> np.ndarra
         try:
             votes = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} is not a whole .npy array ({error})") from error
+            raise UserError(f"{path} is not a complete .npy array ({error})") from error
         place = _number_in_test(index, path)
         if (
             votes.ndim != 2

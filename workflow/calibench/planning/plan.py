@@ -249,6 +249,7 @@ class Plan:
         """Kinds of figures of the experiment."""
         available = {None, *(["features"] if self.config["train"]["features"] else [])}
         available |= {"matrix"} if self.panel_runs("matrix") else set()
+        available |= {"positive"} if self.config["statistics"]["positive"] else set()
         available |= {"sets"} if self.sets else set()
         available |= {"sweep"} if sweeping.swept(self.config) else set()
         available |= {"noise"} if any(map(self._noisy, self.runs)) else set()

@@ -102,7 +102,7 @@ def regimes(x: Experiment) -> list[list[str]]:
 def cost(x: Experiment) -> list[list[str]]:
     """Place, run, networks, epochs, chosen epochs, training, with prediction, images/s, peak memory; means over seeds."""
     groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in filter(lambda run: run.trained, x.finished):
+    for run in x.trained:
         groups.setdefault((run.dataset, run.backbone, run.name), []).append(run)
     rows = []
     for (dataset, backbone, _), members in groups.items():

@@ -27,7 +27,7 @@ def conformal(x: Experiment) -> list[list[str]]:
 
 
 def _lowest(x: Experiment, part: pd.DataFrame, n: int | None) -> str:
-    means = part.groupby("named")["value"].mean()
+    means = part.groupby("which")["value"].mean()
     if means.empty:
         return words.EMPTY
     classes = x.classes(part["dataset"].iloc[0]) if part["of"].iloc[0] == "class" else None
