@@ -1,13 +1,11 @@
-# The locked environment and this tree in one image. Written by the rules of the tool and not yet built by us: please report.
+# The locked environment and this tree in one image. Not built by us yet: please report what fails.
 #   docker build -t calibench .
 #   docker run --rm -v "$PWD/results:/calibench/results" -v /data:/data:ro calibench snakemake --cores 4 --configfile config/config.yaml
-# On a cluster: apptainer build calibench.sif docker-daemon://calibench:latest, then `apptainer exec --nv calibench.sif snakemake …`
+# For a cluster: apptainer build calibench.sif docker-daemon://calibench:latest
 FROM python:3.12-bookworm
 ARG TORCH=lock
 WORKDIR /calibench
-COPY Makefile requirements.lock ./
-COPY envs envs
-RUN make setup TORCH=$TORCH ENV=/opt/calibench && rm -rf /root/.cache
 COPY . .
-ENV PATH=/opt/calibench/bin:$PATH
+RUN make setup TORCH=$TORCH && rm -rf /root/.cache
+ENV PATH=/calibench/.venv/bin:$PATH
 CMD ["snakemake", "--cores", "all"]

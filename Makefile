@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slurm | test-gpu | lint | bench | lock | clean; each sets up what it needs first.
+# make setup | demo | test | test-slurm | test-gpu | lint | bench | docs | lock | clean; each sets up what it needs first.
 #   ENV=/path     where the environment goes (about 6 GB; default .venv)
 #   TORCH=cu126   another torch build than the lock's: cpu, cu126, … (docs/install.md)
 #   CORES=8       how many cores to use (default: all)
@@ -13,7 +13,7 @@ export ENV TORCH PYTHON
 # the environment's programs first; after `make setup ENV=…` .venv is a link to it
 IN_ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH"; unset PYTHONPATH PYTHONHOME;
 
-.PHONY: help setup demo test test-slow test-slurm test-gpu lint format bench lock clean
+.PHONY: help setup demo test test-slow test-slurm test-gpu lint format bench docs lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -52,6 +52,10 @@ format: setup
 
 bench: setup
 	$(IN_ENV) python benchmarks/run.py
+
+# static pages in site/, from docs/ and docstrings; mkdocs comes into an environment of its own, not into this one
+docs: setup
+	$(IN_ENV) uv tool run --from mkdocs --with 'mkdocstrings[python]' mkdocs build --strict
 
 # newest versions of everything, with hashes and without addresses; test before you keep them
 lock: setup

@@ -50,6 +50,9 @@ def swept(path):
 def options(kind, classes):
     if kind == "sweep":
         return swept(classes.parent / "metrics.csv")
+    if kind == "netbenefit":
+        positive = classes.read_text().splitlines()[1].split(",")[1]
+        return ["--classes", classes, "--positive", positive, "--checkpoint", "top1"]
     with_classes = ("tsne", "matrix", "entropy", "bars", "classmeans", "distances")
     return ["--classes", classes] if kind in with_classes else []
 

@@ -2,6 +2,7 @@
 
 import pytest
 from calibench.errors import UserError
+from calibench.planning import features
 from calibench.planning.checks import check_all
 from calibench.planning.configuration import complete, merge
 from calibench.planning.plan import Plan
@@ -24,7 +25,7 @@ def checked(**changes):
 
 def names(**changes):
     plan = Plan(checked(**changes))
-    return [plan.features_of("a", "resnet18", run) for run in plan.runs]
+    return [features.folder_of(plan.config, "a", "resnet18", run) for run in plan.runs]
 
 
 def test_regimes_and_seeds_share_features_and_what_changes_them_does_not():
@@ -44,8 +45,10 @@ def test_a_run_knows_its_features_and_the_size_they_were_made_at():
     plan = Plan(checked(datasets={"a": {"store": {"size": 96}}}))
     settings = plan.run_settings("a", "resnet18", "hard", 0)
     assert settings["train"]["input_size"] == 96 and settings["features"].startswith("features-")
-    assert plan.store_files("a", "resnet18", "hard")[0].endswith(f"{settings['features']}/images.npy")
-    made = plan.features_settings(plan.store_of["a"], settings["features"])
+    assert features.store_files(plan, "a", "resnet18", "hard")[0].endswith(
+        f"{settings['features']}/images.npy"
+    )
+    made = features.stage_settings(plan, plan.store_of["a"], settings["features"])
     assert made["model"]["weights"] == "results/weights/resnet18-imagenet.pth" and made["input_size"] == 96
 
 

@@ -2,8 +2,9 @@
 
 import pandas as pd
 from calibench.files import write_json
-from calibench.report import sets
+from calibench.report import comparisons, sets
 from calibench.report.experiment import open_experiment
+from calibench.statistics.contrasts import COLUMNS
 
 from tests.report.conftest import DATASET, completed
 from tests.report.test_sections import said
@@ -69,6 +70,18 @@ def test_corruptions_of_a_severity_are_one_line_and_test_stands_first(tmp_path):
     )
     assert "2 images of other classes left out. 1 image left out that" in text and "mean of 2 kinds" in text
     assert "images of another site" not in said(x, "answer")  # they were asked about
+
+
+def test_planned_comparisons_on_other_sets_leave_those_on_test_where_they_are(tmp_path):
+    same = {"family": "primary", "metric": "nll", "run": "ols", "reference": "hard", "low": -1, "high": 1}
+    there = {"split": "test@b", "difference": -0.2, "p_holm": 0.01, "low_holm": -0.3, "high_holm": -0.1}
+    found = [same | there | {"verdict": "lower"}, same | {"split": "test", "difference": 0.1}]
+    pd.DataFrame(found, columns=COLUMNS).to_csv(tmp_path / "contrasts.csv", index=False)
+    x = open_experiment(tmp_path, {"config": CONFIG})
+    ((_, _, _, difference, p, _, _, _, verdict, asked),) = comparisons.rows(x, "primary", elsewhere=True)
+    assert (asked, p, verdict) == ("b", "0.010", "lower") and difference.startswith("−0.2")
+    ((_, _, _, difference, *_),) = comparisons.rows(x, "primary")
+    assert difference.startswith("+0.1")
 
 
 def test_ensembles_stand_below_the_networks_they_are_made_of(tmp_path):

@@ -73,7 +73,7 @@ def test_an_empty_calibrate_part_is_left_out(tmp_path):
             lambda f: np.save(f / "predictions/nll/test.npy", np.zeros((3, 10), "f4")),
             r"shape \(3, 10\).*400 rows",
         ),
-        (lambda f: (f / "predictions/nll/test.npy").write_bytes(b"\x93NUMPY"), "not a whole .npy"),
+        (lambda f: (f / "predictions/nll/test.npy").write_bytes(b"\x93NUMPY"), "not a complete .npy"),
         (
             lambda f: (f / "predictions/test.csv").write_text("row,target,part\n1,0,train\n"),
             "part 'train' is not one of test",
@@ -148,7 +148,7 @@ def test_conformal_sets_net_benefit_and_votes_of_a_run(tmp_path):
         sets[(sets["metric"] == "coverage") & (sets["score"] == "lac")].set_index("of")["value"].astype(float)
     )
     assert 0.85 < covered["all"] < 0.97 and len(covered["class"]) == 4
-    assert set(sets[sets["of"] == "stratum"]["name"]) == {"CT", "US", "CT/abd", "US/liver"}
+    assert set(sets[sets["of"] == "stratum"]["which"]) == {"CT", "US", "CT/abd", "US/liver"}
     decided = pd.read_csv(tmp_path / "decision.csv")
     assert list(decided.columns) == long.DECISION
     share = np.isin(targets, [1, 3]).mean()

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 from calibench.errors import UserError
-from calibench.figures.shift import MEAN, points
+from calibench.figures.shift import MEAN, places, points
 from calibench.finished.sets import evaluation_sets
 from calibench.planning.configuration import evaluation_settings
 from calibench.stages import analyse, collect, figure, shift
@@ -104,6 +104,12 @@ def test_what_the_figure_shows(experiment):
     )
     assert list(mean.index) == [0, 1, 3] and mean[3] == pytest.approx((noise[3] + blur[3]) / 2)
     assert mean[0] == noise[0] == blur[0]
+    assert len(places(found)) == 3 * 5
+    many = pd.concat([found.replace("blur", f"kind{i}") for i in range(4)])
+    assert places(many)[9:] == [
+        ("corruption", "noise", "ece"),
+        *(("corruption", f"kind{i}", "ece") for i in range(4)),
+    ]
 
 
 def test_runs_that_are_not_in_the_table_are_told(experiment, tmp_path):

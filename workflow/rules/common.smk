@@ -24,7 +24,7 @@ from calibench.errors import UserError
 from calibench.extensions import brought, packages
 from calibench.files import canonical
 from calibench.finished import names
-from calibench.planning import checks, configuration, fingerprint
+from calibench.planning import checks, configuration, features, fingerprint
 from calibench.planning.plan import Plan, pattern
 from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
@@ -79,7 +79,7 @@ SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 ALL_SEEDS = "<experiment>/{dataset}/{backbone}/{run}"
-SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.runs)}"  # a run has one colour in all figures
+SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.tables_settings()['runs'])}"  # a run has one colour in all figures
 
 
 wildcard_constraints:
@@ -142,9 +142,9 @@ def others_of(regime, w):
     return as_workflow_error(PLAN.other_runs, w.dataset, w.backbone, regime + w.variant, w.seed)
 
 
-def store_files(w, run):
-    """The store of a run; if it was deleted and is made again, finished runs stay."""
-    files = PLAN.store_files(w.dataset, w.backbone, run)
+def store_files(w, run=None):
+    """The store a run is trained on, or without a run that of the images; if it is made again, finished runs stay."""
+    files = features.store_files(PLAN, w.dataset, w.backbone, run)
     keep = config["protect"] and PLAN.has_finished_runs(w.dataset)
     return [ancient(f) for f in files] if keep else files
 
@@ -177,6 +177,12 @@ def bars_options(w, input):
     name = config["figures"]["class"]
     chosen = f" --class {shlex.quote(name)}" if name else ""
     return f"--classes {input.classes} {SHOWN}{chosen}"
+
+
+def benefit_options(w, input):
+    """Params function: which classes are a finding."""
+    positive = " ".join(map(shlex.quote, config["statistics"]["positive"]))
+    return f"--classes {input.classes} {SHOWN} --positive {positive}"
 
 
 def of_runs(file):

@@ -126,7 +126,7 @@ rule features:
         images="<results>/store/{store}/images.npy",
         index="<results>/store/{store}/index.csv",
         classes="<results>/store/{store}/classes.csv",
-        pretrained=lambda w: PLAN.features_settings(w.store, w.features)["model"]["weights"],
+        pretrained=lambda w: features.stage_settings(PLAN, w.store, w.features)["model"]["weights"],
     output:
         images="<results>/store/{store}/{features}/images.npy",
         index="<results>/store/{store}/{features}/index.csv",
@@ -144,7 +144,7 @@ rule features:
         mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
         runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
     params:
-        settings=lambda w: canonical(as_workflow_error(PLAN.features_settings, w.store, w.features)),
+        settings=lambda w: canonical(as_workflow_error(features.stage_settings, PLAN, w.store, w.features)),
     shell:
         "stage {log} features --settings {params.settings:q} --images {input.images} --threads {threads}"
         " --out {output.images} --out-index {output.index} --out-classes {output.classes} --out-report {output.report}"

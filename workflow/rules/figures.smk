@@ -191,6 +191,28 @@ use rule figure_reliability as figure_bars with:
         code=PLAN.figure_code("bars"),
 
 
+use rule figure_reliability as figure_netbenefit with:
+    input:
+        records=panel("netbenefit"),
+        data=panel("netbenefit", TESTED, names.index("test")),
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
+    output:
+        png=report(
+            "<experiment>/figures/netbenefit-{dataset}-{backbone}.png",
+            caption="../report/netbenefit.rst",
+            category="Figures",
+            subcategory="Net benefit",
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf="<experiment>/figures/netbenefit-{dataset}-{backbone}.pdf",
+    log:
+        "<experiment>/figures/netbenefit-{dataset}-{backbone}.log",
+    params:
+        kind="netbenefit",
+        options=benefit_options,
+        code=PLAN.figure_code("netbenefit"),
+
+
 use rule figure_reliability as figure_classmeans with:
     input:
         records=panel("classmeans"),
@@ -336,6 +358,7 @@ localrules:
     figure_entropy,
     figure_bars,
     figure_classmeans,
+    figure_netbenefit,
     figure_distances,
     figure_shift,
     figure_noise,

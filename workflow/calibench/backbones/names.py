@@ -20,18 +20,10 @@ OWN = (
 )
 LABELS = {
     "embeddings": "Embeddings",
-    "resnet18": "ResNet-18",
-    "resnet34": "ResNet-34",
-    "resnet50": "ResNet-50",
-    "resnet101": "ResNet-101",
     "mobilenet_v2": "MobileNetV2",
     "vgg19": "VGG-19",
     "vgg19_bn": "VGG-19 (BN)",
     "densenet121": "DenseNet-121",
-    "resnet29": "ResNet-29",
-    "resnet56": "ResNet-56",
-    "resnet74": "ResNet-74",
-    "resnet110": "ResNet-110",
     "resnext29_2x64d": "ResNeXt-29 (2x64d)",
     "resnext29_32x4d": "ResNeXt-29 (32x4d)",
     "lenet": "LeNet",
@@ -98,4 +90,6 @@ def check_stages(name: str, where: str) -> None:
 
 def backbone_label(name: str) -> str:
     """``resnet50`` → ``ResNet-50``; an unknown backbone keeps its name."""
+    if depth := re.fullmatch(r"resnet(\d+)", name):
+        return f"ResNet-{depth[1]}"
     return LABELS.get(name, name)

@@ -40,7 +40,15 @@ def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
 
 
 def temperature(fold: CalibrateFold) -> Calibrator:
-    """softmax(z / T) (Guo et al. 2017, eq. 9); the order of the classes, hence every error, stays."""
+    """softmax(z / T) (Guo et al. 2017, eq. 9); the order of the classes, hence every error, stays.
+
+    >>> import numpy as np
+    >>> logits = np.array([[4.0, 0], [4, 0], [4, 0], [0, 4]])
+    >>> fold = CalibrateFold(logits, np.array([0, 0, 1, 1]), ["calibrate"] * 4)
+    >>> fitted = temperature(fold)
+    >>> fitted.apply(logits).round(2).tolist()
+    [[0.75, 0.25], [0.75, 0.25], [0.75, 0.25], [0.25, 0.75]]
+    """
     t = best_temperature(fold.logits, fold.targets)
     error = _error_of_scale(1 / t, fold)
 

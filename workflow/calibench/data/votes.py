@@ -27,14 +27,18 @@ def read_votes(path: Path, index: pd.DataFrame, classes: list[str]) -> np.ndarra
         try:
             votes = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} is not a whole .npy array ({error})") from error
+            raise UserError(f"{path} is not a complete .npy array ({error})") from error
         place = _number_in_test(index, path)
-        if votes.ndim != 2 or votes.shape[1] != len(classes) or len(votes) <= place.max(initial=-1):
+        if (
+            votes.ndim != 2
+            or votes.shape[1] != len(classes)
+            or len(votes) <= place.to_numpy().max(initial=-1)
+        ):
             raise UserError(
-                f"{path} has shape {votes.shape}; {len(classes)} classes and {place.max(initial=-1) + 1} or more test "
+                f"{path} has shape {votes.shape}; {len(classes)} classes and {place.to_numpy().max(initial=-1) + 1} or more test "
                 "images are needed"
             )
-        found[place.index] = votes[place]
+        found[place.index] = votes[place.to_numpy()]
         return found
     table = pd.read_csv(path, dtype={"filename": str}, keep_default_na=False, na_values="")
     columns = [next((c for c in (PREFIX + name, name) if c in table), "") for name in classes]

@@ -15,19 +15,11 @@ NEEDS = {
     "shift": "sets",
     "sweep": "sweep",
     "noise": "noise",
+    "netbenefit": "positive",
 }
-ALL_SEEDS = (
-    "curves",
-    "entropy",
-    "retention",
-    "shift",
-    "sweep",
-    "noise",
-)  # the other kinds show the first seed
+# the other kinds show the first seed
+ALL_SEEDS = ("curves", "entropy", "retention", "shift", "sweep", "noise", "netbenefit")
 WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
-OF_PREDICTIONS = (
-    "reliability",
-    "retention",
-    "density",
-)  # nothing but predictions: those from elsewhere as well
+# nothing but predictions: those from elsewhere as well
+OF_PREDICTIONS = ("reliability", "retention", "density", "netbenefit")
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -18,6 +18,7 @@ from calibench.tables.shift import read_shift
 
 MEASURES = ("top1_error", "ece", "nll")
 MEAN = "mean of all corruptions"
+MOST = 4  # kinds of corruption that have a row each; of more, ECE alone is shown
 AXES = {CORRUPTION: "severity (0: test images)", ATTACK: "bound in grey levels (0: test images)", SITE: ""}
 
 
@@ -41,6 +42,15 @@ def points(shift: pd.DataFrame) -> pd.DataFrame:
         mean = kinds.groupby(["kind", "run", "seed", "metric", "x"], sort=False)["value"].mean().reset_index()
         found = pd.concat([mean.assign(family=MEAN), found], ignore_index=True)
     return found
+
+
+def places(found: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Kind, family and measure of each panel, three to a row: sites, the mean corruption, attacks, each corruption."""
+    groups = list(found[["kind", "family"]].drop_duplicates().itertuples(index=False, name=None))
+    single = [group for group in groups if group[0] == CORRUPTION and group[1] != MEAN]
+    rows = [g for kind in (SITE, CORRUPTION, ATTACK) for g in groups if g[0] == kind and g not in single]
+    shown = MEASURES if len(single) <= MOST else ("ece",)
+    return [(*g, m) for g in rows for m in MEASURES] + [(*g, m) for g in single for m in shown]
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, kind: str, looks: dict[str, style.Look]) -> None:
@@ -72,7 +82,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, kind: str, looks: dict[str, style.Loo
 
 
 def draw(shift: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figure:
-    """A row of panels for each corruption, attack and for the sites; error, ECE and NLL across.
+    """Panels of :func:`places`: error, ECE and NLL across.
 
     Args:
         shift: rows of :mod:`calibench.tables.shift` of one data set and backbone, with a column ``run`` (its label).
@@ -80,12 +90,9 @@ def draw(shift: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figur
         title: what data and model these are.
     """
     found = points(shift)
-    places = found[["kind", "family"]].drop_duplicates().itertuples(index=False)
-    places = sorted(places, key=lambda place: [SITE, CORRUPTION, ATTACK].index(place.kind))
-    figure, axes = style.panels(len(places) * len(MEASURES), 3.0, 2.3, columns=len(MEASURES))
-    for i, axis in enumerate(axes):
-        kind, family = places[i // len(MEASURES)]
-        metric = MEASURES[i % len(MEASURES)]
+    wanted = places(found)
+    figure, axes = style.panels(len(wanted), 3.0, 2.3, columns=len(MEASURES))
+    for axis, (kind, family, metric) in zip(axes, wanted, strict=True):
         name, factor, _ = METRICS[metric]
         rows = found[(found["kind"] == kind) & (found["family"] == family) & (found["metric"] == metric)]
         _panel(axis, rows.assign(shown=factor * rows["value"]), kind, looks)

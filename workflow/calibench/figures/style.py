@@ -71,13 +71,13 @@ matplotlib.rcParams.update(
 def looks(runs: Sequence[str]) -> dict[str, Look]:
     """How each run of an experiment is drawn: a colour for its regime, dashes for its variant.
 
-    They follow from the experiment's whole list of runs, so that a regime has one colour in all figures. With more
+    They follow from the experiment's whole list of runs, so that a regime has one colour in all figures. With one regime, more
     regimes than colours, or more variants of one than dashes, the place of the run in the list decides alone.
     """
     regimes: dict[str, list[str]] = {}
     for run in runs:
         regimes.setdefault(run.partition("+")[0], []).append(run)
-    if len(regimes) <= len(PALETTE) and max(map(len, regimes.values())) <= len(DASHES):
+    if 1 < len(regimes) <= len(PALETTE) and max(map(len, regimes.values())) <= len(DASHES):
         places = {run: (i, j) for i, of in enumerate(regimes.values()) for j, run in enumerate(of)}
     else:
         places = {run: (i, i // len(PALETTE)) for i, run in enumerate(runs)}

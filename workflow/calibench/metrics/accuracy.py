@@ -11,5 +11,10 @@ def target_rank(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def top_k_error(logits: np.ndarray, targets: np.ndarray, k: int) -> float:
-    """Fraction of samples whose true class is not among the ``min(k, K)`` largest logits (0 when K ≤ k)."""
+    """Fraction of samples whose true class is not among the ``min(k, K)`` largest logits (0 when K ≤ k).
+
+    >>> import numpy as np
+    >>> top_k_error(np.array([[3.0, 1, 0], [0, 1, 3]]), np.array([0, 1]), k=1)
+    0.5
+    """
     return float((target_rank(logits, targets) >= min(k, logits.shape[1])).mean())

@@ -45,5 +45,10 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 
 
 def ece(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
-    """Top-label expected calibration error as a fraction; {0.95 right, 1.0 wrong} gives 0.475."""
+    """Top-label expected calibration error as a fraction; {0.95 right, 1.0 wrong} gives 0.475.
+
+    >>> import numpy as np
+    >>> ece(np.array([0.95, 1.0]), np.array([True, False]))
+    0.475
+    """
     return reliability(confidence, correct, bins).ece

@@ -30,7 +30,13 @@ def by_class(probs: np.ndarray) -> np.ndarray:
 
 
 def classwise(probs: np.ndarray, targets: np.ndarray, bins: int = BINS) -> Classwise:
-    """Score each class against the rest. ``probs`` (N, K) float64, ``targets`` (N,)."""
+    """Score each class against the rest. ``probs`` (N, K) float64, ``targets`` (N,).
+
+    >>> import numpy as np
+    >>> each = classwise(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    >>> each.auroc
+    array([1., 1.])
+    """
     n, k = probs.shape
     columns = by_class(probs)
     order = np.argsort(targets, kind="stable")
@@ -81,6 +87,10 @@ def adaptive_error(confidence: np.ndarray, correct: np.ndarray, ranges: int = BI
     """Top-label calibration error with ranges of equal mass (what the LS+ paper calls ACE).
 
     Mean over ranges of |accuracy - mean confidence|; with fewer samples than ranges each sample is its own.
+
+    >>> import numpy as np
+    >>> round(adaptive_error(np.array([0.6, 0.8]), np.array([True, True])), 6)
+    0.3
     """
     values = np.sort(confidence)
     own = confidence[correct]

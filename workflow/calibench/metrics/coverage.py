@@ -8,13 +8,13 @@ import pandas as pd
 from calibench.metrics.conformal import Sets
 from calibench.metrics.strata import levels
 
-COLUMNS = ["score", "of", "name", "metric", "value", "n"]
+COLUMNS = ["score", "of", "which", "metric", "value", "n"]
 
 
 def coverages(
     sets: Sets, targets: np.ndarray, strata: pd.Series, codes: np.ndarray, level: float
 ) -> pd.DataFrame:
-    """Rows of one score, columns :data:`COLUMNS`; ``of`` is ``all``, ``class`` (name: its number) or ``stratum``.
+    """Rows of one score, columns :data:`COLUMNS`; ``of`` is ``all``, ``class`` (which: its number) or ``stratum``.
 
     ``coverage`` and ``size`` (mean number of classes) of each. Over all also ``coverage_groups``, in which each group
     weighs the same, which is what is promised; ``empty``, the share of sets without a class; ``class_gap``, mean over

@@ -26,6 +26,12 @@ def ece_debiased(bins: Bins) -> float:
 
     The mean over Normal(accuracy, accuracy (1 - accuracy) / n) is taken in closed form (folded normal), not
     by drawing. It removes part of the bias (about two fifths for a calibrated model) and may fall below 0.
+
+    >>> import numpy as np
+    >>> from calibench.metrics.calibration import reliability
+    >>> bins = reliability(np.full(10, 0.9), np.arange(10) < 5)
+    >>> round(ece_debiased(bins), 4)
+    0.3994
     """
     filled = bins.count > 0
     count, accuracy = bins.count[filled], bins.accuracy[filled]
@@ -59,8 +65,7 @@ def null_distribution(
 
     Args:
         confidence: (N,) probability of the predicted class.
-        groups: (N,) group codes 0..G-1; all samples of a group then share one uniform draw (right together,
-        wrong
+        groups: (N,) group codes 0..G-1; all samples of a group then share one uniform draw (right together, wrong
             together), the worst case for near-duplicates. None: every sample for itself.
         doubt: (N,) change of each confidence at one standard error of what it was calibrated with. Each draw then
             takes the labels from confidences + e·doubt, e standard normal: the network may be off by what the fit

@@ -14,6 +14,11 @@ def macro_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
 
     As scikit-learn has it: ``balanced_accuracy`` averages recall over the classes that occur; the other three
     over the classes that occur or are predicted, a division by zero counting as 0.
+
+    >>> import numpy as np
+    >>> counts = class_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    >>> {name: round(float(value), 3) for name, value in macro_scores(counts).items()}
+    {'balanced_accuracy': 0.75, 'precision': 0.75, 'recall': 0.75, 'f1': 0.667}
     """
     true, said, both = (np.asarray(counts, np.float64)[..., i, :] for i in range(3))
     recall, precision = _ratio(both, true), _ratio(both, said)

@@ -40,6 +40,11 @@ def retention(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
 
     1 = all errors have the lowest confidences, 0 = confidence tells nothing; NaN without errors or only
     errors.
+
+    >>> import numpy as np
+    >>> scores = retention(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, True, False]))
+    >>> scores["r_auc_normalised"]
+    1.0
     """
     area = 1 - augrc(confidence, correct)
     e = float((~correct).mean())
@@ -50,13 +55,22 @@ def retention(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
 def aurc(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Area under the risk-coverage curve: mean over j = 1..N of the error among the j most confident (Geifman
     2019).
+
+    >>> import numpy as np
+    >>> aurc(np.array([0.9, 0.8]), np.array([True, False]))
+    0.25
     """
     kept = errors_kept(confidence, correct)[0][1:]
     return float((kept / np.arange(1, len(kept) + 1)).mean())
 
 
 def coverage_at(confidence: np.ndarray, correct: np.ndarray, error: float = 0.05) -> float:
-    """Largest fraction of samples above a confidence threshold with error at most ``error`` (0 if none)."""
+    """Largest fraction of samples above a confidence threshold with error at most ``error`` (0 if none).
+
+    >>> import numpy as np
+    >>> coverage_at(np.array([0.9, 0.8, 0.7]), np.array([True, True, False]))
+    0.6666666666666666
+    """
     kept, ends = errors_kept(confidence, correct)
     allowed = ends[kept[ends] <= error * ends + 1e-12]
     return float(allowed.max() / len(confidence)) if allowed.size else 0.0

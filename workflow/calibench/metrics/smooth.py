@@ -32,6 +32,10 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) bool.
+
+    >>> import numpy as np
+    >>> round(smooth_ece(np.full(100, 0.9), np.arange(100) < 50), 3)
+    0.4
     """
     residual = _Smoother(confidence, confidence - correct)
 

@@ -1,11 +1,13 @@
 """Runs that train a head on features: which features they share, and what cannot be done with them."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from calibench.backbones.names import EMBEDDINGS
 from calibench.errors import UserError
-from calibench.files import canonical
+from calibench.files import canonical, read_json
+from calibench.planning import fingerprint
 from calibench.planning.naming import split_name
 from calibench.planning.settings import needed_runs, other_run, part_of, runs_named
 
@@ -41,6 +43,32 @@ def name_of(settings: dict[str, Any]) -> str:
     """Name of the folder of features; without augmented copies how they would be augmented does not count."""
     counts = settings if settings["copies"] else {**settings, "augment": None}
     return "features-" + hashlib.sha256(canonical(counts).encode()).hexdigest()[:10]
+
+
+def folder_of(config: dict[str, Any], dataset: str, backbone: str, run: str) -> str:
+    """Name of the folder, in that of the store, with the features a run is trained on; '' of a run on images."""
+    if not is_frozen(config, backbone, run):
+        return ""
+    return name_of(settings_of_features(config, dataset, backbone, run))
+
+
+def store_files(plan: Any, dataset: str, backbone: str, run: str | None) -> list[str]:
+    """The store that a run is trained on: images, or features of them, with index and classes; without a run the images."""
+    features = folder_of(plan.config, dataset, backbone, run) if run else ""
+    folder = Path(plan.store_dir(dataset), features)
+    return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
+
+
+def stage_settings(plan: Any, store: str, name: str) -> dict[str, Any]:
+    """What the stage ``features`` reads; features that are there keep the code they were made by, if protected."""
+    dataset = plan.dataset_of[store]
+    backbone, run = all_features(plan.config, dataset)[name]
+    found = settings_of_features(plan.config, dataset, backbone, run)
+    if weights := plan.weights_of(backbone, run):
+        found["model"] = found["model"] | {"weights": weights[0]}
+    report = Path(plan.results, "store", store, name, "features.json")
+    kept = read_json(report)["code"] if plan.config["protect"] and report.exists() else ""
+    return found | {"code": kept or fingerprint.of_modules("calibench.stages.features")}
 
 
 def all_features(config: dict[str, Any], dataset: str) -> dict[str, tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from calibench.extensions import brought
 from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
-from calibench.files import read_json, sha256_of
+from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
 from calibench.finished.snapshots import sizes
@@ -96,38 +96,13 @@ class Plan:
             found["data"] = found["data"] | {"noise_sha256": sha256_of(noise)}
         code = self.training_code(backbone, run)
         found |= {"store": self.store_of[dataset], "code": code}
-        if frozen := self.features_of(dataset, backbone, run):
+        if name := features.folder_of(self.config, dataset, backbone, run):
             size = features.settings_of_features(self.config, dataset, backbone, run)["input_size"]
-            found["train"] = found["train"] | {"input_size": size}
-            found["features"] = frozen
+            found |= {"train": found["train"] | {"input_size": size}, "features": name}
         if not self.config["protect"]:
             return found
         record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
         return protection.with_recorded_code(record, found)
-
-    def features_of(self, dataset: str, backbone: str, run: str) -> str:
-        """Name of the folder, in that of the store, with the features a run is trained on; '' of a run on images."""
-        if not features.is_frozen(self.config, backbone, run):
-            return ""
-        return features.name_of(features.settings_of_features(self.config, dataset, backbone, run))
-
-    def store_files(self, dataset: str, backbone: str, run: str) -> list[str]:
-        """The store that a run reads: images, or features of them, with index and classes."""
-        folder = Path(self.store_dir(dataset), self.features_of(dataset, backbone, run))
-        return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
-
-    def features_settings(self, store: str, name: str) -> dict[str, Any]:
-        """What the stage ``features`` reads; features that are there keep the code they were made by, if protected."""
-        dataset = self.dataset_of[store]
-        backbone, run = features.all_features(self.config, dataset)[name]
-        found = features.settings_of_features(self.config, dataset, backbone, run)
-        if weights := self.weights_of(backbone, run):
-            found["model"] = found["model"] | {"weights": weights[0]}
-        report = Path(self.results, "store", store, name, "features.json")
-        code = fingerprint.of_modules("calibench.stages.features")
-        return found | {
-            "code": read_json(report)["code"] if self.config["protect"] and report.exists() else code
-        }
 
     def other_runs(self, dataset: str, backbone: str, run: str, seed: int | str) -> dict[str, str]:
         """Folders of the runs that a run needs, by the setting that names each."""
@@ -274,6 +249,7 @@ class Plan:
         """Kinds of figures of the experiment."""
         available = {None, *(["features"] if self.config["train"]["features"] else [])}
         available |= {"matrix"} if self.panel_runs("matrix") else set()
+        available |= {"positive"} if self.config["statistics"]["positive"] else set()
         available |= {"sets"} if self.sets else set()
         available |= {"sweep"} if sweeping.swept(self.config) else set()
         available |= {"noise"} if any(map(self._noisy, self.runs)) else set()

@@ -79,7 +79,8 @@ class Regime(nn.Module):
             raise UserError(
                 f"regime '{self.name}' needs '{missing[0]}' before training; pass it to prepare()"
             )
-        self.take(**{name: arrays[name] for name in self.inputs})
+        if self.inputs:  # of an object they may be fewer than of its class
+            self.take(**{name: arrays[name] for name in self.inputs})
         self._prepared = True
 
     def take(self, **arrays: Any) -> None:

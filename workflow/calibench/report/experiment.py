@@ -15,6 +15,7 @@ from calibench.errors import UserError
 from calibench.files import read_json
 from calibench.finished import names
 from calibench.planning import naming
+from calibench.planning.externals import external_runs
 from calibench.planning.plan import Plan
 from calibench.published import printed_file
 from calibench.published.printed import read_published
@@ -23,7 +24,7 @@ from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
 
 TEXT = ["dataset", "backbone", "regime", "variant", "run", "reference", "stratum", "detail"]
-TEXT += ["fact", "class", "taken_for", "verdict", "non_inferior"]
+TEXT += ["name", "fact", "class", "taken_for", "verdict", "non_inferior"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Experiment:
     @property
     def run_names(self) -> list[str]:
         """Regimes with their variants, braces expanded."""
-        return self.plan.runs
+        return [*self.plan.runs, *external_runs(self.config)]
 
     @functools.cached_property
     def regimes(self) -> dict[str, RegimeInfo]:
@@ -103,7 +104,7 @@ class Experiment:
     def runs(self) -> list[Run]:
         """All planned runs."""
         found = []
-        for key in self.plan.all_runs:
+        for key in [*self.plan.all_runs, *self.plan.external_files]:
             folder = Path(names.run_folder(str(self.folder), *key))
             path = folder / names.RECORD
             found.append(Run(*key, folder, read_json(path) if path.is_file() else None))
@@ -113,6 +114,16 @@ class Experiment:
     def finished(self) -> list[Run]:
         """Runs with a record."""
         return [run for run in self.runs if run.record is not None]
+
+    @property
+    def trained(self) -> list[Run]:
+        """Runs with a record that were trained here; the others are predictions from elsewhere."""
+        return [run for run in self.finished if "external" not in run.record]
+
+    @property
+    def given(self) -> list[Run]:
+        """Finished runs that are predictions from elsewhere."""
+        return [run for run in self.finished if "external" in run.record]
 
     @property
     def missing(self) -> list[Run]:
@@ -225,7 +236,8 @@ class Experiment:
 def _read(path: Path) -> pd.DataFrame:
     """A long table; its texts are never missing, only empty."""
     frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=["", "nan"])
-    return frame.fillna({column: "" for column in TEXT if column in frame})
+    texts = {column: "" for column in TEXT if column in frame}
+    return frame.fillna(texts)
 
 
 def _of_test(frame: pd.DataFrame) -> pd.DataFrame:

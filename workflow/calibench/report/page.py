@@ -22,6 +22,7 @@ from calibench.report import (
     papers,
     problems,
     sets,
+    uses,
     words,
 )
 from calibench.report.experiment import Experiment
@@ -32,7 +33,7 @@ FILTERS = ("number", "fixed", "measured", "percent", "plural", "listed", "durati
 FILTERS += ("head", "short", "unit", "relevant")
 FACTS = {
     part.__name__.rpartition(".")[2]: part
-    for part in (comparisons, decision, drawn, measures, methods, options, papers, problems, sets)
+    for part in (comparisons, decision, drawn, measures, methods, options, papers, problems, sets, uses)
 }
 
 

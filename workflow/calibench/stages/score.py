@@ -12,7 +12,7 @@ from calibench import cli
 from calibench.errors import UserError
 from calibench.external.given import Given, read_given, same_images
 from calibench.external.runs import VOTES, write_external
-from calibench.figures import OF_PREDICTIONS
+from calibench.figures import ALL_SEEDS, OF_PREDICTIONS
 from calibench.files import canonical, write_csv
 from calibench.finished import names
 from calibench.planning.configuration import complete, merge, read_yaml
@@ -127,13 +127,16 @@ def tabled(out: Path, data: str, config: dict[str, Any]) -> None:
 
 def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str, Any]) -> None:
     """Figures and the report."""
-    for kind in OF_PREDICTIONS:
-        of_kind = [str(r) for own in records.values() for r in (own if kind == "retention" else own[:1])]
+    positive = config["statistics"]["positive"]
+    declared = ["--classes", str(out / CLASSES), "--positive", *positive, "--"]
+    for kind in OF_PREDICTIONS if positive else OF_PREDICTIONS[:-1]:
+        of_kind = [str(r) for own in records.values() for r in (own if kind in ALL_SEEDS else own[:1])]
         base = out / "figures" / f"{kind}-{data}-{BACKBONE}"
         looks = ["--checkpoint", CHECKPOINT, "--runs", ",".join(records)]
+        looks += declared if kind == "netbenefit" else []
         figure.main([kind, f"--out={base}.png", f"--out-pdf={base}.pdf", *looks, *of_kind])
     asked = ["--experiment-dir", str(out), "--settings", canonical({"config": config})]
-    report.main([*asked, "--out-notebook", str(out / "report.ipynb"), "--out", str(out / "report.html")])
+    report.main([*asked, "--out", str(out / "report.html")])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
