@@ -90,34 +90,30 @@ def check_run(
         and len(on_embeddings) < len(config["datasets"])
     ):
         raise UserError(
-            f"{where}: data sets of format embeddings have the backbone {EMBEDDINGS}, and only they; put data sets of "
-            "images into an experiment of their own"
+            f"{where}: the backbone {EMBEDDINGS} is for data sets of format embeddings, and only for them; use a "
+            "separate experiment for data sets of images"
         )
     asked = config["evaluate_on"]
     if on_embeddings and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
-        raise UserError(
-            "config: evaluate_on asks about images, and the data sets hold embeddings; leave it out"
-        )
+        raise UserError("config: evaluate_on needs images, but the data sets are embeddings; remove it")
     frozen = settings["model"]["freeze"] == "body"
     if not frozen and settings["model"]["copies"]:
-        raise UserError(
-            f"{where}: model: copies are of features; set model: freeze: body, or leave copies out"
-        )
+        raise UserError(f"{where}: model.copies needs model.freeze: body; set that, or remove copies")
     if frozen and backbone == EMBEDDINGS:
-        raise UserError(f"{where}: embeddings are features already; leave model: freeze out")
+        raise UserError(f"{where}: embeddings are features already; remove model.freeze")
     if not frozen and backbone != EMBEDDINGS:
         return
     if frozen and settings["model"]["weights"] == "none":
-        raise UserError(f"{where}: model: freeze: body keeps the weights it starts from; set model: weights")
+        raise UserError(f"{where}: model.freeze: body needs pretrained weights; set model.weights")
     lacking = [OF_IMAGES[need] for need in sorted(needs) if need in OF_IMAGES]
     if lacking:
         raise UserError(
-            f"{where}: regime '{split_name(run)[0]}' needs {lacking[0]}, and a head on features has none"
+            f"{where}: regime '{split_name(run)[0]}' needs {lacking[0]}, which a head on features does not have; use another regime"
         )
     mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
     if mixing:
         raise UserError(
-            f"{where}: augment: {mixing[0]} mixes images, and a head is trained on features; leave it out"
+            f"{where}: augment.{mixing[0]} mixes images, but a head is trained on features; remove it"
         )
     _check_teacher(config, backbone, run, where)
 
@@ -133,5 +129,5 @@ def _check_teacher(config: dict[str, Any], backbone: str, run: str, where: str) 
         same = all(is_frozen(config, *one) for one in both)
         if not same or len({name_of(settings_of_features(config, dataset, *one)) for one in both}) > 1:
             raise UserError(
-                f"{where}: {key}: '{other_backbone}/{other}' is not trained on the same features; name a run that is"
+                f"{where}: {key}: '{other_backbone}/{other}' is not trained on the same features; name another run"
             )
