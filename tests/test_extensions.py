@@ -107,10 +107,10 @@ def test_its_code_counts_for_its_own_runs_only(installed):
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
-        ("[calibench.regimes]\nols = poly.mine:Mine", "which has one of that name"),
-        ("[calibench.regimes]\npoly2 = poly.mine:Mine", "'poly2' is a regime whose name is 'poly1'"),
-        ("[calibench.regimes]\npoly1 = poly.mine", "must be of the form module:name"),
-        ("[calibench.regimes]\npoly1 = poly.gone:Mine", "of which there is no Python file"),
+        ("[calibench.regimes]\nols = poly.mine:Mine", "exists in calibench.regimes already"),
+        ("[calibench.regimes]\npoly2 = poly.mine:Mine", "'poly2' is a regime with the name 'poly1'"),
+        ("[calibench.regimes]\npoly1 = poly.mine", "must have the form module:name"),
+        ("[calibench.regimes]\npoly1 = poly.gone:Mine", "which has no Python file"),
         ("[calibench.regimes]\npoly1 = poly.mine:Gone", "no class Gone"),
     ],
 )

@@ -23,5 +23,5 @@ def test_the_stage_draws_it_for_classes_of_the_list(tmp_path):
     asked = ["netbenefit", f"--out={tmp_path / 'n.png'}", f"--classes={tmp_path / 'classes.csv'}", record]
     figure.main([*asked, "--positive", "b", "c"])
     assert (tmp_path / "n.png").stat().st_size > 10_000
-    with pytest.raises(UserError, match="'d' is no class; did you mean|'d' is no class; there are"):
+    with pytest.raises(UserError, match="'d' is not a class; did you mean|'d' is not a class; there are"):
         figure.main([*asked, "--positive", "d"])

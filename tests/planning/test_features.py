@@ -55,12 +55,15 @@ def test_a_run_knows_its_features_and_the_size_they_were_made_at():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"model": {"weights": "none"}}, "freeze: body keeps the weights it starts from; set model: weights"),
-        ({"runs": ["zipf"]}, "regime 'zipf' needs the last feature map, and a head on features has none"),
+        ({"model": {"weights": "none"}}, "model.freeze: body needs pretrained weights; set model.weights"),
+        (
+            {"runs": ["zipf"]},
+            "regime 'zipf' needs the last feature map, which a head on features does not have",
+        ),
         ({"runs": ["byot"]}, "regime 'byot' needs the maps of the network's stages"),
         ({"runs": ["data_distortion"]}, "needs a second view of each image"),
-        ({"augment": {"mixup": 0.2}}, "augment: mixup mixes images"),
-        ({"model": {"freeze": "none", "copies": 2}}, "copies are of features"),
+        ({"augment": {"mixup": 0.2}}, "augment.mixup mixes images"),
+        ({"model": {"freeze": "none", "copies": 2}}, "model.copies needs model.freeze: body"),
         ({"runs": ["kd"]}, "teacher: 'resnet50/hard' is not trained on the same features"),
         ({"datasets": {"a": EMBEDDINGS}}, "data sets of format embeddings have the backbone embeddings"),
         ({"backbones": ["embeddings"]}, "data sets of format embeddings have the backbone embeddings"),
@@ -72,7 +75,7 @@ def test_a_run_knows_its_features_and_the_size_they_were_made_at():
                 "backbones": ["embeddings"],
                 "evaluate_on": {"corruptions": {"names": ["blur"]}},
             },
-            "evaluate_on asks about images",
+            "evaluate_on needs images",
         ),
     ],
 )

@@ -206,7 +206,7 @@ def test_what_went_wrong_is_said_loudly(small, tmp_path):
     )
     assert "never predicted: OLS (ResNet-50): <script>alert(1)</script>, CT & co" in text
     assert "3 of 10 classes had no right prediction" in text and "OLS, ResNet-50: 1 of 2" in text
-    assert [one.networks for one in problems.warned(x, "best_is_last")] == [1]
+    assert [one["networks"] for one in problems.warned(x, "best_is_last")] == [1]
 
 
 def test_images_that_were_lost_stand_under_what_cannot_be_concluded(small):

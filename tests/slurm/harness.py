@@ -161,5 +161,5 @@ class Disturbed:
         assert [line["epoch"] for line in history] == list(range(1, len(history) + 1))
         log = (run / "train.log").read_text()
         resumed = re.search(r"resumed at epoch (\d+)", log)
-        kept = (resumed and int(resumed[1]) > done_before) or "this run had finished already" in log
+        kept = (resumed and int(resumed[1]) > done_before) or "this run had already finished" in log
         assert kept, f"an epoch that was checkpointed was trained again:\n{log[-2000:]}"

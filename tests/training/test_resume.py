@@ -112,7 +112,7 @@ def test_outputs_deleted_after_the_end_are_restored_not_trained_again(store, tmp
             path.unlink()
     (tmp_path / "regime.safetensors").unlink()
     log = train(settings_of("ols"), store, tmp_path)
-    assert "had finished already" in log and "epoch 1/" not in log
+    assert "had already finished" in log and "epoch 1/" not in log
     assert contents(tmp_path) == undisturbed
     other = make_settings("ols", BACKBONE, train={"epochs": 1})
     assert "epoch 1/1" in train(other, store, tmp_path)
@@ -158,7 +158,7 @@ def test_kept_outputs_that_lack_one_are_made_again(store, tmp_path, undisturbed)
     delete_outputs(tmp_path)
     (tmp_path / "checkpoint/finished/weights/nll.safetensors").unlink()
     log = train(settings_of("ols"), store, tmp_path)
-    assert "weights/nll.safetensors is missing" in log and "had finished already" not in log
+    assert "weights/nll.safetensors is missing" in log and "had already finished" not in log
     assert contents(tmp_path) == undisturbed
 
 

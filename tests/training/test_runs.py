@@ -96,7 +96,7 @@ def test_predicting_with_another_store_leaves_the_run_as_it_is(finished, store, 
     index = (other / "index.csv").read_text()
     (other / "index.csv").write_text(index.replace(",0,", ",1,", 1))
     before = contents(finished)
-    with pytest.raises(UserError, match="trained on other images or labels than .*other has"):
+    with pytest.raises(UserError, match="trained on other images or labels than those in .*other"):
         predict.main(["--record", str(finished / "run.json"), "--images", str(other / "images.npy")])
     assert contents(finished) == before
 

@@ -139,7 +139,7 @@ def _network(name: str, num_classes: int, input_size: str) -> nn.Module:
         return brought("backbones")[name](num_classes)
     if name.startswith(TIMM):
         if input_size != "full":
-            raise UserError(f"model: input: small is not known for '{name}'; use full")
+            raise UserError(f"model.input: small is not available for '{name}'; set it to full")
         return timm_network(name)
     from calibench.backbones.torchvision_networks import torchvision_network
 

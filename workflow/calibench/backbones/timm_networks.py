@@ -73,6 +73,6 @@ def fit_to_size(network: nn.Module, size: int) -> None:
         network.set_input_size(img_size=size)
     except (AttributeError, AssertionError, RuntimeError, ValueError) as error:  # none of timm's own
         raise UserError(
-            f"backbones: {type(network).__name__} takes images of {own} px and cannot be fitted to {size} px; set train: "
-            f"input_size: {own} (and store: size to at least that), or choose another network"
+            f"backbones: {type(network).__name__} takes images of {own} px and cannot be fitted to {size} px; set "
+            f"train.input_size to {own} (and store.size to at least that), or choose another network"
         ) from error

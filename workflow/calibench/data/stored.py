@@ -62,15 +62,13 @@ def class_numbers(path: Path | None, names: Sequence[str]) -> list[int]:
         UserError: if one is no class, all classes are named, or there is no list of classes.
     """
     if path is None:
-        raise UserError("--classes is missing; statistics: positive names classes")
+        raise UserError("--classes is missing; statistics.positive needs it")
     number = {label: int(target) for target, label in read_classes(path).items()}
     for name in names:
         if name not in number:
             raise UserError(
-                f"config: statistics: positive: '{name}' is no class; {did_you_mean(name, number)}"
+                f"config: statistics.positive: '{name}' is not a class; {did_you_mean(name, number)}"
             )
     if len(set(names)) == len(number):
-        raise UserError(
-            "config: statistics: positive: every class is named; leave out those without a finding"
-        )
+        raise UserError("config: statistics.positive has all classes; remove those without a finding")
     return [number[name] for name in names]

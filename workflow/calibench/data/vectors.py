@@ -1,4 +1,4 @@
-"""Feature vectors in the place of images: a store that holds numbers (N, D) instead of pixels."""
+"""Feature vectors instead of images: a store with numbers (N, D) instead of pixels."""
 
 import numpy as np
 import pandas as pd
@@ -9,19 +9,19 @@ from calibench.data.transfer import upload
 
 
 class Vectors:
-    """Vectors of one split, read from the memory map batch by batch: it stands where training has ``Images``.
+    """Vectors of one split, read from the memory map batch by batch; training uses them like ``Images``.
 
-    A store may hold augmented copies of the training images: behind the N rows of the index lie k times the rows of
-    ``train``, one copy of all after the other.
+    A store may also have augmented copies of the training images: after the N rows of the index come k times the rows
+    of ``train``, one complete copy after the other.
 
     Args:
         store: float32 (N + k·T, D), usually a memory map.
-        rows: which rows of the store this split has, in order (n,).
-        device: where batches are wanted.
+        rows: (n,), the rows of the store that belong to this split, in order.
+        device: where the batches go.
         copies: rows of the augmented copies (k, n); none by default.
     """
 
-    stored_size = 1  # there is nothing to cut
+    stored_size = 1  # there is nothing to crop
     resident = False
 
     def __init__(
@@ -36,12 +36,12 @@ class Vectors:
     def release(self) -> None:
         """Nothing is held on the device."""
 
-    def batch(self, positions: np.ndarray, *_window: object) -> Tensor:
+    def batch(self, positions: np.ndarray, *_crop: object) -> Tensor:
         """Vectors at ``positions`` (B,) of this split: float32 (B, D)."""
         return upload(self.store[self.rows[positions]], self.device)
 
     def augmented(self, positions: np.ndarray, draw: np.random.Generator) -> Tensor:
-        """For each of ``positions`` (B,) one of its augmented copies, drawn; the plain vector where there are none."""
+        """A random augmented copy for each of ``positions`` (B,); the plain vector if there are no copies."""
         if not len(self.copies):
             return self.batch(positions)
         chosen = draw.integers(0, len(self.copies), len(positions))

@@ -11,16 +11,16 @@ PREFIX = "votes_"
 
 
 def read_votes(path: Path, index: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """Votes (rows of the store, K), NaN where an image has none.
+    """Votes (rows of the store, K), NaN for images without votes.
 
     Args:
         path: a CSV with ``filename`` and a column per class, ``votes_cat`` or ``cat``; or an array (N, K) as ``.npy``
-            with the N test images in the order of the data set, as CIFAR-10H has it.
+            for the N test images in the order of the data set, as in CIFAR-10H.
         index: ``index.csv`` of the store.
         classes: K names, by number.
 
     Raises:
-        UserError: if a column or the file is missing, or no image has votes.
+        UserError: a column or the file is missing, or no image has votes.
     """
     found = np.full((len(index), len(classes)), np.nan)
     if path.suffix.lower() == ".npy":

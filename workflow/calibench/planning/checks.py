@@ -75,7 +75,7 @@ def _check_training(config: dict[str, Any], where: str, settings: dict[str, Any]
     train, augment, data = (settings[part] for part in ("train", "augment", "data"))
     if settings["model"]["weights"] == "imagenet" and settings["run"]["backbone"].startswith(TIMM):
         raise UserError(
-            f"{where}: model: weights: imagenet are torchvision's; for a network of timm download its "
+            f"{where}: model.weights: imagenet are torchvision's weights; for a network of timm download its "
             "model.safetensors and set weights to that file, or to none"
         )
     if train["snapshots"] != config["train"]["snapshots"]:

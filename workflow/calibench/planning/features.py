@@ -1,4 +1,4 @@
-"""Runs that train a head on features: which features they share, and what cannot be done with them."""
+"""Runs that train a head on features: the features that they share, and checks of their settings."""
 
 import hashlib
 from pathlib import Path
@@ -11,19 +11,19 @@ from calibench.planning import fingerprint
 from calibench.planning.naming import split_name
 from calibench.planning.settings import needed_runs, other_run, part_of, runs_named
 
-# what only images can give; a second view of features would be the same view, or one of few copies
+# needs that features cannot give; a second view of features would be the same view, or one of few copies
 OF_IMAGES = {"feature_map": "the last feature map", "classifier": "the last feature map"}
 OF_IMAGES |= {"stages": "the maps of the network's stages", "second_view": "a second view of each image"}
-BATCH = 256  # images in one pass; it changes no number beyond rounding
+BATCH = 256  # images in one pass; changes numbers only by rounding
 
 
 def is_frozen(config: dict[str, Any], backbone: str, run: str) -> bool:
-    """Whether a run trains a head on features of a network that is not trained."""
+    """Whether a run trains only a head, on features of a frozen network."""
     return part_of(config, "model", backbone, split_name(run)[1])["freeze"] == "body"
 
 
 def settings_of_features(config: dict[str, Any], dataset: str, backbone: str, run: str) -> dict[str, Any]:
-    """What decides the features that a run with a frozen body is trained on."""
+    """The settings behind the features of a run with a frozen body."""
     variant = split_name(run)[1]
     model, train, augment = (
         part_of(config, part, backbone, variant) for part in ("model", "train", "augment")
@@ -40,26 +40,27 @@ def settings_of_features(config: dict[str, Any], dataset: str, backbone: str, ru
 
 
 def name_of(settings: dict[str, Any]) -> str:
-    """Name of the folder of features; without augmented copies how they would be augmented does not count."""
+    """Name of the folder of features; the augmentation matters only with augmented copies."""
     counts = settings if settings["copies"] else {**settings, "augment": None}
     return "features-" + hashlib.sha256(canonical(counts).encode()).hexdigest()[:10]
 
 
 def folder_of(config: dict[str, Any], dataset: str, backbone: str, run: str) -> str:
-    """Name of the folder, in that of the store, with the features a run is trained on; '' of a run on images."""
+    """Name of the folder with the features of a run, inside that of the store; '' for a run on images."""
     if not is_frozen(config, backbone, run):
         return ""
     return name_of(settings_of_features(config, dataset, backbone, run))
 
 
-def store_files(plan: Any, dataset: str, backbone: str, run: str) -> list[str]:
-    """The store that a run reads: images, or features of them, with index and classes."""
-    folder = Path(plan.store_dir(dataset), folder_of(plan.config, dataset, backbone, run))
+def store_files(plan: Any, dataset: str, backbone: str, run: str | None) -> list[str]:
+    """Files of the store for a run: images or features, with index and classes; without a run those of the images."""
+    features = folder_of(plan.config, dataset, backbone, run) if run else ""
+    folder = Path(plan.store_dir(dataset), features)
     return [str(folder / name) for name in ("images.npy", "index.csv", "classes.csv")]
 
 
 def stage_settings(plan: Any, store: str, name: str) -> dict[str, Any]:
-    """What the stage ``features`` reads; features that are there keep the code they were made by, if protected."""
+    """The settings of the stage ``features``; protected features keep the code that made them."""
     dataset = plan.dataset_of[store]
     backbone, run = all_features(plan.config, dataset)[name]
     found = settings_of_features(plan.config, dataset, backbone, run)
@@ -71,7 +72,7 @@ def stage_settings(plan: Any, store: str, name: str) -> dict[str, Any]:
 
 
 def all_features(config: dict[str, Any], dataset: str) -> dict[str, tuple[str, str]]:
-    """{folder of features: (backbone, a run that is trained on them)} of a data set."""
+    """{folder of features: (backbone, a run that uses them)} of a data set."""
     frozen = [found for found in sorted(needed_runs(config)) if is_frozen(config, *found)]
     return {name_of(settings_of_features(config, dataset, *found)): found for found in reversed(frozen)}
 
@@ -79,11 +80,7 @@ def all_features(config: dict[str, Any], dataset: str) -> dict[str, tuple[str, s
 def check_run(
     config: dict[str, Any], backbone: str, run: str, needs: set[str], settings: dict[str, Any]
 ) -> None:
-    """Check that a run on features asks for nothing that only images have.
-
-    Raises:
-        UserError: naming what it asks for.
-    """
+    """Raise UserError if a run on features needs something that only images have."""
     where = f"config: run '{run}' on {backbone}"
     on_embeddings = [name for name, data in config["datasets"].items() if data["format"] == "embeddings"]
     if (
@@ -93,40 +90,36 @@ def check_run(
         and len(on_embeddings) < len(config["datasets"])
     ):
         raise UserError(
-            f"{where}: data sets of format embeddings have the backbone {EMBEDDINGS}, and only they; put data sets of "
-            "images into an experiment of their own"
+            f"{where}: the backbone {EMBEDDINGS} is for data sets of format embeddings, and only for them; use a "
+            "separate experiment for data sets of images"
         )
     asked = config["evaluate_on"]
     if on_embeddings and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
-        raise UserError(
-            "config: evaluate_on asks about images, and the data sets hold embeddings; leave it out"
-        )
+        raise UserError("config: evaluate_on needs images, but the data sets are embeddings; remove it")
     frozen = settings["model"]["freeze"] == "body"
     if not frozen and settings["model"]["copies"]:
-        raise UserError(
-            f"{where}: model: copies are of features; set model: freeze: body, or leave copies out"
-        )
+        raise UserError(f"{where}: model.copies needs model.freeze: body; set that, or remove copies")
     if frozen and backbone == EMBEDDINGS:
-        raise UserError(f"{where}: embeddings are features already; leave model: freeze out")
+        raise UserError(f"{where}: embeddings are features already; remove model.freeze")
     if not frozen and backbone != EMBEDDINGS:
         return
     if frozen and settings["model"]["weights"] == "none":
-        raise UserError(f"{where}: model: freeze: body keeps the weights it starts from; set model: weights")
+        raise UserError(f"{where}: model.freeze: body needs pretrained weights; set model.weights")
     lacking = [OF_IMAGES[need] for need in sorted(needs) if need in OF_IMAGES]
     if lacking:
         raise UserError(
-            f"{where}: regime '{split_name(run)[0]}' needs {lacking[0]}, and a head on features has none"
+            f"{where}: regime '{split_name(run)[0]}' needs {lacking[0]}, which a head on features does not have; use another regime"
         )
     mixing = [name for name in ("mixup", "cutmix") if settings["augment"][name] is not None]
     if mixing:
         raise UserError(
-            f"{where}: augment: {mixing[0]} mixes images, and a head is trained on features; leave it out"
+            f"{where}: augment.{mixing[0]} mixes images, but a head is trained on features; remove it"
         )
     _check_teacher(config, backbone, run, where)
 
 
 def _check_teacher(config: dict[str, Any], backbone: str, run: str, where: str) -> None:
-    """A teacher of a head is a head on the same features."""
+    """Raise UserError unless the teacher of a head is a head on the same features."""
     dataset = next(iter(config["datasets"]))
     for key, (wanted, _) in runs_named(config, run, backbone).items():
         other_backbone, other = other_run(config, run, backbone, key)
@@ -136,5 +129,5 @@ def _check_teacher(config: dict[str, Any], backbone: str, run: str, where: str) 
         same = all(is_frozen(config, *one) for one in both)
         if not same or len({name_of(settings_of_features(config, dataset, *one)) for one in both}) > 1:
             raise UserError(
-                f"{where}: {key}: '{other_backbone}/{other}' is not trained on the same features; name a run that is"
+                f"{where}: {key}: '{other_backbone}/{other}' is not trained on the same features; name another run"
             )

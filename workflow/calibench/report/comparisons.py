@@ -6,16 +6,17 @@ from calibench.report.decision import in_words, judged_interval
 from calibench.report.experiment import Experiment
 
 
-def rows(x: Experiment, family: str) -> list[list[str]]:
-    """Place, comparison, measure, difference with interval, p (Holm), seeds, seeds needed, not worse, verdict."""
-    frame = x.frame("contrasts.csv")
+def rows(x: Experiment, family: str, elsewhere: bool = False) -> list[list[str]]:
+    """Place, comparison, measure, difference with interval, p (Holm), seeds, seeds needed, not worse, verdict, set.
+
+    Of the test images, or of all other evaluation sets.
+    """
+    frame = x.frame("contrasts.csv", sets=elsewhere)
     if frame is None:
         return []
-    frame = frame[frame["family"] == family]
-    pairs = list(
-        dict.fromkeys(zip(frame["dataset"], frame["backbone"], frame["run"], frame["reference"], strict=True))
-    )
-    found = sorted(frame.itertuples(), key=lambda r: pairs.index((r.dataset, r.backbone, r.run, r.reference)))
+    frame = frame[(frame["family"] == family) & (frame["split"].str.startswith(SET) | (not elsewhere))]
+    places = ["dataset", "backbone", "run", "reference"]
+    order = frame.groupby(places, sort=False).ngroup()
     return [
         [
             x.where(row.dataset, row.backbone),
@@ -23,31 +24,13 @@ def rows(x: Experiment, family: str) -> list[list[str]]:
             words.short(row.metric),
             judged_interval(row, x.tested(row.dataset)).replace("\n", " "),
             words.fixed(row.p_holm, 3),
-            words.EMPTY if words.missing(row.seeds) else words.number(int(row.seeds)),
+            words.number(row.seeds),
             needed(row.seeds_needed),
             row.non_inferior or words.EMPTY,
             row.verdict or words.EMPTY,
-        ]
-        for row in found
-    ]
-
-
-def elsewhere(x: Experiment) -> list[list[str]]:
-    """Comparison, evaluation set, measure, difference with interval, p (Holm), verdict: the planned ones besides test."""
-    frame = x.frame("contrasts.csv", sets=True)
-    if frame is None:
-        return []
-    frame = frame[(frame["family"] == "primary") & frame["split"].str.startswith(SET)]
-    return [
-        [
-            in_words(row.run, row.reference, "−"),
             row.split.removeprefix(SET),
-            words.short(row.metric),
-            judged_interval(row, x.tested(row.dataset)).replace("\n", " "),
-            words.fixed(row.p_holm, 3),
-            row.verdict or words.EMPTY,
         ]
-        for row in frame.sort_values(["run", "reference"], kind="stable").itertuples()
+        for row in frame.loc[order.sort_values(kind="stable").index].itertuples()
     ]
 
 

@@ -24,7 +24,7 @@ from calibench.tables.cells import Numbers
 from calibench.tables.long import read_long
 
 TEXT = ["dataset", "backbone", "regime", "variant", "run", "reference", "stratum", "detail"]
-TEXT += ["fact", "class", "taken_for", "verdict", "non_inferior"]
+TEXT += ["name", "fact", "class", "taken_for", "verdict", "non_inferior"]
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,8 @@ class Experiment:
 def _read(path: Path) -> pd.DataFrame:
     """A long table; its texts are never missing, only empty."""
     frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=["", "nan"])
-    return frame.fillna({column: "" for column in TEXT if column in frame})
+    texts = {column: "" for column in TEXT if column in frame}
+    return frame.fillna(texts)
 
 
 def _of_test(frame: pd.DataFrame) -> pd.DataFrame:

@@ -110,16 +110,10 @@ def cost(x: Experiment) -> list[list[str]]:
         records = records.reindex(columns=["training_seconds", "seconds", "peak_memory_mb"]).astype(float)
         training, seconds, _ = records.mean()
         histories = [read_history(run.folder) for run in members]
-        epochs = dict.fromkeys(str(len(history)) for history in histories)
-        best = [str(run.record.get("epochs", {}).get("top1", words.EMPTY)) for run in members]
+        epochs = " / ".join(dict.fromkeys(str(len(history)) for history in histories))
+        best = ", ".join(str(run.record.get("epochs", {}).get("top1", words.EMPTY)) for run in members)
         speed = pd.concat(histories).get("images_per_second", pd.Series(dtype=float)).median()
-        cells = [
-            len(members),
-            " / ".join(epochs),
-            ", ".join(best),
-            words.duration(training),
-            words.duration(seconds),
-        ]
+        cells = [len(members), epochs, best, words.duration(training), words.duration(seconds)]
         cells += [words.fixed(speed, 0), words.fixed(records["peak_memory_mb"].max() / 1000, 2)]
         rows.append([x.where(dataset, backbone), members[0].label, *cells])
     return rows

@@ -21,8 +21,8 @@ from calibench.report import (
     options,
     papers,
     problems,
-    promises,
     sets,
+    uses,
     words,
 )
 from calibench.report.experiment import Experiment
@@ -33,7 +33,7 @@ FILTERS = ("number", "fixed", "measured", "percent", "plural", "listed", "durati
 FILTERS += ("head", "short", "unit", "relevant")
 FACTS = {
     part.__name__.rpartition(".")[2]: part
-    for part in (comparisons, decision, drawn, measures, methods, options, papers, problems, promises, sets)
+    for part in (comparisons, decision, drawn, measures, methods, options, papers, problems, sets, uses)
 }
 
 

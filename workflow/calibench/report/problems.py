@@ -1,7 +1,7 @@
 """What went wrong or cannot be concluded, as facts: counts and names, without sentences."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -10,39 +10,32 @@ from calibench.regimes.catalog import label
 from calibench.report.experiment import Experiment
 
 
-class Warned(NamedTuple):
-    """One fact about the seeds of one run: ``networks`` of ``of`` show it; ``value`` and ``expected`` are their means."""
+def warned(x: Experiment, fact: str) -> list[dict[str, Any]]:
+    """Runs of which warnings.csv says this loudly, the worst first.
 
-    run: str
-    where: str
-    networks: int
-    of: int
-    value: float
-    expected: float
-    total: float
-    detail: str
-
-
-def warned(x: Experiment, fact: str) -> list[Warned]:
-    """Runs of which warnings.csv says this loudly, the worst first."""
+    ``networks`` of ``of`` seeds of ``run`` (at ``where``) show it; ``value``, ``expected`` and ``total`` are their means.
+    """
     found = []
     for (where, run, kind), part, _ in x.parts("warnings.csv", "fact"):
         loud = part[(part["warn"] == 1) & (kind == fact)]
         if len(loud):
-            means = loud[["value", "expected", "of"]].mean()
+            told = {
+                "run": run,
+                "where": where,
+                "networks": len(loud),
+                "of": len(part),
+                "total": loud["of"].mean(),
+            }
             classes = _classes(x, loud) if fact == "never_predicted" else ""
-            place = (run, where, len(loud), len(part))
-            found.append(Warned(*place, means["value"], means["expected"], means["of"], classes))
-    return sorted(found, key=lambda one: -one.value * one.networks)
+            found.append(told | loud[["value", "expected"]].mean().to_dict() | {"detail": classes})
+    return sorted(found, key=lambda one: -one["value"] * one["networks"])
 
 
 def _classes(x: Experiment, rows: pd.DataFrame) -> str:
     """Names of the classes that any of the networks never predicts; the first ten."""
     targets = sorted({int(target) for text in rows["detail"] for target in text.split()})
     classes = x.classes(rows["dataset"].iloc[0])
-    names = [
-        str(t) if classes is None else classes.set_index("target")["label"].get(t, str(t)) for t in targets
-    ]
+    names = [str(t) if classes is None else classes["label"][t] for t in targets]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 

@@ -211,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="top1", help="predictions for all tables but metrics")
     parser.add_argument("--settings", default="{}", help="JSON: any keys of statistics")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
-    parser.add_argument("--classes", type=Path, help="classes.csv, for statistics: positive")
+    parser.add_argument("--classes", type=Path, help="classes.csv, for statistics.positive")
     parser.add_argument(
         "--votes", type=Path, help="votes of readers, a row per row of the store (stage votes)"
     )

@@ -113,7 +113,7 @@ def compared(out: Path, data: str, records: list[Path], config: dict[str, Any]) 
 
 
 def tabled(out: Path, data: str, config: dict[str, Any]) -> None:
-    """The tables of the papers, and those of ``tables: layouts``."""
+    """The tables of the papers, and those of ``tables.layouts``."""
     keys = {key: config[key] for key in ("backbones", "seeds", "runs")}
     settings = {**keys, "datasets": [data], "checkpoint": CHECKPOINT, "published": None}
     settings |= {"layouts": config["tables"]["layouts"]}
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--data", default="data", help="what the images are called in tables")
-    parser.add_argument("--config", type=Path, help="YAML with statistics: and tables: of an experiment")
+    parser.add_argument("--config", type=Path, help="YAML with statistics and tables of an experiment")
     parser.add_argument("--no-resampling", action="store_true", help="no intervals and no comparisons")
     parser.add_argument("--no-report", action="store_true", help="tables only: no figures and no report")
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Features of all images of a store by a network whose body stays as it is: computed once, for all heads on them."""
+"""Features of all images of a store from a network with a frozen body, computed once for all heads."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +21,7 @@ from calibench.training.step import augmented
 
 
 def frozen_network(settings: dict[str, Any], num_classes: int, size: int) -> Classifier:
-    """The network with the weights of its file, in evaluation mode.
-
-    Raises:
-        UserError: if the weights do not fit, or the network does not take images of this size.
-    """
+    """The network with its pretrained weights, in evaluation mode; UserError if weights or image size do not fit."""
     model = classifier.build(settings["backbone"], num_classes, settings["model"])
     load_pretrained(model, settings["model"]["weights"])
     model.fit_to_size(size)
@@ -34,7 +30,7 @@ def frozen_network(settings: dict[str, Any], num_classes: int, size: int) -> Cla
 
 
 def _batches(images: Images, settings: dict[str, Any], size: int, copy: int | None) -> Iterator[torch.Tensor]:
-    """Images in their order, unaugmented, or those of one augmented copy: a function of (copy, batch)."""
+    """Images in order, without augmentation or of one augmented copy, a function of (copy, batch)."""
     for number, start in enumerate(range(0, len(images), settings["batch_size"])):
         positions = np.arange(start, min(start + settings["batch_size"], len(images)))
         if copy is None:
@@ -63,15 +59,15 @@ def write_features(
 ) -> tuple[int, int]:
     """Write ``.npy`` float32 (N + copies·T, D): all N images, then each augmented copy of the T training images.
 
-    Written as a stream, not through a memory map: there a full disk would kill the process without a message.
+    Written as a stream: with a memory map, a full disk would kill the process without a message.
 
     Args:
         out: the file.
         settings: backbone, model, input_size, copies, augment, memory_format, batch_size.
         store: uint8 images (N, H, H[, 3]).
         index: of the store.
-        num_classes: K, of the head that the network would have.
-        device: where to compute.
+        num_classes: K, for the unused head of the network.
+        device: of the network.
 
     Returns:
         The shape of the array.
