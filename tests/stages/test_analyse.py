@@ -157,5 +157,5 @@ def test_conformal_sets_net_benefit_and_votes_of_a_run(tmp_path):
     table = pd.read_csv(tmp_path / "metrics.csv")
     on_test = table[(table["split"] == "test") & (table["checkpoint"] == "top1")].set_index("metric")["value"]
     assert on_test["ce_human"] == pytest.approx(on_test["nll"]) and "kl_human" in on_test
-    with pytest.raises(UserError, match="positive: 'e' is no class"):
+    with pytest.raises(UserError, match="positive: 'e' is not a class"):
         analyse_to(tmp_path, folder, *options, "--settings", '{"positive": ["e"]}')
