@@ -135,7 +135,7 @@ def test_a_damaged_store_of_features_is_told(vectors, tmp_path):
     for name in ("index.csv", "classes.csv"):
         (tmp_path / name).write_bytes((vectors / name).read_bytes())
     np.save(tmp_path / "images.npy", np.zeros((93, 4), np.float32))
-    with pytest.raises(UserError, match="index.csv has 92 rows, images.npy 93"):
+    with pytest.raises(UserError, match="index.csv has 92 rows, but images.npy 93"):
         read_store(tmp_path)
 
 
