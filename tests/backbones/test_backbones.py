@@ -118,5 +118,5 @@ def test_watched_map_pools_to_the_features(name):
 def test_unknown_names_and_stems_are_named():
     with pytest.raises(UserError, match=r"nor one of lenet,"):
         build("resnet57")
-    with pytest.raises(UserError, match="not for 'squeezenet1_0'; use full"):
+    with pytest.raises(UserError, match="not for 'squeezenet1_0'; set it to full"):
         build("squeezenet1_0")

@@ -7,7 +7,7 @@ from calibench.errors import UserError
 
 def test_known_names_are_those_that_can_be_built():
     registered = set(torchvision.models.list_models(module=torchvision.models))
-    assert names.known() == registered | set(NETWORKS)
+    assert names.known() == registered | set(NETWORKS) | {"embeddings"}
 
 
 def test_a_wrong_name_gets_a_suggestion():

@@ -77,7 +77,7 @@ def test_what_cannot_be_is_told(timm):
         names.check_backbone("timm.resnet500")
     with pytest.raises(UserError, match="does not end with one linear layer"):
         build("timm.deit_tiny_distilled_patch16_224")
-    with pytest.raises(UserError, match="small is not known for 'timm.resnet18'"):
+    with pytest.raises(UserError, match="small is not available for 'timm.resnet18'"):
         build("timm.resnet18", input="small")
     with pytest.raises(UserError, match="takes images of 224 px and cannot be fitted to 32 px"):
         build("timm.mixer_s16_224").fit_to_size(32)

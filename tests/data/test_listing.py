@@ -290,7 +290,7 @@ def test_a_held_out_site_is_all_of_test(root):
 
 
 def test_lines_are_still_those_of_the_list_after_rows_were_left_out(root):
-    with pytest.raises(UserError, match="line 11: label 'z' of split test does not occur in train"):
+    with pytest.raises(UserError, match="line 11: label 'z' of split test is not in train"):
         listing.load(one(root, SITES.replace("j.png,y", "j.png,z"), split={"test_strata": ["B"]}))
 
 

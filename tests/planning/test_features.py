@@ -65,8 +65,8 @@ def test_a_run_knows_its_features_and_the_size_they_were_made_at():
         ({"augment": {"mixup": 0.2}}, "augment.mixup mixes images"),
         ({"model": {"freeze": "none", "copies": 2}}, "model.copies needs model.freeze: body"),
         ({"runs": ["kd"]}, "teacher: 'resnet50/hard' is not trained on the same features"),
-        ({"datasets": {"a": EMBEDDINGS}}, "data sets of format embeddings have the backbone embeddings"),
-        ({"backbones": ["embeddings"]}, "data sets of format embeddings have the backbone embeddings"),
+        ({"datasets": {"a": EMBEDDINGS}}, "the backbone embeddings is for data sets of format embeddings"),
+        ({"backbones": ["embeddings"]}, "the backbone embeddings is for data sets of format embeddings"),
         ({"datasets": {"a": EMBEDDINGS}, "backbones": ["embeddings"]}, "embeddings are features already"),
         ({"datasets": {"a": EMBEDDINGS | {"files": {}}}}, "name the vectors as"),
         (

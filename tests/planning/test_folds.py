@@ -43,8 +43,8 @@ def test_stores_made_before_the_key_existed_keep_their_names(tmp_path):
         (LIST.replace("3.png,x,", "3.png,x,Site_A"), {}, "two strata are called h_without_Site_A"),
         (LIST, {"files": {"list": "other.csv"}}, "other.csv' does not exist; the strata are read from it"),
         (LIST, {"format": "imagefolder", "files": {}}, "which format imagefolder does not have"),
-        (LIST, {"train_on": False}, "leave_one_out: with train_on: false nothing is trained"),
-        (LIST, {"split": {"test_strata": ["B"]}}, "leave_one_out sets split.test_strata itself"),
+        (LIST, {"train_on": False}, "leave_one_out has no effect with train_on: false"),
+        (LIST, {"split": {"test_strata": ["B"]}}, "leave_one_out sets split.test_strata for each stratum"),
     ],
 )
 def test_mistakes_are_told(tmp_path, text, changes, told):

@@ -220,7 +220,7 @@ def test_averages_again_without_the_stage():
     assert means["ls"] - means["ols"] == pytest.approx(0.875625)
     assert means["hard"] - means["ls"] == pytest.approx(1.110, abs=5e-4)
     assert means["hard"] - means["ols"] == pytest.approx(1.986, abs=5e-4)
-    attacks = cells[cells["table"] == "IX"].assign(base=lambda f: f["regime"].str.partition("+")[0])
+    attacks = cells[cells["table"] == "IX"].assign(base=lambda f: f["regime"].str.partition("@")[0])
     mean = attacks.groupby(["metric", "base"])["value"].mean()
     assert mean["top1_error", "hard"] - mean["top1_error", "ols"] == pytest.approx(17.89)
     assert mean["top5_error", "hard"] - mean["top5_error", "ols"] == pytest.approx(13.88)

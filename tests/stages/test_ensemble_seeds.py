@@ -105,5 +105,5 @@ def test_what_is_no_ensemble_is_refused(members, tmp_path):
     hard, ols = (str(members[r, 0] / "run.json") for r in ("hard", "ols"))
     with pytest.raises(UserError, match="at least two seeds"):
         ensemble_seeds.main([*out, hard])
-    with pytest.raises(UserError, match="differ in their seed only"):
+    with pytest.raises(UserError, match="must differ only in the seed"):
         ensemble_seeds.main([*out, hard, ols])

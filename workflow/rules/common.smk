@@ -24,7 +24,7 @@ from calibench.errors import UserError
 from calibench.extensions import brought, packages
 from calibench.files import canonical
 from calibench.finished import names
-from calibench.planning import checks, configuration, features, fingerprint
+from calibench.planning import checks, configuration, features, fingerprint, protection
 from calibench.planning.plan import Plan, pattern
 from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
@@ -131,7 +131,7 @@ def check_experiment():
     """Checks that need all rules: regimes with a rule, and finished runs that an edited config would delete."""
     as_workflow_error(checks.check_rules, PLAN.runs, regimes_with_rule())
     as_workflow_error(check_site_classes, config, {d: PLAN.store_dir(d) for d in config["datasets"]})
-    if config["protect"] and (older := as_workflow_error(PLAN.check_protection)):
+    if config["protect"] and (older := as_workflow_error(protection.check_finished_runs, PLAN)):
         print(
             f"note: {older} finished runs were trained by another version of the code and are kept; "
             "with `protect: false` they are trained again",

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from calibench.backbones import resnet_cifar, resnext_cifar, stages
-from calibench.backbones.names import TIMM
 from calibench.backbones.networks import NETWORKS
+from calibench.backbones.special import TIMM
 from calibench.backbones.timm_networks import fit_to_size, timm_network
 from calibench.errors import UserError
 from calibench.extensions import brought

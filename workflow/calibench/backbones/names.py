@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+from calibench.backbones.special import EMBEDDINGS, TIMM
 from calibench.errors import UserError
 from calibench.extensions import brought
 
@@ -37,8 +38,6 @@ WITH_STAGES = (
     *("vgg", "efficientnet", "alexnet", "lenet"),
 )
 REGISTERED = re.compile(r"^@register_model(?:\(\))?\n(?:@.*\n)*def (\w+)", re.M)
-EMBEDDINGS = "embeddings"  # the backbone of a data set that holds features: none, a head alone
-TIMM = "timm."  # how the names of timm's networks begin in a config
 
 
 @functools.cache

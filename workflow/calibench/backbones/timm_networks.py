@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calibench.backbones.names import TIMM
 from calibench.backbones.pooling import make_deterministic
+from calibench.backbones.special import TIMM
 from calibench.errors import UserError
 
 

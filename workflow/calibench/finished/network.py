@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from calibench.backbones.classifier import Classifier, build, head_alone
-from calibench.backbones.names import EMBEDDINGS
 from calibench.backbones.pretrained import load_pretrained
+from calibench.backbones.special import EMBEDDINGS
 from calibench.finished import names
 from calibench.finished.reuse import read_record
 

@@ -4,7 +4,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import TIMM, check_backbone, check_stages
+from calibench.backbones.names import check_backbone, check_stages
+from calibench.backbones.special import TIMM
 from calibench.calibrators import FITS
 from calibench.data import listfiles
 from calibench.data.radimagenet import ACCESS

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from calibench.backbones.names import EMBEDDINGS
+from calibench.backbones.special import EMBEDDINGS
 from calibench.errors import UserError
 from calibench.files import canonical, read_json
 from calibench.planning import fingerprint

@@ -160,27 +160,24 @@ class Plan:
 
     def analysed(self, file: str, ensembles: bool = True) -> list[str]:
         """A long table of every run over its seeds, of predictions from elsewhere, then of every seed ensemble."""
-        ensembled = derived_runs(self.config) if ensembles else {}
-        wanted = [
-            (dataset, backbone, run, len(self.members(dataset, backbone, ensembled.get(run, (run,))[0])))
-            for runs in (self.runs, ensembled)
+        places = [run[:3] for run in self.all_runs if self.finished([self.run_dir(*run)])]
+        places += [run[:3] for run in self.external_files] + (self.ensembles() if ensembles else [])
+        return [f"{self.folder}/{'/'.join(place)}/{file}" for place in dict.fromkeys(places)]
+
+    def ensembles(self) -> list[tuple[str, str, str]]:
+        """(data set, backbone, name) of every seed ensemble that has two members."""
+        return [
+            (dataset, backbone, name)
             for dataset in self.datasets
             for backbone in self.config["backbones"]
-            for run in runs
+            for name, (run, _) in derived_runs(self.config).items()
+            if len(self.members(dataset, backbone, run)) > 1
         ]
-        places = [place[:3] for place in wanted if place[3] > (place[2] in ensembled)]
-        places += dict.fromkeys(key[:3] for key in self.external_files)
-        return [f"{self.folder}/{dataset}/{backbone}/{run}/{file}" for dataset, backbone, run in places]
 
     def derived(self, file: str, dataset: str | None = None) -> list[str]:
         """A file of every seed ensemble of the experiment, or of one data set, in the folder of a run with seed 0."""
         return [
-            f"{self.run_dir(place, backbone, name, 0)}/{file}"
-            for place in self.datasets
-            if dataset in (None, place)
-            for backbone in self.config["backbones"]
-            for name, (run, _) in derived_runs(self.config).items()
-            if len(self.members(place, backbone, run)) > 1
+            f"{self.run_dir(*place, 0)}/{file}" for place in self.ensembles() if dataset in (None, place[0])
         ]
 
     def external(self, file: str, dataset: str | None = None, backbone: str | None = None) -> list[str]:
@@ -285,25 +282,6 @@ class Plan:
             wanted = (self.regime_modules(b, run) for b in self.config["backbones"] for run in self.runs)
             modules += sorted(set().union(*wanted))
         return fingerprint.of_modules(*modules)
-
-    def check_protection(self) -> int:
-        """Raise UserError if an edited config or changed data would delete a finished run.
-
-        Returns:
-            How many finished runs were trained by another version of the code and are kept.
-        """
-        older, trained_on = 0, dict.fromkeys(self.store_of, 0)
-        for dataset, backbone, run, seed in self.all_runs:
-            record = Path(self.run_dir(dataset, backbone, run, seed), names.RECORD)
-            if record.exists():
-                trained_on[dataset] += 1
-                protection.check_same_data(record, Path(self.store_dir(dataset), "index.csv"))
-                wanted = self.run_settings(dataset, backbone, run, seed)
-                protection.check_unchanged(record, wanted)
-                older += wanted["code"] != self.training_code(backbone, run)
-        for dataset, finished in trained_on.items():
-            protection.check_list_unchanged(self.config, dataset, Path(self.store_dir(dataset)), finished)
-        return older
 
 
 def pattern(choices: list[str] | dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from calibench.errors import UserError
 from calibench.files import read_json, sha256_of
+from calibench.finished import names
 from calibench.planning.schema import fill_defaults, load_schema
 
 STORE_RECORDS = {"list": "inputs.json", "audit": "audit.json", "sample": "sample.json", "store": "store.json"}
@@ -95,3 +96,23 @@ def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:
             f"{record.parent} is finished with other settings ({'; '.join(differences[:3])}): give the experiment another "
             "`name`, or delete that folder, or set `protect: false` to train it again"
         )
+
+
+def check_finished_runs(plan: Any) -> int:
+    """Raise UserError if an edited config or changed data would delete a finished run of the plan.
+
+    Returns:
+        How many finished runs were trained by another version of the code and are kept.
+    """
+    older, trained_on = 0, dict.fromkeys(plan.store_of, 0)
+    for dataset, backbone, run, seed in plan.all_runs:
+        record = Path(plan.run_dir(dataset, backbone, run, seed), names.RECORD)
+        if record.exists():
+            trained_on[dataset] += 1
+            check_same_data(record, Path(plan.store_dir(dataset), "index.csv"))
+            wanted = plan.run_settings(dataset, backbone, run, seed)
+            check_unchanged(record, wanted)
+            older += wanted["code"] != plan.training_code(backbone, run)
+    for dataset, finished in trained_on.items():
+        check_list_unchanged(plan.config, dataset, Path(plan.store_dir(dataset)), finished)
+    return older
