@@ -114,6 +114,6 @@ def test_two_views_are_not_mixed():
         }
     )
     with pytest.raises(
-        UserError, match="'data_distortion.cutmix' on resnet18 compares two views .* cutmix: null"
+        UserError, match="'data_distortion.cutmix' on resnet18 compares two views .* augment.cutmix to null"
     ):
         checks.check_all(config)

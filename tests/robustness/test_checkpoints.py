@@ -175,7 +175,7 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog,
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with CheckpointFolder(tmp_path, SETTINGS).locked():
         files.write_text(tmp_path / "x", "text")
-    assert caplog.text.count("two trainers in one run folder are not kept apart") == 1
+    assert caplog.text.count("do not start a second trainer in this run folder") == 1
     assert (tmp_path / "x").read_text() == "text"
 
 

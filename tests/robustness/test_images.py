@@ -184,7 +184,7 @@ def test_unreadable_class_folder(dataset, closed):
     said = as_nobody(lambda: dataset.list_images() and "went through")
     (dataset.root / closed).chmod(0o755)
     assert said == (
-        f"UserError: {dataset.root / closed}: Permission denied; make this folder readable or take it out of "
+        f"UserError: {dataset.root / closed}: Permission denied; make this folder readable or remove it from "
         "the data set, then start again"
     )
 
