@@ -87,6 +87,7 @@ def groups() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     return [(files, tuple(sorted(targets))) for files, targets in found.items()]
 
 
+@pytest.mark.slow  # Snakemake plans each
 @pytest.mark.parametrize(("files", "targets"), groups(), ids=lambda value: "-".join(value) or "demo")
 def test_the_targets_can_be_planned(files, targets, place, run_snakemake):
     if "config/papers/ols_radimagenet/paper.yaml" in files:

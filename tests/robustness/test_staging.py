@@ -47,7 +47,7 @@ def test_a_run_from_the_copy_is_the_same_run(store, node, tmp_path, caplog):
     train(settings, store, tmp_path / "shared")
     first = train(settings, store, tmp_path / "first", "--stage-store")
     second = train(settings, store, tmp_path / "second", "--stage-store", "1")
-    assert f"copied from {store / 'images.npy'}" in first and "copied there by an earlier run" in second
+    assert f"copied from {store / 'images.npy'}" in first and "copied by an earlier run" in second
     assert contents(tmp_path / "first") == contents(tmp_path / "second") == contents(tmp_path / "shared")
     (copy,) = node.rglob("*.npy")
     assert copy.read_bytes() == (store / "images.npy").read_bytes()
@@ -128,7 +128,7 @@ def a_disk_that_fills(node, monkeypatch):
 @pytest.mark.parametrize(
     ("obstacle", "why"),
     [
-        (no_room, "MB free, the store needs"),
+        (no_room, "MB of free space, the images need"),
         (no_variable, "neither SLURM_TMPDIR nor TMPDIR is set"),
         (no_folder, "No such file or directory"),
         (others_can_write, "not a folder that only you can write to"),

@@ -108,11 +108,11 @@ def test_ensembles_of_epochs_are_columns(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "sentence"),
     [
-        ({"measures": ["top2"]}, "'x': no measure 'top2'; there are: top1_error"),
-        ({"columns": "noise"}, "'noise' is neither of dataset, backbone"),
-        ({"columns": "snapshots"}, "(snapshots: set train: snapshots"),
-        ({"columns": "run"}, "rows and columns name the same twice"),
-        ({"order": {"backbone": ["resnet20"]}}, "order: 'backbone' is not among its rows and columns"),
+        ({"measures": ["top2"]}, "'x': unknown measure 'top2'; there are: top1_error"),
+        ({"columns": "noise"}, "'noise' is not one of dataset, backbone"),
+        ({"columns": "snapshots"}, "for snapshots set train.snapshots"),
+        ({"columns": "run"}, "rows and columns have a name in common"),
+        ({"order": {"backbone": ["resnet20"]}}, "order: 'backbone' is not in its rows or columns"),
         ({"name": "table1"}, "that table is always made"),
     ],
 )

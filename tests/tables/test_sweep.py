@@ -41,7 +41,7 @@ def test_factors_multiply_the_rate_of_each_backbone():
 
 
 def test_a_name_that_is_taken_is_told():
-    with pytest.raises(UserError, match="'lr3' is a name that sweep: lr needs"):
+    with pytest.raises(UserError, match="variants.lr3: the sweep of lr needs this name"):
         completed(variants={"lr3": {"train": {"lr": 3.0}}, "alpha03": {}})
 
 
@@ -145,8 +145,8 @@ def test_the_table_says_how_many_tries_each_had():
     [
         ({"ols.alfa": [1]}, "sweep: 'ols.alfa' does not exist; did you mean ols.alpha?"),
         ({"train.momentun": [0.5]}, "did you mean train.momentum?"),
-        ({"oils.alpha": [1]}, "sweep: 'oils.alpha' is no setting; write lr, <regime>.<setting>"),
-        ({"ls.eps": [0.2]}, "no run of that regime is among runs"),
+        ({"oils.alpha": [1]}, "sweep: 'oils.alpha' is not a setting; write lr, <regime>.<setting>"),
+        ({"ls.eps": [0.2]}, "runs has no run of that regime"),
         ({"ols.alpha": []}, "config: sweep.ols.alpha"),
         ({"train.batch_size": [0]}, "run 'hard+batch_size0' on resnet20: train: train.batch_size: 0 is less"),
     ],

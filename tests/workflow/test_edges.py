@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from calibench.errors import UserError
+from calibench.planning import checks, configuration
 
 from tests.checkout import copy_checkout
 from tests.workflow.conftest import MINI, planned, snakemake
@@ -178,24 +180,24 @@ def test_a_chain_of_three(checkout):
         ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34"}}}, "'resnet34' does not have the form backbone/run"),
         ({"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet34/hart"}}}, "unknown regime 'hart'"),
         ({"runs": ["kd"], "regimes": {"kd": {"teacher": None}}}, "teacher: 'None' does not have the form backbone/run"),
-        ({"runs": ["ls_matched"], "regimes": {"ls_matched": {"matrix_of": "resnet34/ls"}}}, "'ls' learns no matrix"),
+        ({"runs": ["ls_matched"], "regimes": {"ls_matched": {"matrix_of": "resnet34/ls"}}}, "'resnet34/ls' does not learn a matrix"),
         (
             {
                 "runs": ["lsplus+own"],
                 "variants": {"own": {"regime": {"prior": "resnet20/hard+own"}}},
             },
-            "variants: own: regime 'hard' has no setting 'prior'",
+            "variants.own: regime 'hard' has no setting 'prior'",
         ),
         (
             {"runs": ["kd"], "regimes": {"kd": {"teacher": "resnet5O/hard"}}},
-            "regimes: kd: teacher: there is no backbone 'resnet5O'; did you mean",
+            "regimes.kd.teacher: there is no backbone 'resnet5O'; did you mean",
         ),
         (
             {
                 "runs": ["hard", "ols"], "statistics": {"contrasts": [["ols", "hard@temperature"]]},
                 "datasets": {"digits": MINI["datasets"]["digits"] | {"calibrate": 0}},
             },
-            "set datasets.digits.calibrate above 0, or leave the contrast out",
+            "set datasets.digits.calibrate above 0, or remove the contrast",
         ),
         (
             {"runs": ["hard"], "by_backbone": {"mobilenetv2": {"train": {"lr": 0.05}}}},
@@ -203,11 +205,11 @@ def test_a_chain_of_three(checkout):
         ),
         (
             {"runs": ["ols"], "by_backbone": {"resnet20": {"regimes": {"olss": {"alpha": 0.9}}}}},
-            "by_backbone: resnet20: regimes: unknown regime 'olss'",
+            "by_backbone.resnet20.regimes: unknown regime 'olss'",
         ),
         (
             {"runs": ["ols", "hard"], "statistics": {"contrasts": [["ols", "hard@platt"]]}},
-            "'hard@platt': no calibrator 'platt'; there are: temperature,",
+            "'hard@platt': unknown calibrator 'platt'; there are: temperature,",
         ),
         ({"runs": ["ols"], "statistics": {"contrasts": [["ols", "ols"]]}}, "'ols' is compared with itself"),
         ({"runs": ["ols"], "statistics": {"metrics": ["accuracy"]}}, "'accuracy'"),
@@ -217,9 +219,16 @@ def test_a_chain_of_three(checkout):
         ({"runs": ["ols"], "regimes": {"ols": {"alpah": 0.5}}}, "regime 'ols' has no setting 'alpah'"),
     ],
 )  # fmt: skip
-def test_a_plan_that_cannot_be_is_told_in_one_sentence(checkout, changes, sentence):
-    output = plan(checkout, check=False, **changes)
-    assert sentence in output
+def test_a_plan_that_cannot_be_is_told_in_one_sentence(changes, sentence):
+    """By the checks that the workflow makes before it plans anything."""
+    with pytest.raises(UserError) as error:
+        checks.check_all(configuration.complete(MINI | {"name": "edges"} | changes))
+    assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_mistake_reaches_the_terminal_as_its_sentence(checkout):
+    output = plan(checkout, check=False, runs=["old"])
+    assert "unknown regime 'old'" in output
     assert output.count("WorkflowError") == 1 and "Traceback" not in output
     assert not (checkout / "results").exists()
 
@@ -229,6 +238,6 @@ def test_a_setting_without_default_must_be_given(checkout):
     before = regime.read_text()
     regime.write_text(before.replace("beta: float = 0.1", "beta: float", 1))
     output = plan(checkout, check=False, runs=["sce"])
-    assert "config: regimes: sce: beta has no default; set it" in output and "Traceback" not in output
+    assert "config: regimes.sce.beta has no default; set it" in output and "Traceback" not in output
     assert planned(plan(checkout, runs=["sce"], regimes={"sce": {"beta": 1.0}}))["train_sce"] == 1
     regime.write_text(before)

@@ -79,7 +79,7 @@ def test_an_edited_config_never_deletes_a_protected_run(finished):
 
     config = write_config(finished, "protected.yaml", protect=True, regimes={"ols": {"alpha": 0.3}})
     output = snakemake(finished, "results/mini/metrics.csv", "--configfile", config, check=False)
-    assert "ols/seed0 is finished, with other settings (regime: alpha: 0.5 → 0.3)" in output
+    assert "ols/seed0 is finished with other settings (regime: alpha: 0.5 → 0.3)" in output
     assert (finished / "results/mini/digits/resnet20/ols/seed0/run.json").exists()
 
 
@@ -101,7 +101,7 @@ def test_another_sample_is_another_run(finished):
     digits = MINI["datasets"]["digits"] | {"sample": {"per_class": 7}}
     config = write_config(finished, "resampled.yaml", protect=True, datasets={"digits": digits})
     output = snakemake(finished, "results/mini/metrics.csv", "--configfile", config, check=False)
-    assert "is finished, with other settings (store: digits-" in output
+    assert "is finished with other settings (store: digits-" in output
 
 
 def test_a_change_far_below_a_figure_draws_it_again_and_trains_nothing(finished):

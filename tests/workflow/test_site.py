@@ -5,6 +5,8 @@ import json
 import re
 
 import pytest
+from calibench.errors import UserError
+from calibench.planning.site import read_site
 
 from tests.checkout import ROOT
 
@@ -27,7 +29,8 @@ def test_memory_and_time_of_every_submitted_rule_grow_with_the_attempt(run_snake
     asked = json.loads((checkout / "asked.json").read_text())
     others = {rule for rule in asked if not rule.startswith("train_")}
     assert (
-        others == {"audit", "store", "predict_training", "figure_tsne", "resample"} and "train_hard" in asked
+        others == {"audit", "store", "features", "predict_training", "figure_tsne", "resample"}
+        and "train_hard" in asked
     )
     for rule, requests in asked.items():
         for first, third in requests:
@@ -42,17 +45,22 @@ def test_memory_and_time_of_every_submitted_rule_grow_with_the_attempt(run_snake
         ("# only this\n", "{} is empty"),
         ("partitions: [", "{} is not plain YAML"),
         ("- cpu\n", "{}: expected keys and values"),
-        ("account: a\naccount: b\n", "{}: key 'account' stands twice"),
+        ("account: a\naccount: b\n", "{}: key 'account' exists twice"),
         ("account:\npartitions: {cpu: {}}\n", "{}: account: expected a name, found None"),
     ],
 )
-def test_mistake_in_the_site_file(run_snakemake, checkout, monkeypatch, text, sentence):
-    site = checkout / "site.yaml"
+def test_mistake_in_the_site_file(tmp_path, text, sentence):
+    site = tmp_path / "site.yaml"
     if text is not None:
         site.write_text(text)
-    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(site))
+    with pytest.raises(UserError, match=re.escape(sentence.format(site))):
+        read_site(site)
+
+
+def test_a_site_file_that_is_missing_stops_snakemake(run_snakemake, checkout, monkeypatch):
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(checkout / "nowhere.yaml"))
     done = run_snakemake("-n", check=False)
-    assert done.returncode and sentence.format(site) in done.stdout, done.stdout[-3000:]
+    assert done.returncode and "does not exist; correct the path or unset it" in done.stdout
     assert "Traceback" not in done.stdout
 
 

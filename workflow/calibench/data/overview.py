@@ -157,7 +157,7 @@ def _write_page(path: Path, title: str, labels: list[str], mosaic: np.ndarray) -
         figure.text(10 / width, middle, label, va="center", fontsize=6, parse_math=False)
     with atomic_path(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a letter missing in the font becomes a box
-        figure.savefig(part, format="png")
+        figure.savefig(part, format="png", dpi=DPI)  # whatever style another figure has set
 
 
 def draw(name: str, frame: pd.DataFrame, classes: pd.DataFrame, found: Look, path: Path) -> list[Path]:

@@ -187,7 +187,7 @@ def check_all(config: dict[str, Any]) -> None:
     _check_regimes_named(config["regimes"], "regimes")
     for backbone, changes in config["by_backbone"].items():
         check_backbone(backbone, "by_backbone")
-        _check_regimes_named(changes.get("regimes") or {}, f"by_backbone: {backbone}: regimes")
+        _check_regimes_named(changes.get("regimes") or {}, f"by_backbone.{backbone}.regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
         if dataset["votes"] and not Path(dataset["votes"]).is_file():
