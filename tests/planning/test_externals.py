@@ -68,4 +68,4 @@ def test_mistakes_are_told_before_anything_runs(datasets, file, more, message):
 def test_votes_that_are_missing_are_told():
     made = BASE | {"datasets": {"d": {"root": ".", "votes": "votes.csv"}}}
     with pytest.raises(UserError, match="datasets.d.votes: 'votes.csv' does not exist"):
-        checks.check_all(configuration.complete(made))
+        checks.check_root(configuration.complete(made), "d")

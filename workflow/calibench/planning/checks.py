@@ -190,10 +190,6 @@ def check_all(config: dict[str, Any]) -> None:
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone.{backbone}.regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
-        if dataset["votes"] and not Path(dataset["votes"]).is_file():
-            raise UserError(
-                f"config: datasets.{name}.votes: '{dataset['votes']}' does not exist; correct the path"
-            )
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
@@ -218,7 +214,13 @@ def list_inputs(config: dict[str, Any], dataset: str) -> list[str]:
 
 
 def check_root(config: dict[str, Any], dataset: str) -> None:
-    """Raise UserError if a list of a data set, or a column in it, is missing; data that the workflow makes is not checked."""
+    """Raise UserError if a list of a data set, a column in it or its votes are missing.
+
+    Data that the workflow makes is not checked.
+    """
+    votes = config["datasets"][dataset]["votes"]
+    if votes and not Path(votes).is_file():
+        raise UserError(f"config: datasets.{dataset}.votes: '{votes}' does not exist; correct the path")
     root = Path(config["datasets"][dataset]["root"]).expanduser()
     if not root.is_absolute() and ("results", "data") in itertools.pairwise(root.parts):
         return
