@@ -6,6 +6,6 @@ FROM python:3.12-bookworm
 ARG TORCH=lock
 WORKDIR /calibench
 COPY . .
-RUN make setup TORCH=$TORCH && rm -rf /root/.cache
+RUN make setup TORCH=$TORCH && rm -rf ~/.cache
 ENV PATH=/calibench/.venv/bin:$PATH
 CMD ["snakemake", "--cores", "all"]

@@ -11,6 +11,7 @@ from calibench.published import audit, bounds, papers
 from calibench.published.printed import read_printed
 from calibench.regimes.catalog import catalog
 from calibench.stages import published as stage
+from calibench.tables import long
 
 from tests.finished.fake_runs import make_logits
 from tests.published import claims
@@ -295,23 +296,11 @@ def test_what_is_everywhere_holds():
 
 
 def test_our_own_rows_are_held_to_the_same(tmp_path):
-    names = [
-        "dataset",
-        "backbone",
-        "regime",
-        "variant",
-        "seed",
-        "split",
-        "checkpoint",
-        "metric",
-        "value",
-        "n",
-    ]
     good = [
         ["d", "b", "ols", "", 0, "test", "top1", m, v, 9] for m, v in [("top1_error", 0.3), ("brier", 0.4)]
     ]
     bad = [["d", "b", "ls", "", 0, "test", "top1", m, v, 9] for m, v in [("top1_error", 0.3), ("brier", 0.1)]]
-    pd.DataFrame(good + bad, columns=names).to_csv(tmp_path / "m.csv", index=False)
+    pd.DataFrame(good + bad, columns=long.METRICS).to_csv(tmp_path / "m.csv", index=False)
     stage.main(["--metrics", str(tmp_path / "m.csv"), "--out", str(tmp_path / "o.csv")])
     found = pd.read_csv(tmp_path / "o.csv", keep_default_na=False)
     mine = found[found["paper"] == "this experiment"]

@@ -8,6 +8,7 @@ from calibench.errors import UserError
 from calibench.planning import checks
 from calibench.planning import configuration as config
 from calibench.stages import tables
+from calibench.tables import long
 from calibench.tables.arrange import arrange, join_run, split_run
 
 from tests.tables.test_tables import metrics, settings
@@ -125,23 +126,11 @@ def test_a_description_that_cannot_be_is_one_sentence(layout, sentence):
 
 def test_evaluation_sets_are_columns(tmp_path):
     rows = [
-        ("digits", "lenet", run, "", 0, split, "top1", 100, "top1_error", value)
+        ("digits", "lenet", run, "", 0, split, "top1", "top1_error", value, 100)
         for run, values in {"hard": (0.1, 0.8), "ols": (0.2, 0.6)}.items()
         for split, value in zip(("test", "test@fgsm"), values, strict=True)
     ]
-    columns = [
-        "dataset",
-        "backbone",
-        "regime",
-        "variant",
-        "seed",
-        "split",
-        "checkpoint",
-        "n",
-        "metric",
-        "value",
-    ]
-    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "metrics.csv", index=False)
+    pd.DataFrame(rows, columns=long.METRICS).to_csv(tmp_path / "metrics.csv", index=False)
     layout = {"name": "t", "rows": "regime", "columns": "set", "measures": ["top1_error"]}
     settings = {"datasets": ["digits"], "backbones": ["lenet"], "runs": ["hard", "ols"], "seeds": [0]}
     settings |= {"checkpoint": "top1", "published": None, "layouts": [layout], "sets": ["fgsm"]}

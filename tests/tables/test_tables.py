@@ -10,6 +10,7 @@ from calibench.metrics.labels import METRICS
 from calibench.published import papers
 from calibench.published.printed import read_published
 from calibench.stages import tables
+from calibench.tables import long
 from calibench.tables.cells import Numbers, digits
 from calibench.tables.grid import markdown, tex
 
@@ -41,19 +42,7 @@ def metrics(config, value=lambda d, b, r, s, m: 0.25):
                             v = value(d, b, r, s, m) + shift
                             rows.append([d, b, regime, plus + rest, s, split, "top1", m, v, 130_000])
                             rows.append([d, b, regime, plus + rest, s, split, "last", m, 0.9, 130_000])
-    names = [
-        "dataset",
-        "backbone",
-        "regime",
-        "variant",
-        "seed",
-        "split",
-        "checkpoint",
-        "metric",
-        "value",
-        "n",
-    ]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=long.METRICS)
 
 
 def build(tmp_path, config, frame):

@@ -51,6 +51,11 @@ def add_sets(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(command: argparse.ArgumentParser) -> None:
+    """The option ``--device`` of a stage that repeats what a training has done."""
+    command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+
+
 def add_threads(command: argparse.ArgumentParser) -> None:
     """The option ``--threads``."""
     command.add_argument("--threads", type=int, default=0, help="CPU threads (0 = torch's choice)")

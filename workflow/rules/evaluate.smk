@@ -115,15 +115,12 @@ use rule metrics as collect_warnings with:
 # Ensembles of epochs of one training, if `train.snapshots` kept their logits.
 rule ensemble_epochs:
     input:
-        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
-        snapshots=[
-            f"<experiment>/{{dataset}}/{{backbone}}/{{run}}/seed{{seed}}/{file}"
-            for file in names.all_snapshots(True)
-        ],
+        record=f"{OF_RUN}/{names.RECORD}",
+        snapshots=[f"{OF_RUN}/{file}" for file in names.all_snapshots(True)],
     output:
-        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/snapshots.csv",
+        f"{OF_RUN}/snapshots.csv",
     log:
-        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/snapshots.log",
+        f"{OF_RUN}/snapshots.log",
     conda:
         "../../envs/analyse.yaml"
     params:
@@ -190,7 +187,7 @@ rule tables:
 # The checkpoint folder of a run, once Snakemake has accepted its outputs (calibench.training.checkpoint).
 rule remove_checkpoints:
     input:
-        records=of_runs("run.json"),
+        records=of_runs(names.RECORD),
         taken=lambda w: PLAN.analysed("metrics.csv", ensembles=False),
     output:
         "<experiment>/checkpoints_removed.txt",

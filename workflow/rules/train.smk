@@ -43,14 +43,14 @@ rule train_hard:
 # Predictions of a finished network for its training images, if a figure needs them.
 rule predict_training:
     input:
-        record="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/run.json",
-        weights="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/weights/{checkpoint}.safetensors",
+        record=f"{OF_RUN}/{names.RECORD}",
+        weights=f"{OF_RUN}/{names.weights('{checkpoint}')}",
         images=lambda w: f"{PLAN.store_dir(w.dataset)}/images.npy",
     output:
-        logits="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/training/{checkpoint}.npy",
-        index="<experiment>/{dataset}/{backbone}/{run}/seed{seed}/training/{checkpoint}.csv",
+        logits=f"{OF_RUN}/{names.logits_of_training('{checkpoint}')}",
+        index=f"{OF_RUN}/training/{{checkpoint}}.csv",
     log:
-        "<experiment>/{dataset}/{backbone}/{run}/seed{seed}/training/{checkpoint}.log",
+        f"{OF_RUN}/training/{{checkpoint}}.log",
     wildcard_constraints:
         checkpoint="|".join(names.CHECKPOINTS),
     conda:

@@ -20,12 +20,14 @@ def _attack(wanted: dict[str, Any], seed: int) -> dict[str, Any]:
     return found | steps | {"loss": wanted["loss"]}
 
 
-def evaluation_sets(evaluate_on: dict[str, Any], sites: Iterable[str]) -> dict[str, dict[str, Any]]:
+def evaluation_sets(
+    evaluate_on: dict[str, Any], sites: Iterable[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """All sets except ``test``, in the order in which they are shown.
 
     Args:
         evaluate_on: that part of a completed configuration.
-        sites: names of the other data sets for predictions.
+        sites: names of the other data sets for predictions. Those of ``evaluate_on`` if not given.
 
     Returns:
         {name of the set: ``kind`` (site, corruption, attack), ``family`` (one line of a figure: site, a corruption, the
@@ -36,7 +38,7 @@ def evaluation_sets(evaluate_on: dict[str, Any], sites: Iterable[str]) -> dict[s
         UserError: two sets have the same name.
     """
     found: dict[str, dict[str, Any]] = {}
-    seed = evaluate_on["seed"]
+    seed, sites = evaluate_on["seed"], evaluate_on["sites"] if sites is None else sites
     made = [(site, {"kind": SITE, "family": SITE, "level": None, "site": site}) for site in sites]
     wanted = evaluate_on["corruptions"]
     for name in wanted["names"]:

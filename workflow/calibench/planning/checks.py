@@ -165,7 +165,7 @@ def _check_layouts(config: dict[str, Any]) -> None:
         groups = [name for name in rows + columns if name not in PLAIN]
         for group in groups:
             found = [split_run(run, [group])[group] for run in run_names(config)]
-            sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
+            sets = evaluation_sets(config["evaluate_on"])
             if {"snapshots": config["train"]["snapshots"], "set": sets}.get(group):
                 continue
             if not any(found):

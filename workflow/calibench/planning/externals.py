@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.errors import UserError
+from calibench.finished.sets import evaluation_sets
 
 REGIME = "external"
 PLACES = ("dataset", "backbone", "seed")
@@ -51,8 +52,7 @@ def check_external(config: dict[str, Any], datasets: list[str]) -> None:
             raise UserError(
                 f"config: external: {run.partition('+')[2]}: '{file}' does not exist ({dataset}, {backbone}, seed {seed})"
             )
-    asked = config["evaluate_on"]
-    if config["external"] and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
+    if config["external"] and evaluation_sets(config["evaluate_on"]):
         raise UserError(
             "config: external: predictions from elsewhere have no network to ask about evaluate_on; leave one of them out"
         )

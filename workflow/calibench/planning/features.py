@@ -7,6 +7,7 @@ from typing import Any
 from calibench.backbones.special import EMBEDDINGS
 from calibench.errors import UserError
 from calibench.files import canonical, read_json
+from calibench.finished.sets import evaluation_sets
 from calibench.planning import fingerprint
 from calibench.planning.naming import split_name
 from calibench.planning.settings import needed_runs, other_run, part_of, runs_named
@@ -93,8 +94,7 @@ def check_run(
             f"{where}: the backbone {EMBEDDINGS} is for data sets of format embeddings, and only for them; use a "
             "separate experiment for data sets of images"
         )
-    asked = config["evaluate_on"]
-    if on_embeddings and (asked["sites"] or asked["corruptions"]["names"] or asked["attacks"]):
+    if on_embeddings and evaluation_sets(config["evaluate_on"]):
         raise UserError("config: evaluate_on needs images, but the data sets are embeddings; remove it")
     frozen = settings["model"]["freeze"] == "body"
     if not frozen and settings["model"]["copies"]:

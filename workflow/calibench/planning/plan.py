@@ -34,7 +34,7 @@ class Plan:
         self.dataset_of = {store: dataset for dataset, store in self.store_of.items()}
         self.datasets = naming.trained_on(config)
         self.external_files = external_files(config, self.datasets)
-        self.sets = evaluation_sets(config["evaluate_on"], config["evaluate_on"]["sites"])
+        self.sets = evaluation_sets(config["evaluate_on"])
 
     def run_dir(self, dataset: str, backbone: str, run: str, seed: int | str) -> str:
         """Folder of a run."""

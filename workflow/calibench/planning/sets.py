@@ -71,7 +71,7 @@ def check_evaluation(config: dict[str, Any]) -> None:
                 f"config: datasets.{site}.store.{key} is {there}, but that of {dataset} is {here}; use the same, because "
                 "the network needs images like those it was trained on"
             )
-    evaluation_sets(config["evaluate_on"], sites)
+    evaluation_sets(config["evaluate_on"])
 
 
 def check_site_classes(config: dict[str, Any], folders: dict[str, str]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import pandas as pd
-import torch
 
 from calibench import cli
 from calibench.data.stored import read_store
@@ -15,7 +14,7 @@ from calibench.errors import UserError
 from calibench.finished.read import read_record
 from calibench.finished.sets import evaluation_sets
 from calibench.planning.configuration import evaluation_settings
-from calibench.training.device import set_determinism, take_device
+from calibench.training.device import set_determinism, set_threads, take_device
 from calibench.training.evaluating import Site, evaluate_run
 
 
@@ -45,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="default: that of the training")
     cli.add_threads(parser)
     args = parser.parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    set_threads(args.threads)
     sets = evaluation_sets(evaluation_settings(args.settings), [name for name, _, _ in args.site])
     sites: dict[str, Site] = {name: read_site(images, Path(index)) for name, images, index in args.site}
     store, _, num_classes = read_store(args.images.parent)

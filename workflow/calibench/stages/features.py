@@ -5,13 +5,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from calibench import cli
 from calibench.data.stored import read_store
 from calibench.errors import UserError
 from calibench.files import atomic_path, write_json
-from calibench.training.device import memory_errors, set_determinism, take_device
+from calibench.training.device import set_determinism, set_threads, take_device
 from calibench.training.featuring import write_features
 
 log = logging.getLogger(__name__)
@@ -27,11 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out-index", required=True, type=Path, help="the store's index.csv, copied")
     parser.add_argument("--out-classes", required=True, type=Path, help="the store's classes.csv, copied")
     parser.add_argument("--out-report", required=True, type=Path, help="JSON: settings and shape")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    cli.add_device(parser)
     cli.add_threads(parser)
     options = parser.parse_args(argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     settings = cli.json_object(options.settings)
     if missing := sorted(SETTINGS - set(settings)):
         raise UserError(
@@ -42,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if store.ndim == 2:
         raise UserError(f"{options.images} holds features already; name the images.npy of a store of images")
     set_determinism(True)
-    with take_device(options.device) as device, memory_errors(device):
+    with take_device(options.device) as device:
         shape = write_features(options.out, settings, store, index, num_classes, device)
     for source, target in (("index.csv", options.out_index), ("classes.csv", options.out_classes)):
         with atomic_path(target) as part:

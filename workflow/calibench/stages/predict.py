@@ -12,7 +12,7 @@ from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.network import load_head, load_network
 from calibench.finished.read import read_record
-from calibench.training.device import memory_errors, set_determinism, take_device
+from calibench.training.device import set_determinism, set_threads, take_device
 from calibench.training.job import split_images
 from calibench.training.predicting import write_all_predictions
 
@@ -47,11 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__name__, __doc__)
     cli.add_record(parser)
     cli.add_images(parser)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    cli.add_device(parser)
     cli.add_threads(parser)
     options = parser.parse_args(argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     set_determinism(True)
-    with take_device(options.device) as device, memory_errors(device):
+    with take_device(options.device) as device:
         predict_run(options.record.parent, options.images.parent, device)

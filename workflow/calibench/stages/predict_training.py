@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from calibench import cli
 from calibench.data.batches import Images
 from calibench.data.stored import read_store
@@ -13,7 +11,7 @@ from calibench.files import save_npy, write_csv
 from calibench.finished import names
 from calibench.finished.network import load_network
 from calibench.finished.read import read_record
-from calibench.training.device import memory_errors, set_determinism, take_device
+from calibench.training.device import set_determinism, set_threads, take_device
 from calibench.training.predicting import predict_split
 
 
@@ -25,16 +23,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="top1", choices=names.CHECKPOINTS)
     parser.add_argument("--out", type=Path, required=True, help=".npy to write: logits (N, K) float32")
     parser.add_argument("--out-index", type=Path, required=True, help="CSV to write: row and true target")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    cli.add_device(parser)
     cli.add_threads(parser)
     options = parser.parse_args(argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     set_determinism(True)
     store, index, num_classes = read_store(options.images.parent)
     train = index.loc[index["split"] == "train", ["row", "target"]]
     settings = read_record(options.record.parent)["settings"]
-    with take_device(options.device) as device, memory_errors(device):
+    with take_device(options.device) as device:
         network = load_network(options.record.parent, num_classes, options.checkpoint)
         rows, kind = train["row"].to_numpy(), Vectors if store.ndim == 2 else Images
         logits = predict_split(network.to(device), kind(store, rows, device), settings)[1]

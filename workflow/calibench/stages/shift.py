@@ -21,5 +21,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="CSV to write")
     args = parser.parse_args(argv)
     settings = evaluation_settings(args.settings)
-    sets = evaluation_sets(settings, settings["sites"])
+    sets = evaluation_sets(settings)
     write_csv(shifted(read_long(args.metrics), read_long(args.posthoc), sets, args.checkpoint), args.out)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from calibench import cli
 from calibench.errors import UserError
+from calibench.training.device import set_threads
 from calibench.training.job import train_run
 
 SETTINGS = ("model", "train", "augment", "data", "regime", "run")
@@ -49,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs that may share a GPU")
     options = parser.parse_args(argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     settings = run_settings(options.settings)
     others = [record.parent for record in options.others]
     folders = options.images.parent, options.record.parent

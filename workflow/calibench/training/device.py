@@ -15,15 +15,21 @@ from calibench.training.gpus import claim_gpu, has_gpu, usable_gpus
 
 @contextlib.contextmanager
 def take_device(wanted: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
-    """The device of a run: the CPU, or a GPU locked for this run.
+    """The device of a run: the CPU, or a GPU locked for this run. Too little memory is a UserError.
 
     Args:
         wanted: ``cpu``; ``cuda``; or ``auto`` = a GPU if the machine has one, else the CPU.
         runs_per_gpu: how many runs may share a GPU.
 
     Raises:
-        UserError: ``cuda`` is wanted, or the machine has a GPU, but it cannot be used.
+        UserError: ``cuda`` is wanted, or the machine has a GPU, but it cannot be used; or its memory is too small.
     """
+    with _claimed(wanted, runs_per_gpu) as device, _memory_errors(device):
+        yield device
+
+
+@contextlib.contextmanager
+def _claimed(wanted: str, runs_per_gpu: int) -> Iterator[torch.device]:
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available() and not has_gpu()):
         yield torch.device("cpu")
         return
@@ -41,7 +47,7 @@ def take_device(wanted: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
 
 
 @contextlib.contextmanager
-def memory_errors(device: torch.device) -> Iterator[None]:
+def _memory_errors(device: torch.device) -> Iterator[None]:
     """Turn torch's error for too little GPU memory into a UserError that says what to change."""
     try:
         yield
@@ -114,6 +120,12 @@ def precision_record(device: torch.device, precision: str) -> dict[str, Any]:
     tf32 = device.type == "cuda" and torch.backends.cudnn.conv.fp32_precision in ("tf32", "none")
     training = "float32 (convolutions in TF32)" if tf32 and precision == "float32" else precision
     return {"training": training, "predictions": "float32 (IEEE)"}
+
+
+def set_threads(threads: int) -> None:
+    """CPU threads of torch; 0 = torch's choice."""
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def set_determinism(deterministic: bool) -> None:

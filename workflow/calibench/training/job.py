@@ -29,7 +29,6 @@ from calibench.training.checkpoint import CheckpointFolder
 from calibench.training.device import (
     choose_precision,
     free_memory,
-    memory_errors,
     peak_memory_mb,
     precision_record,
     set_determinism,
@@ -281,7 +280,7 @@ def train_run(
     with folder.locked():
         if folder.restore_finished(names.files_of(settings["train"])):
             return
-        with take_device(settings["train"]["device"], runs_per_gpu) as device, memory_errors(device):
+        with take_device(settings["train"]["device"], runs_per_gpu) as device:
             job, splits, index = make_job(settings, store_dir, run_dir, others, device, stage, runs_per_gpu)
             log.info(loop.describe(job))
             snapshots = Snapshots(settings, splits, job.folder)
