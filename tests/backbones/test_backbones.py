@@ -23,7 +23,7 @@ def count(name, classes=10):
 @pytest.mark.parametrize(
     ("name", "millions"),
     [  # He et al. 2016, Table 6 (CIFAR-10)
-        ("resnet20", "0.27"), ("resnet32", "0.46"), ("resnet44", "0.66"), ("resnet56", "0.85"), ("resnet110", "1.7"),
+        ("resnet8", "0.08"), ("resnet20", "0.27"), ("resnet32", "0.46"), ("resnet44", "0.66"), ("resnet56", "0.85"), ("resnet110", "1.7"),
         ("resnext29_8x64d", "34.4"),  # Xie et al. 2017, Table 7
     ],
 )  # fmt: skip

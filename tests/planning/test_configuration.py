@@ -25,6 +25,13 @@ def changed(**changes):
     return config.complete(config.merge(MINI, changes))
 
 
+def test_a_later_file_removes_a_data_set_with_null():
+    second = {"datasets": {"other": next(iter(MINI["datasets"].values()))}}
+    both = config.merge(MINI, second)
+    first = next(iter(MINI["datasets"]))
+    assert list(config.complete(config.merge(both, {"datasets": {first: None}}))["datasets"]) == ["other"]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

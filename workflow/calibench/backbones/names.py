@@ -14,7 +14,7 @@ from calibench.extensions import brought
 OWN = (
     "lenet",
     "lenet_colour",
-    *(f"resnet{depth}" for depth in (20, 29, 32, 44, 56, 74, 110)),
+    *(f"resnet{depth}" for depth in (8, 20, 29, 32, 44, 56, 74, 110)),
     "resnext29_2x64d",
     "resnext29_8x64d",
     "resnext29_32x4d",

@@ -12,7 +12,7 @@ parameters (option A), as He et al. used on CIFAR, in basic blocks.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DEPTHS = (20, 29, 32, 44, 56, 74, 110)
+DEPTHS = (8, 20, 29, 32, 44, 56, 74, 110)
 
 
 class Pad(nn.Module):

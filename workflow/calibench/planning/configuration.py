@@ -32,6 +32,7 @@ class _Loader(yaml.SafeLoader):
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """The checked configuration with all defaults, as a copy; UserError for the first mistake."""
+    config = _without_removed(config)
     check(config)
     schema = load_schema()
     filled = fill_defaults(config, schema, schema)
@@ -40,6 +41,14 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         check_dataset(settings, name)
     add_folds(filled)
     return filled
+
+
+def _without_removed(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the data sets that a later file has set to null."""
+    datasets = config.get("datasets")
+    if not isinstance(datasets, dict):
+        return config
+    return config | {"datasets": {name: given for name, given in datasets.items() if given is not None}}
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def note_gradients(
 
 
 def train_step(
-    job: Job, optimizer: torch.optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray
+    job: Job, optimizer: optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray
 ) -> None:
     """One optimizer step."""
     train = job.settings["train"]
@@ -103,7 +103,7 @@ def train_step(
     loss = regime_loss(job.regime, logits, targets, batch.mixed, extras)
     if step == 0 and gradients.due(epoch, train["epochs"]):
         note_gradients(job, loss, logits, targets, batch.mixed)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     loss.backward()
     if train["clip_norm"] is not None:
         torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
@@ -111,7 +111,7 @@ def train_step(
     guard.add(step, loss, logits, targets, batch.there)
 
 
-def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> None:
+def save_state(job: Job, optimizer: optim.Optimizer, writer: Writer) -> None:
     """Start writing the resume checkpoint with the present state."""
     state = {
         "model": job.model.state_dict(),
@@ -124,7 +124,7 @@ def save_state(job: Job, optimizer: torch.optim.Optimizer, writer: Writer) -> No
     writer.give(job.folder.drop_older, {which: best["epoch"] for which, best in job.progress["best"].items()})
 
 
-def restore_state(job: Job, optimizer: torch.optim.Optimizer) -> None:
+def restore_state(job: Job, optimizer: optim.Optimizer) -> None:
     """Load the last checkpoint of these settings, if there is one; UserError if its tensors do not fit this run."""
     state = job.folder.load()
     if state is None:
@@ -152,7 +152,7 @@ def _store_progress(job: Job, step: int, guard: LossGuard, begun: float) -> None
         job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
-def train_epoch(job: Job, optimizer: torch.optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
+def train_epoch(job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
     """Train from ``progress['step']`` to the end of the epoch, with checkpoints by time and on a stop request."""
     epoch = job.progress["epoch"]
     order = epoch_order(job.seed, epoch, len(job.train.images))
