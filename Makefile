@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slurm | test-gpu | lint | bench | docs | lock | clean; each sets up what it needs first.
+# make setup | demo | test | test-slurm | test-gpu | study-small | lint | bench | docs | lock | clean; each sets up what it needs first.
 #   ENV=/path     where the environment goes (about 6 GB; default .venv)
 #   TORCH=cu126   another torch build than the lock's: cpu, cu126, … (docs/install.md)
 #   CORES=8       how many cores to use (default: all)
@@ -13,7 +13,7 @@ export ENV TORCH PYTHON
 # the environment's programs first; after `make setup ENV=…` .venv is a link to it
 IN_ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH"; unset PYTHONPATH PYTHONHOME;
 
-.PHONY: help setup demo test test-slow test-slurm test-gpu lint format bench docs lock clean
+.PHONY: help setup demo study-small test test-slow test-slurm test-gpu lint format bench docs lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -24,6 +24,11 @@ setup:
 demo: setup
 	$(IN_ENV) snakemake --cores $(CORES) --quiet rules
 	@echo; echo "The report: $(CURDIR)/results/demo/report.html"
+
+# a part of the study in docs/study, repeated and compared with what is printed there; at most 20 minutes on two cores
+study-small: setup
+	$(IN_ENV) snakemake --cores $(CORES) --quiet rules --configfile config/study/study.yaml config/study/repeat.yaml
+	$(IN_ENV) python docs/study/pages.py repeat results/study_small
 
 test: setup
 	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "not slow"

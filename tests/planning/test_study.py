@@ -14,6 +14,7 @@ RUNS = {  # files after study.yaml → training runs
     ("noise",): 22 * 10,
     ("shift",): 4 * 2 * 11 * 10,
     ("site",): 2 * 11 * 10,
+    ("repeat",): 2 * 4 * 10,
 }
 
 

@@ -1,0 +1,192 @@
+"""The study's rows and its page: every number on README.md is computed from the files beside it.
+
+python docs/study/pages.py take results/study results/study_noise …   # copy the rows of finished experiments here
+python docs/study/pages.py write                                      # README.md from README.md.j2 and the rows
+python docs/study/pages.py repeat results/study_small                 # does a repetition lie in our intervals?
+"""
+
+import argparse
+import sys
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+HERE = Path(__file__).parent
+ROWS, CONTRASTS = "rows.csv.gz", "contrasts.csv"
+FITTED = [
+    "nll",
+    "ece",
+    "top1_error",
+    "brier",
+    "ece_null_low",
+    "ece_null_high",
+    "temperature",
+]  # of posthoc.csv
+TRAINED = ["sce", "nll_refinement", "aurc", "coverage_at_5", "avg_confidence"]  # of metrics.csv
+PERCENT = ("top1_error", "coverage_at_5")
+KEYS = ["experiment", "dataset", "backbone", "run", "seed", "split", "calibrator", "metric"]
+PAIR = ["experiment", "family", "dataset", "backbone", "split", "metric", "run", "reference"]
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A long table; only empty cells are missing, a class may be called NA."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def rows_of(folder: Path, checkpoint: str = "top1") -> pd.DataFrame:
+    """The measures of an experiment as trained and after temperature scaling, on test and its other sets."""
+    fitted = read(folder / "posthoc.csv").query("metric in @FITTED and calibrator in ('none', 'temperature')")
+    trained = read(folder / "metrics.csv").query("metric in @TRAINED and split.str.startswith('test')")
+    found = pd.concat([fitted, trained.assign(calibrator="none")]).query("checkpoint == @checkpoint")
+    run = found["regime"] + found["variant"].fillna("")
+    return found.assign(experiment=folder.name, run=run)[[*KEYS, "value", "n"]]
+
+
+def contrasts_of(folder: Path) -> pd.DataFrame:
+    """The planned comparisons of an experiment, pooled and one by one, and those with the best."""
+    found = read(folder / "contrasts.csv").query("family != 'hard'").fillna({"dataset": "", "backbone": ""})
+    found.insert(0, "experiment", folder.name)
+    return found
+
+
+def take(folders: list[Path]) -> None:
+    """Write rows and comparisons of finished experiments to this folder."""
+    rows = pd.concat(map(rows_of, folders)).round({"value": 7})
+    rows.to_csv(HERE / ROWS, index=False, compression={"method": "gzip", "mtime": 0})
+    pd.concat(map(contrasts_of, folders)).to_csv(HERE / CONTRASTS, index=False, float_format="%.7g")
+
+
+@cache
+def rows() -> pd.DataFrame:
+    """All rows, with one index level for each of :data:`KEYS`."""
+    return read(HERE / ROWS).set_index(KEYS).sort_index()
+
+
+@cache
+def contrasts() -> pd.DataFrame:
+    """All comparisons; an empty data set and backbone means pooled."""
+    return read(HERE / CONTRASTS).fillna({"dataset": "", "backbone": ""})
+
+
+def contrast(
+    run, reference, metric, experiment="study", split="test", family="primary", dataset="", backbone=""
+):
+    """One row of :func:`contrasts`; KeyError if there is not exactly one."""
+    at = (experiment, family, dataset, backbone, split, metric, run, reference)
+    frame = contrasts()
+    found = frame[(frame[PAIR] == list(at)).all(axis=1)]
+    if len(found) != 1:
+        raise KeyError(f"{len(found)} comparisons {at}")
+    return found.iloc[0]
+
+
+def number(value: float, metric: str, sign: bool = False) -> str:
+    """A value as the page prints it: points of error, or three decimals, with a true minus."""
+    text = (
+        f"{100 * value:{'+' if sign else ''}.1f}"
+        if metric in PERCENT
+        else f"{value:{'+' if sign else ''}.3f}"
+    )
+    return text.replace("-", "−")
+
+
+def difference(run: str, reference: str, metric: str, **where: str) -> str:
+    """``−0.031 [−0.036, −0.026]``, with the interval that is corrected for all planned comparisons where it exists."""
+    row = contrast(run, reference, metric, **where)
+    low, high = (
+        (row["low_holm"], row["high_holm"]) if pd.notna(row["low_holm"]) else (row["low"], row["high"])
+    )
+    low, high = (number(x, metric, sign=True) for x in (low, high))
+    return f"{number(row['difference'], metric, sign=True)} [{low}, {high}]"
+
+
+def verdict(run: str, reference: str, metric: str, **where: str) -> str:
+    """The workflow's verdict of a comparison."""
+    row = contrast(run, reference, metric, **where)
+    non_inferior = row["verdict"] == "inconclusive" and row["non_inferior"] == "yes"
+    return "no worse" if non_inferior else row["verdict"]
+
+
+def mean(
+    run: str, metric: str, calibrator="none", experiment="study", split="test", dataset=None, backbone=None
+):
+    """Mean of a measure over the seeds of each cell, then over the cells."""
+    at = (
+        experiment,
+        dataset or slice(None),
+        backbone or slice(None),
+        run,
+        slice(None),
+        split,
+        calibrator,
+        metric,
+    )
+    found = rows().loc[at, "value"]
+    return found.groupby(["dataset", "backbone"]).mean().mean()
+
+
+def value(run: str, metric: str, *more: str, **where: str) -> str:
+    """:func:`mean` as text."""
+    return number(mean(run, metric, *more, **where), metric)
+
+
+def recomputed(row: pd.Series) -> float:
+    """The difference of a comparison from the rows: the mean over blocks that have both runs."""
+    sides = []
+    for name in (row["run"], row["reference"]):
+        run, _, calibrator = name.partition("@")
+        place = row["dataset"] or slice(None), row["backbone"] or slice(None)
+        at = (row["experiment"], *place, run, slice(None), row["split"], calibrator or "none", row["metric"])
+        sides.append(rows().loc[at, "value"].groupby(["dataset", "backbone", "seed"]).first())
+    return float((sides[0] - sides[1]).dropna().mean())
+
+
+def page() -> str:
+    """README.md: the template with the numbers of the rows."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    environment.globals |= {
+        "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number, "rows": rows(),
+        "contrasts": contrasts(), "contrast": contrast,
+    }  # fmt: skip
+    return environment.get_template("README.md.j2").render()
+
+
+def repeat(folder: Path) -> int:
+    """Print how the repeated part compares with ours; the number of differences outside our intervals."""
+    outside = 0
+    for _, row in contrasts_of(folder).query("family == 'secondary' and split == 'test'").iterrows():
+        where = {"dataset": row["dataset"], "backbone": row["backbone"], "family": "secondary"}
+        ours = contrast(row["run"], row["reference"], row["metric"], **where)
+        inside = ours["low"] <= row["difference"] <= ours["high"]
+        outside += not inside
+        found = number(row["difference"], row["metric"], sign=True)
+        low, high = (number(ours[end], row["metric"], sign=True) for end in ("low", "high"))
+        what = f"{row['backbone']}, {row['run']} - {row['reference']}, {row['metric']}"
+        print(f"{'inside ' if inside else 'OUTSIDE'} {what}: {found}, ours [{low}, {high}]")
+    print(f"{outside} outside the intervals of docs/study")
+    return outside
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["take", "write", "repeat"])
+    parser.add_argument("folders", nargs="*", type=Path)
+    args = parser.parse_args()
+    if args.what == "take":
+        take(args.folders)
+    elif args.what == "write":
+        (HERE / "README.md").write_text(page())
+    else:
+        sys.exit(sum(map(repeat, args.folders)) > 0)
+
+
+if __name__ == "__main__":
+    main()
