@@ -32,6 +32,22 @@ def test_a_later_file_removes_a_data_set_with_null():
     assert list(config.complete(config.merge(both, {"datasets": {first: None}}))["datasets"]) == ["other"]
 
 
+def test_a_regime_has_a_recipe_of_its_own_between_backbone_and_variant():
+    done = changed(
+        train={"lr": 1.0},
+        by_backbone={"resnet20": {"train": {"lr": 0.5, "epochs": 7}}},
+        by_regime={"ols": {"train": {"lr_factor": 3, "epochs": 8}}},
+        variants={"long": {"train": {"epochs": 9}}},
+    )
+    trained = {
+        run: settings_of(done, run, "mini", "resnet20", 0)["train"] for run in ("hard", "ols", "ols+long")
+    }
+    assert [t["lr"] for t in trained.values()] == [0.5, 1.5, 1.5]
+    assert [t["epochs"] for t in trained.values()] == [7, 8, 9]
+    with pytest.raises(UserError, match="by_regime: unknown regime 'oils'"):
+        checks.check_all(changed(by_regime={"oils": {}}))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -185,6 +185,7 @@ def _check_layouts(config: dict[str, Any]) -> None:
 def check_all(config: dict[str, Any]) -> None:
     """Check the whole experiment; UserError for the first mistake."""
     _check_regimes_named(config["regimes"], "regimes")
+    _check_regimes_named(config["by_regime"], "by_regime")
     for backbone, changes in config["by_backbone"].items():
         check_backbone(backbone, "by_backbone")
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone.{backbone}.regimes")

@@ -53,9 +53,12 @@ def runs_named(config: dict[str, Any], run: str, backbone: str) -> dict[str, tup
         raise UserError(f"config: regimes: {error}") from None
 
 
-def part_of(config: dict[str, Any], part: str, backbone: str, variant: str) -> dict[str, Any]:
-    """``model``, ``train``, ``augment`` or ``data`` of a run: from config, backbone and variants."""
+def part_of(
+    config: dict[str, Any], part: str, backbone: str, variant: str, regime: str = ""
+) -> dict[str, Any]:
+    """``model``, ``train``, ``augment`` or ``data`` of a run: from config, backbone, regime and variants."""
     value = merge(config[part], config["by_backbone"].get(backbone, {}).get(part, {}))
+    value = merge(value, config["by_regime"].get(regime, {}).get(part, {}))
     for token in variant.split("+")[1:]:
         value = merge(value, config["variants"][token].get(part, {}))
     return value
@@ -66,7 +69,7 @@ def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, s
     regime, variant = split_name(run)
     settings: dict[str, Any] = {}
     for part in PARTS:
-        settings[part] = part_of(config, part, backbone, variant)
+        settings[part] = part_of(config, part, backbone, variant, regime)
         check(settings[part], part, where=f"config: run '{run}' on {backbone}: {part}")
     settings["train"] = dict(settings["train"])
     settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run has only its final learning rate

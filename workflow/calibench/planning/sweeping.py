@@ -140,3 +140,8 @@ def _check_one_default(config: dict[str, Any], where: str, first: str, key: str)
             raise UserError(
                 f"{where} has another value for {backbone} under by_backbone; sweep that backbone in a separate experiment"
             )
+    for regime, layers in config["by_regime"].items():
+        if key in layers.get(first, {}):
+            raise UserError(
+                f"{where} has another value under by_regime.{regime}; sweep it in a separate experiment"
+            )
