@@ -70,12 +70,6 @@ if packages() and DeploymentMethod.CONDA in workflow.deployment_settings.deploym
         "conda out, or uninstall them"
     )
 
-# With a rate of jobs, each look for jobs starts a timer for another look, and that one the next: after some hundred jobs
-# the main process only looks for jobs. The default rate (100 in a second) is left out; one that the user gives stays.
-rate = workflow.scheduling_settings.max_jobs_per_timespan
-if rate and (rate.max_jobs, rate.timespan) == (100, 1):
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 PLAN = Plan(config, RESULTS)
 BROUGHT = sorted(brought("regimes"))  # regimes of other packages
 EXPERIMENT = PLAN.folder
@@ -143,3 +137,11 @@ def check_experiment():
             "with `protect: false` they are trained again",
             file=sys.stderr,
         )
+
+
+onstart:
+    # With a rate of jobs, each look for jobs starts a timer for another look, and that one the next: after some hundred
+    # jobs the main process only looks for jobs. The default rate is left out; one that the user gives stays.
+    rate = workflow.scheduling_settings.max_jobs_per_timespan
+    if rate and (rate.max_jobs, rate.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
