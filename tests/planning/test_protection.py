@@ -39,3 +39,14 @@ def test_another_value_of_a_newer_key_is_another_run(record):
     wanted = protection.with_recorded_code(record, settings(augment={"scale": [0.1, 1.0]}))
     with pytest.raises(UserError, match=r"augment: scale: None → \[0.1, 1.0\]"):
         protection.check_unchanged(record, wanted)
+
+
+def test_a_run_with_the_refined_checkpoint_serves_the_others_too(record):
+    """Only an experiment that shows that checkpoint asks for it, and then a run without it is another run."""
+    plain, refined = settings(), settings(tables={"checkpoint": "refined"})
+    assert "refined" not in plain["train"] and refined["train"]["refined"] is True
+    with pytest.raises(UserError, match="train: refined: None → True"):
+        protection.check_unchanged(record, protection.with_recorded_code(record, refined))
+    record.write_text(json.dumps({"settings": refined | {"code": "then"}}))
+    kept = protection.with_recorded_code(record, plain)
+    assert kept["code"] == "then" and kept["train"]["refined"] is True

@@ -67,7 +67,7 @@ def test_net_benefit_stands_below_treating_everybody(small, tmp_path):
     assert "probability of a finding (1)" in said(x, "benefit")
 
 
-def test_ranks_are_shown_from_eight_data_sets_on(tmp_path):
+def test_ranks_are_shown_from_eight_places_on(tmp_path):
     row = dict.fromkeys(COLUMNS, 1.5) | {
         "split": "test",
         "metric": "ece",
@@ -75,12 +75,11 @@ def test_ranks_are_shown_from_eight_data_sets_on(tmp_path):
         "places": 8,
     }
     rows = [row | {"run": "ols", "mean_rank": 2.25}, row | {"run": "hard", "mean_rank": 1.25}]
-    write_csv(pd.DataFrame([*rows, row | {"metric": "aurc", "run": "hard"}]), tmp_path / "ranks.csv")
+    frame = pd.DataFrame([*rows, row | {"metric": "aurc", "run": "hard"}])
 
-    def study(count):
-        return open_experiment(
-            tmp_path, {"config": completed(datasets={f"d{i}": {"root": "x"} for i in range(count)})}
-        )
+    def study(places):
+        write_csv(frame.assign(places=places), tmp_path / "ranks.csv")
+        return open_experiment(tmp_path, {"config": completed()})
 
     assert uses.ranks(study(7)) == {} and said(study(7), "ranks") == ""
     found = uses.ranks(study(8))
@@ -90,3 +89,4 @@ def test_ranks_are_shown_from_eight_data_sets_on(tmp_path):
     ]
     text = said(study(8), "ranks")
     assert "d3, lenet" in text and "further apart than 1.50 differ" in text
+    assert "1.25 [1.50, 1.50]" in text and "95 % interval, places drawn again with all their seeds" in text

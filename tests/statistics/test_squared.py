@@ -1,9 +1,11 @@
-"""Squared calibration error of groups: pairs written out, the paper's variance, coverage in simulated studies."""
+"""Squared calibration error of groups: pairs written out, cumulants, coverage in simulated studies."""
+
+import itertools
 
 import numpy as np
 import pytest
 from calibench.metrics.calibration import bin_index
-from calibench.statistics.squared import _linear_variance, squared_error
+from calibench.statistics.squared import _cumulants, squared_error
 
 
 def pairs_by_hand(confidence, correct, codes):
@@ -36,29 +38,41 @@ def test_the_estimate_is_the_mean_over_pairs_of_different_groups(rng):
         assert squared_error(confidence, correct, codes, 0.95).value == pytest.approx(expected, abs=1e-12)
 
 
-def test_without_groups_the_linear_part_is_the_papers(rng):
-    """σ² = Σ_b (n_b/N)·[4·m²·mean(U²) - 3·m⁴] - (Σ_b (n_b/N)·m²)²; arXiv 2408.08998."""
-    confidence, correct, codes, _ = population(rng, 500, 1, 0.2, alike=0)
-    u, bins = correct - confidence, bin_index(confidence)
-    share, m, squares = (np.bincount(bins, weights=w, minlength=15) for w in (np.ones(500), u, u**2))
-    kept = share > 0
-    share, m, squares = share[kept] / 500, m[kept] / share[kept], squares[kept] / share[kept]
-    theta = (share * m**2).sum()
-    sigma = (share * (4 * m**2 * squares - 3 * m**4)).sum() - theta**2
-    place = np.arange(500) * 15 + bins
-    sums = np.bincount(place, weights=u, minlength=7500).reshape(500, 15)
-    sizes = np.bincount(place, minlength=7500).reshape(500, 15)
-    assert _linear_variance(sums, sizes) * theta * 499 == pytest.approx(sigma, rel=1e-9)
-
-
-def test_the_standard_error_is_that_of_leaving_groups_out(rng):
+def test_the_standard_error_is_the_jackknifes_less_what_it_counts_twice(rng):
+    """v₀ = 2 Σ_{g≠h} (Σ_b w_b·S_gb·S_hb)², each S less its bin's mean as its group alone would move it."""
     confidence, correct, codes, _ = population(rng, 12, 3, 0.2)
     left = [pairs_by_hand(*(x[codes != g] for x in (confidence, correct, codes))) for g in range(12)]
+    u, bins, products = correct - confidence, bin_index(confidence), np.zeros((12, 12))
+    for b in np.unique(bins):
+        inside, of = bins == b, [(bins == b) & (codes == g) for g in range(12)]
+        pairs = inside.sum() ** 2 - sum(mask.sum() ** 2 for mask in of)
+        if pairs:
+            own = np.array([1 - mask.sum() / inside.sum() for mask in of])
+            apart = np.array([u[mask].sum() - mask.sum() * u[inside].mean() for mask in of]) / np.sqrt(own)
+            products += inside.mean() / pairs * np.outer(apart, apart)
+    twice = 2 * (products[~np.eye(12, dtype=bool)] ** 2).sum()
     found = squared_error(confidence, correct, codes, 0.95)
-    assert found.se**2 == pytest.approx(11 / 12 * ((left - np.mean(left)) ** 2).sum(), rel=1e-9)
+    whole = 11 / 12 * ((left - np.mean(left)) ** 2).sum() - twice
+    assert found.se**2 == pytest.approx(max(whole, twice), rel=1e-9)
     assert 0 <= found.low <= max(found.value, 0) <= found.high
     one = squared_error(confidence, correct, np.zeros(36), 0.95)
     assert one.value == 0 and np.isnan(one.high)
+
+
+def test_third_cumulant_is_the_sum_over_triples_of_groups(rng):
+    sums = rng.normal(size=(7, 3))
+    products = sums @ sums.T
+    three = itertools.permutations(range(7), 3)
+    triples = sum(products[f, g] * products[g, h] * products[h, f] for f, g, h in three)
+    assert _cumulants(sums)[1] == pytest.approx(8 * triples, rel=1e-12)
+
+
+def test_networks_that_are_always_right_or_say_nothing(rng):
+    """No spread at all, or none but the draw of labels."""
+    sure = squared_error(np.ones(50), np.ones(50, bool), np.arange(50), 0.95)
+    assert sure.value == sure.low == 0 and sure.high < 1e-12
+    half = squared_error(np.full(50, 0.5), np.arange(50) % 2 == 0, np.arange(50), 0.95)
+    assert half.value < 0 and half.low == 0 and 0 < half.high < 0.05
 
 
 def coverage(rng, studies, groups, size, off):
@@ -73,17 +87,16 @@ def coverage(rng, studies, groups, size, off):
     return np.mean([f.low <= truth <= f.high for f in found]), away.mean() / away.std() * np.sqrt(studies)
 
 
-@pytest.mark.parametrize(("groups", "size"), [(400, 1), (100, 5)])
-def test_intervals_cover_and_the_estimate_has_no_bias(rng, groups, size):
-    share, bias = coverage(rng, 200, groups, size, 0.2)
-    assert 0.9 <= share <= 0.995 and abs(bias) < 3
+@pytest.mark.parametrize("off", [0, 0.2])
+def test_intervals_cover_and_the_estimate_has_no_bias(rng, off):
+    share, bias = coverage(rng, 150, 100, 5, off)
+    assert 0.89 <= share <= 0.99 and abs(bias) < 3  # at 0 the old normal interval held all
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("off", [0, 0.05, 0.2])
+@pytest.mark.parametrize("off", [0, 0.05, 0.1, 0.2])
 @pytest.mark.parametrize(("groups", "size"), [(1000, 1), (100, 5), (300, 4)])
 def test_intervals_cover_in_many_studies(rng, groups, size, off):
-    """Near calibration the interval is wide on purpose: it ends at 0, and a jackknife doubles a variance there."""
     share, bias = coverage(rng, 2000, groups, size, off)
     print(f"{groups} groups of {size}, off by {off}: {100 * share:.1f} %, bias {bias:.1f} se")
-    assert 0.93 <= share <= (0.975 if off == 0.2 else 1) and abs(bias) < 3.5
+    assert 0.93 <= share <= 0.97 and abs(bias) < 3.5

@@ -1,6 +1,7 @@
 """Heads on features of a network that is not trained, and data sets that are embeddings."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 import torch
 from calibench.backbones import classifier
 from calibench.data import embeddings
+from calibench.data.corruptions import corrupt
 from calibench.data.stored import read_store
 from calibench.data.vectors import Vectors
 from calibench.errors import UserError
 from calibench.finished import read
 from calibench.finished.network import load_network
 from calibench.finished.write import save_tensors
+from calibench.metrics import measure
+from calibench.stages import evaluate
 from calibench.stages import features as features_stage
 from calibench.stages import predict as predict_stage
 from calibench.training import loop
@@ -86,6 +90,32 @@ def test_a_head_is_a_run_like_any_other_and_predicts_images_again(store, vectors
         torch.equal(body[key], value)
         for key, value in load_network(tmp_path, 3, "last").body.state_dict().items()
     )
+
+
+def test_a_frozen_body_is_asked_about_changed_images(store, vectors, weights, tmp_path):
+    """Body and head see them: logits are those of features of the changed images, and an attack reaches the pixels."""
+    run, worse = tmp_path / "run", shutil.copytree(store, tmp_path / "worse")
+    train(frozen("hard", weights), vectors, run)
+    before = contents(run)
+    sets = {"corruptions": {"names": ["blur"], "severities": [5]}}
+    sets |= {"attacks": {"fgsm8": {"method": "fgsm", "eps": 8}}}
+    record = ["--record", str(run / "run.json"), "--threads", "1"]
+    evaluate.main([*record, "--images", str(store / "images.npy"), "--settings", json.dumps(sets)])
+    after = contents(run)
+    assert {name: after[name] for name in before} == before
+
+    def nll(split):
+        logits, index = read.read_part(run, "top1", split)
+        return measure(logits, index["target"].to_numpy())["nll"]
+
+    assert nll("test@fgsm8") > nll("test")
+    images = np.load(store / "images.npy")
+    blurred = [corrupt(image, "blur", 5, 0, row) for row, image in enumerate(images)]
+    np.save(worse / "images.npy", np.stack(blurred))
+    features = write_features(worse, weights, tmp_path / "features")
+    predict_stage.main([*record, "--images", str(features / "images.npy"), "--device", "cpu"])
+    pair = [read.read_part(run, "top1", split)[0] for split in ("test@blur5", "test")]
+    np.testing.assert_allclose(*pair, atol=1e-5)
 
 
 def test_a_teacher_of_a_head_is_a_head(vectors, weights, tmp_path):

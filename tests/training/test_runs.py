@@ -7,13 +7,17 @@ import pytest
 import torch
 from calibench.backbones.classifier import build
 from calibench.backbones.pretrained import RESNET_CHILDREN, load_pretrained
+from calibench.calibrators.temperature import best_temperature
 from calibench.data.stored import read_store
 from calibench.errors import UserError
 from calibench.finished import names, read
 from calibench.finished.network import load_network, load_weights
+from calibench.metrics.probabilities import log_softmax
 from calibench.stages import predict
 from calibench.stages import train as train_stage
+from calibench.training import job
 from calibench.training.device import claim_gpu
+from calibench.training.inference import refined_nll
 
 from tests.training.conftest import CLASSES, contents, make_settings, start, train
 
@@ -66,6 +70,49 @@ def test_the_list_of_outputs_is_what_a_run_writes(finished, store, tmp_path, fea
     found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     wanted = set(names.all_files(bool(features)))
     assert {name for name in found if not name.startswith("checkpoint")} == wanted
+
+
+def test_refined_nll_is_that_of_the_post_hoc_temperature():
+    draw = np.random.default_rng(0)
+    for scale, targets in ((0.1, 7), (1, 7), (30, 7), (5, 1)):  # under- and overconfident, and always right
+        logits = scale * draw.normal(size=(200, 7))
+        true = draw.integers(0, targets, 200) if targets > 1 else logits.argmax(1)
+        best = log_softmax(logits / best_temperature(logits, true))[np.arange(200), true]
+        found = refined_nll(torch.from_numpy(logits), torch.from_numpy(true))
+        assert found == pytest.approx(-best.mean(), abs=1e-7)
+
+
+def test_the_refined_checkpoint_is_a_fourth_one(finished, store, tmp_path, monkeypatch):
+    """Best validation NLL after temperature, also if the run is stopped between; all else is as without it."""
+    settings = make_settings("ols", tables={"checkpoint": "refined"})
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "_reporter", lambda epochs: stop)
+        for _ in range(settings["train"]["epochs"]):
+            with pytest.raises(KeyboardInterrupt):
+                train(settings, store, tmp_path)
+    assert "resumed at epoch 4" in train(settings, store, tmp_path)
+    train(settings, store, tmp_path / "quiet")
+    found = contents(tmp_path / "quiet")
+    assert {name for name in found if "refined" in name} == {
+        "weights/refined.safetensors",
+        "predictions/refined/val.npy",
+        "predictions/refined/test.npy",
+    }
+    assert contents(finished) == {name: data for name, data in found.items() if "refined" not in name}
+    best = min(read.history_lines(tmp_path / names.HISTORY), key=lambda line: line["val_refined_nll"])
+    assert read.read_record(tmp_path)["epochs"]["refined"] == best["epoch"]
+    logits, index = read.read_part(tmp_path, "refined", "select")
+    left = refined_nll(torch.from_numpy(logits), torch.from_numpy(index["target"].to_numpy(copy=True)))
+    assert left == pytest.approx(best["val_refined_nll"], abs=1e-5)
+    for path in tmp_path.glob("predictions/*/*.npy"):
+        path.unlink()
+    again = ["--record", str(tmp_path / names.RECORD), "--images", str(store / "images.npy")]
+    predict.main([*again, "--device", "cpu", "--threads", "1"])
+    assert {name: data for name, data in contents(tmp_path).items() if not name.startswith("quiet")} == found
 
 
 def test_it_learns(finished):

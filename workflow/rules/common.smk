@@ -74,6 +74,7 @@ PLAN = Plan(config, RESULTS)
 BROUGHT = sorted(brought("regimes"))  # regimes of other packages
 EXPERIMENT = PLAN.folder
 CHECKPOINT = config["tables"]["checkpoint"]
+KEPT = names.kept(CHECKPOINT == names.REFINED)
 TESTED = names.logits(CHECKPOINT, "test")
 SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"

@@ -5,7 +5,7 @@
 rule analyse:
     input:
         records=lambda w: analysed_files(w, names.RECORD),
-        predictions=lambda w: analysed_files(w, *names.all_predictions(), *PLAN.set_files),
+        predictions=lambda w: analysed_files(w, *names.all_predictions(KEPT), *PLAN.set_files),
         sample=lambda w: f"{PLAN.store_dir(w.dataset)}/sample.json",
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
         votes=votes_of,

@@ -9,7 +9,7 @@ rule external:
         store=store_files,
     output:
         record=f"{EXTERNAL}/{names.RECORD}",
-        predictions=[f"{EXTERNAL}/{file}" for file in names.all_predictions()],
+        predictions=[f"{EXTERNAL}/{file}" for file in names.all_predictions(KEPT)],
     log:
         f"{EXTERNAL}/external.log",
     conda:
@@ -24,9 +24,11 @@ rule external:
                 "seed": int(w.seed),
             }
         ),
+        checkpoint=CHECKPOINT,
         code=code_of("external"),
     shell:
         "stage {log} external {input.file:q} --images {input.store[0]} --run {params.run:q} --record {output.record}"
+        " --checkpoint {params.checkpoint}"
 
 
 localrules:

@@ -343,13 +343,34 @@ rule figure_forest:
         "../../envs/analyse.yaml"
     params:
         look=f"--runs {','.join(PLAN.runs)} --level {config['statistics']['level']}",
+        kind="forest --contrasts",
         code=PLAN.figure_code("forest"),
     shell:
-        "stage {log} figure forest --out {output.png} --out-pdf {output.pdf} --contrasts {input} {params.look}"
+        "stage {log} figure {params.kind} {input} --out {output.png} --out-pdf {output.pdf} {params.look}"
+
+
+use rule figure_forest as figure_ranks with:
+    input:
+        "<experiment>/ranks.csv",
+    output:
+        png=report(
+            "<experiment>/figures/ranks.png",
+            caption="../report/ranks.rst",
+            category="Figures",
+            subcategory="Ranks over data sets and backbones",
+        ),
+        pdf="<experiment>/figures/ranks.pdf",
+    log:
+        "<experiment>/figures/ranks.log",
+    params:
+        kind="ranks --ranks",
+        look=f"--runs {','.join(PLAN.runs)} --level {config['statistics']['level']}",
+        code=PLAN.figure_code("ranks"),
 
 
 localrules:
     figure_forest,
+    figure_ranks,
     figure_reliability,
     figure_retention,
     figure_density,

@@ -95,11 +95,11 @@ if config["ensembles"]:
             predictions=lambda w: [
                 f"{member}/{file}"
                 for member in PLAN.members(w.dataset, w.backbone, w.members)
-                for file in names.all_predictions() + PLAN.set_files
+                for file in names.all_predictions(KEPT) + PLAN.set_files
             ],
         output:
             record=f"{OF_ENSEMBLE}/{names.RECORD}",
-            predictions=[f"{OF_ENSEMBLE}/{file}" for file in names.all_predictions() + PLAN.set_files],
+            predictions=[f"{OF_ENSEMBLE}/{file}" for file in names.all_predictions(KEPT) + PLAN.set_files],
             disagreement=f"{OF_ENSEMBLE}/disagreement.csv",
         log:
             f"{OF_ENSEMBLE}/ensemble.log",

@@ -86,7 +86,7 @@ rule ranks:
     conda:
         "../../envs/analyse.yaml"
     params:
-        settings=lambda w: canonical({"level": config["statistics"]["level"]}),
+        settings=lambda w: canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
         checkpoint=CHECKPOINT,
         code=code_of("ranks"),
     shell:

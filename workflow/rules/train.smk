@@ -13,8 +13,8 @@ rule train_hard:
         record=f"{TRAINED}/{names.RECORD}",
         history=f"{TRAINED}/{names.HISTORY}",
         regime=f"{TRAINED}/{names.STATE}",
-        weights=[f"{TRAINED}/{file}" for file in names.all_weights()],
-        predictions=[f"{TRAINED}/{file}" for file in names.all_predictions()],
+        weights=[f"{TRAINED}/{file}" for file in names.all_weights(KEPT)],
+        predictions=[f"{TRAINED}/{file}" for file in names.all_predictions(KEPT)],
         features=[f"{TRAINED}/{file}" for file in names.all_features(config["train"]["features"] > 0)],
         snapshots=[f"{TRAINED}/{file}" for file in names.all_snapshots(bool(config["train"]["snapshots"]))],
     log:
@@ -52,7 +52,7 @@ rule predict_training:
     log:
         f"{OF_RUN}/training/{{checkpoint}}.log",
     wildcard_constraints:
-        checkpoint="|".join(names.CHECKPOINTS),
+        checkpoint="|".join(KEPT),
     conda:
         "../../envs/train.yaml"
     threads: config["resources"]["train_threads"]

@@ -19,7 +19,8 @@ NEEDS = {
 }
 # the other kinds show the first seed
 ALL_SEEDS = ("curves", "entropy", "retention", "shift", "sweep", "noise", "netbenefit")
-WHOLE = ("forest",)  # one figure of the whole experiment, from its long tables
+WHOLE = ("forest", "ranks")  # one figure of the whole experiment, from its long tables
+ENOUGH = 8  # places (data set × backbone), below which ranks say little
 # nothing but predictions: those from elsewhere as well
 OF_PREDICTIONS = ("reliability", "retention", "density", "netbenefit")
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

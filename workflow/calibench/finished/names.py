@@ -5,6 +5,7 @@ from typing import Any
 
 KEYS = ["dataset", "backbone", "regime", "variant", "seed"]  # identify a run
 CHECKPOINTS = ("top1", "nll", "last")  # best validation Top-1, best validation NLL, last epoch
+REFINED = "refined"  # best validation NLL after temperature scaling; kept only if it is asked for
 PARTS = {"val": ("select", "calibrate"), "test": ("test",)}  # a file of predictions and the parts in it
 FEATURE_SPLITS = ("train", "val", "test")
 INDEX_COLUMNS = ["row", "target", "part", "group", "stratum"]  # which image each row of logits is
@@ -17,6 +18,11 @@ SET = "test@"  # start of the names of evaluation sets other than test
 def run_folder(experiment: str, dataset: str, backbone: str, run: str, seed: int | str) -> str:
     """Folder of a run, where ``run`` is its regime with its variants."""
     return f"{experiment}/{dataset}/{backbone}/{run}/seed{seed}"
+
+
+def kept(refined: bool) -> tuple[str, ...]:
+    """The checkpoints of a run whose settings ask for the refined one, or do not."""
+    return (*CHECKPOINTS, REFINED) if refined else CHECKPOINTS
 
 
 def weights(checkpoint: str) -> str:
@@ -71,15 +77,15 @@ def set_files(checkpoint: str, sets: Iterable[str]) -> list[str]:
     return [file for split in sets for file in (index(split), logits(checkpoint, split))]
 
 
-def all_weights() -> list[str]:
+def all_weights(checkpoints: Iterable[str] = CHECKPOINTS) -> list[str]:
     """Weights of every checkpoint."""
-    return [weights(checkpoint) for checkpoint in CHECKPOINTS]
+    return [weights(checkpoint) for checkpoint in checkpoints]
 
 
-def all_predictions() -> list[str]:
+def all_predictions(checkpoints: Iterable[str] = CHECKPOINTS) -> list[str]:
     """Index files and logits of every checkpoint and split."""
     found = [index(split) for split in PARTS]
-    return found + [logits(checkpoint, split) for checkpoint in CHECKPOINTS for split in PARTS]
+    return found + [logits(checkpoint, split) for checkpoint in checkpoints for split in PARTS]
 
 
 def all_features(kept: bool) -> list[str]:
@@ -93,12 +99,13 @@ def all_snapshots(kept: bool) -> list[str]:
     return [snapshots(split) for split in PARTS if kept]
 
 
-def all_files(features_kept: bool, snapshots_kept: bool = False) -> list[str]:
+def all_files(features_kept: bool, snapshots_kept: bool = False, refined: bool = False) -> list[str]:
     """All files of a finished run; the last one is the record, which is written last."""
     extras = [*all_features(features_kept), *all_snapshots(snapshots_kept)]
-    return [*all_weights(), STATE, *all_predictions(), *extras, HISTORY, RECORD]
+    checkpoints = kept(refined)
+    return [*all_weights(checkpoints), STATE, *all_predictions(checkpoints), *extras, HISTORY, RECORD]
 
 
 def files_of(train: dict[str, Any]) -> list[str]:
     """All files of a finished run with these settings of training."""
-    return all_files(bool(train["features"]), bool(train.get("snapshots")))
+    return all_files(bool(train["features"]), bool(train.get("snapshots")), bool(train.get(REFINED)))

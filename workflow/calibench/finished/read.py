@@ -45,7 +45,7 @@ def read_training(run_dir: Path, checkpoint: str) -> tuple[np.ndarray, pd.DataFr
 
 
 def checkpoints(run_dir: Path) -> list[str]:
-    """The checkpoints that have predictions: top1, nll, last, then others by name."""
+    """The checkpoints that have predictions: top1, nll, last, then others (refined) by name."""
     folder = run_dir / "predictions"
     found = {p.name for p in folder.iterdir() if p.is_dir()} if folder.is_dir() else set()
     if not found:

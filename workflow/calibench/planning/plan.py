@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibench.extensions import brought
-from calibench.figures import ALL_SEEDS, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
+from calibench.figures import ALL_SEEDS, ENOUGH, NEEDS, OF_PREDICTIONS, OPTIONAL, WHOLE
 from calibench.files import sha256_of
 from calibench.finished import names
 from calibench.finished.sets import evaluation_sets
@@ -265,7 +265,9 @@ class Plan:
 
     def figures(self, *kinds: str) -> list[str]:
         """Every figure (PNG) of the experiment, or those of some kinds."""
-        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or WHOLE if kind in WHOLE]
+        ranked = len(self.datasets) * len(self.config["backbones"]) >= ENOUGH and len(self.runs) > 1
+        whole = [kind for kind in WHOLE if kind != "ranks" or ranked]
+        whole = [f"{self.folder}/figures/{kind}.png" for kind in kinds or whole if kind in whole]
         return whole + [
             f"{self.folder}/figures/{kind}-{dataset}-{backbone}.png"
             for kind in kinds or self.figure_kinds()

@@ -79,12 +79,17 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_recorded_code(record: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The wanted settings, or those of a finished run if only the code and keys with new defaults differ."""
+    """The wanted settings, or those of a finished run if only the code and keys with new defaults differ.
+
+    A run that kept the refined checkpoint has all that is wanted without it.
+    """
     if not record.exists():
         return wanted
     found = read_json(record)["settings"]
-    same = {**_completed(found), "code": ""} == {**wanted, "code": ""}
-    return found if same else wanted
+    completed = {**_completed(found), "code": ""}
+    if names.REFINED not in wanted["train"]:
+        completed["train"].pop(names.REFINED, None)
+    return found if completed == {**wanted, "code": ""} else wanted
 
 
 def check_unchanged(record: Path, wanted: dict[str, Any]) -> None:

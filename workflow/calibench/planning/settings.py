@@ -4,6 +4,7 @@ from typing import Any
 
 from calibench.backbones.names import check_backbone
 from calibench.errors import UserError, did_you_mean
+from calibench.finished.names import REFINED
 from calibench.planning.configuration import merge
 from calibench.planning.naming import split_name
 from calibench.planning.schema import check
@@ -73,6 +74,8 @@ def settings_of(config: dict[str, Any], run: str, dataset: str, backbone: str, s
         check(settings[part], part, where=f"config: run '{run}' on {backbone}: {part}")
     settings["train"] = dict(settings["train"])
     settings["train"]["lr"] *= settings["train"].pop("lr_factor")  # a run has only its final learning rate
+    if config["tables"]["checkpoint"] == REFINED:
+        settings["train"][REFINED] = True  # costs time and space: other experiments do not even have the key
     settings["regime"] = regime_settings(config, regime, backbone, variant)
     keys = {"dataset": dataset, "backbone": backbone, "regime": regime, "variant": variant, "seed": int(seed)}
     return settings | {"run": keys}

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from calibench.figures import ENOUGH
 from calibench.regimes.catalog import label
 from calibench.report import words
 from calibench.report.experiment import Experiment
 
 AT = [0.05, 0.1, 0.2, 0.5]  # thresholds of net benefit that are printed; decision.csv has all
 RANKED = ["top1_error", "nll", "ece"]
-ENOUGH = 8  # data sets, below which ranks say little
 
 
 def conformal(x: Experiment) -> list[list[str]]:
@@ -50,11 +50,11 @@ def benefit(x: Experiment) -> list[list[str]]:
 
 
 def ranks(x: Experiment) -> dict[str, list[Any]]:
-    """{measure: its rows of ranks.csv on test, best mean first}; empty below :data:`ENOUGH` data sets."""
+    """{measure: its rows of ranks.csv on test, best mean first}; empty below :data:`ENOUGH` places."""
     path = x.folder / "ranks.csv"
-    if len(x.datasets) < ENOUGH or not path.is_file():
+    if not path.is_file():
         return {}
     frame = pd.read_csv(path).sort_values("mean_rank", kind="stable")
-    frame = frame[frame["split"] == "test"]
+    frame = frame[(frame["split"] == "test") & (frame["places"] >= ENOUGH)]
     found = {metric: list(frame[frame["metric"] == metric].itertuples()) for metric in RANKED}
     return {metric: rows for metric, rows in found.items() if rows}

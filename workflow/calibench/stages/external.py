@@ -18,6 +18,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("file", type=Path, help=".npz or .csv of predictions (docs/score.md)")
     cli.add_images(parser)
     parser.add_argument("--run", required=True, help=f"JSON: {', '.join(names.KEYS)}")
+    parser.add_argument(
+        "--checkpoint", default="top1", help="refined: its predictions are also found under this name"
+    )
     parser.add_argument("--record", type=Path, required=True, help="run.json to write")
     args = parser.parse_args(argv)
     run = cli.json_object(args.run, "--run")
@@ -26,4 +29,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     _, index, _ = read_store(args.images.parent)
     classes = list(read_classes(args.images.parent / "classes.csv"))
     given = matched(read_given(args.file), index, classes)
-    write_external(args.record.parent, given, run, names.CHECKPOINTS, args.file)
+    write_external(args.record.parent, given, run, names.kept(args.checkpoint == names.REFINED), args.file)

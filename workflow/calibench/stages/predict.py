@@ -35,7 +35,7 @@ def predict_run(run_dir: Path, store_dir: Path, device: torch.device) -> None:
         checkpoint: load_head(run_dir, checkpoint)
         if of_features
         else load_network(run_dir, num_classes, checkpoint)
-        for checkpoint in names.CHECKPOINTS
+        for checkpoint in names.kept(record["settings"]["train"].get(names.REFINED, False))
     }
     model = networks["top1"].to(device)
     weights = {checkpoint: network.state_dict() for checkpoint, network in networks.items()}

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__name__, __doc__)
     cli.add_record(parser)
     cli.add_images(parser)
-    parser.add_argument("--checkpoint", default="top1", choices=names.CHECKPOINTS)
+    parser.add_argument("--checkpoint", default="top1", choices=names.kept(True))
     parser.add_argument("--out", type=Path, required=True, help=".npy to write: logits (N, K) float32")
     parser.add_argument("--out-index", type=Path, required=True, help="CSV to write: row and true target")
     cli.add_device(parser)

@@ -18,5 +18,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="top1", help="which checkpoint's predictions")
     parser.add_argument("--out", type=Path, required=True, help="ranks.csv to write")
     args = parser.parse_args(argv)
-    level = statistics_settings(args.settings)["level"]
-    write_csv(ranks(read_long(args.metrics), args.checkpoint, level), args.out)
+    settings = statistics_settings(args.settings)
+    write_csv(ranks(read_long(args.metrics), args.checkpoint, settings), args.out)

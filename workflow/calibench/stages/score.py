@@ -97,9 +97,8 @@ def analysed(out: Path, records: list[Path], config: dict[str, Any]) -> None:
     asked += [f"--votes={path}" for path in votes[:1]]
     outs = [f"--out-{table}={out / f'{table}.csv'}" for table in RUN_TABLES]
     analyse.main([*asked, *outs, *map(str, records)])
-    level = canonical({"level": config["statistics"]["level"]})
-    ranked = ["--metrics", str(out / "metrics.csv"), "--checkpoint", CHECKPOINT, "--settings", level]
-    ranks.main([*ranked, "--out", str(out / "ranks.csv")])
+    ranked = ["--metrics", str(out / "metrics.csv"), "--out", str(out / "ranks.csv")]
+    ranks.main([*ranked, *asked[:4]])
 
 
 def compared(out: Path, data: str, records: list[Path], config: dict[str, Any]) -> None:

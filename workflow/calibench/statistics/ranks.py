@@ -1,15 +1,19 @@
-"""Which run is best across data sets and backbones: mean ranks, Friedman's test, Nemenyi's critical difference.
+"""Which run is best across data sets and backbones: mean ranks with intervals, Friedman's test, critical difference.
 
 Demšar 2006 (JMLR 7): every place, a data set with a backbone, ranks the runs by a measure; 1 is best, ties share the mean.
 Beside the mean stands the worst rank: a method that is best on average may still be the last at one place.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from calibench.statistics.intervals import tails
+
 COLUMNS = [
-    *("split", "metric", "run", "places", "mean_rank", "best_rank", "worst_rank", "worst_at"),
-    *("friedman_p", "critical_difference"),
+    *("split", "metric", "run", "places", "mean_rank", "low", "high"),
+    *("best_rank", "worst_rank", "worst_at", "friedman_p", "critical_difference"),
 ]
 HIGH_IS_GOOD = {
     *("balanced_accuracy", "precision", "recall", "f1", "auroc", "auroc_present"),
@@ -38,7 +42,20 @@ def _friedman(values: np.ndarray) -> float:
     return float(friedmanchisquare(*values.T).pvalue)
 
 
-def ranks(metrics: pd.DataFrame, checkpoint: str, level: float) -> pd.DataFrame:
+def _intervals(ranked: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """Expanded percentile interval (2, runs) of the mean ranks over (places, runs); NaN for one place.
+
+    Places are drawn again. Each is drawn with all its seeds: its ranks hold what training again does to them, and to
+    draw seeds once more would count that twice.
+    """
+    places = len(ranked)
+    if places < 2:
+        return np.full((2, ranked.shape[1]), np.nan)
+    drawn = np.random.default_rng(settings["seed"]).integers(places, size=(settings["resamples"], places))
+    return np.quantile(ranked[drawn].mean(axis=1), tails(settings["level"], places), axis=0)
+
+
+def ranks(metrics: pd.DataFrame, checkpoint: str, settings: dict[str, Any]) -> pd.DataFrame:
     """Ranks of the runs per evaluation set and measure, columns :data:`COLUMNS`.
 
     Seeds are averaged first. Only runs that are at every place take part, and places where every one of them has the
@@ -48,7 +65,7 @@ def ranks(metrics: pd.DataFrame, checkpoint: str, level: float) -> pd.DataFrame:
     Args:
         metrics: the long table of an experiment.
         checkpoint: whose predictions.
-        level: 1 - the level of the tests.
+        settings: ``level`` (of the intervals; 1 - that of the tests), ``resamples``, ``seed``.
     """
     rows = metrics[metrics["checkpoint"] == checkpoint]
     rows = rows[~rows["split"].isin(["select", "calibrate"]) & ~rows["metric"].isin(NO_ORDER)]
@@ -63,14 +80,15 @@ def ranks(metrics: pd.DataFrame, checkpoint: str, level: float) -> pd.DataFrame:
         ranked = values.rank(axis=1)
         tests = {"friedman_p": _friedman(values.to_numpy()), "critical_difference": np.nan}
         if len(table) > 1:
-            tests["critical_difference"] = critical_difference(table.shape[1], len(table), level)
-        for run in table.columns:
+            tests["critical_difference"] = critical_difference(*table.shape[::-1], settings["level"])
+        ends = _intervals(ranked.to_numpy(), settings)
+        for run, (low, high) in zip(table.columns, ends.T, strict=True):
             own = ranked[run]
             found.append(
                 {
                     **{"split": split, "metric": metric, "run": run, "places": len(table)},
-                    **{"mean_rank": own.mean(), "best_rank": own.min(), "worst_rank": own.max()},
-                    **{"worst_at": own.idxmax(), **tests},
+                    **{"mean_rank": own.mean(), "low": low, "high": high, "best_rank": own.min()},
+                    **{"worst_rank": own.max(), "worst_at": own.idxmax(), **tests},
                 }
             )
     return pd.DataFrame(found, columns=COLUMNS)

@@ -220,15 +220,11 @@ def finish(
     declared outputs while this process may still be writing them.
     """
     out = job.folder.new_outputs()
-    best = job.progress["best"]
-    epochs = {
-        "top1": best["top1"]["epoch"],
-        "nll": best["nll"]["epoch"],
-        "last": job.settings["train"]["epochs"],
-    }
+    best = {which: found["epoch"] for which, found in job.progress["best"].items()}
+    epochs = best | {"last": job.settings["train"]["epochs"]}
     _make_room(job, splits)
     last = host_copy(job.model.state_dict())
-    weights = {which: job.folder.best(which, epochs[which]) for which in ("top1", "nll")} | {"last": last}
+    weights = {which: job.folder.best(which, epoch) for which, epoch in best.items()} | {"last": last}
     for checkpoint, tensors in weights.items():
         write.write_weights(out, checkpoint, tensors)
     write.write_state(out, job.regime.state_dict())

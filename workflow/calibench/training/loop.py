@@ -15,6 +15,7 @@ from calibench.data import augment
 from calibench.data.batches import padding
 from calibench.data.vectors import Vectors
 from calibench.errors import UserError
+from calibench.finished import names
 from calibench.training import gradients, inference, optim
 from calibench.training.device import autocast, peak_memory_mb
 from calibench.training.labelnoise import NoiseCount
@@ -194,6 +195,8 @@ def close_epoch(job: Job) -> dict[str, Any]:
             review(job, progress["epoch"])
         if job.test is not None:
             watched = inference.monitor(_logits(job, job.test), job.test.targets, "test")
+    if train.get(names.REFINED):
+        watched["val_refined_nll"] = inference.refined_nll(logits, job.select.targets)
     job.regime.validated(logits, job.select.targets)
     seen = min(job.steps * train["batch_size"], len(job.train.images))
     line = {
@@ -212,9 +215,12 @@ def close_epoch(job: Job) -> dict[str, Any]:
 
 
 def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
-    """Keep the weights if this epoch is the best by validation Top-1 or NLL (the first of equal epochs)."""
+    """Keep the weights if this epoch is the best by a measure on the part `select` (the first of equal epochs)."""
     best, epoch, weights = job.progress["best"], line["epoch"], None
-    for which, value in (("top1", line["val_top1"]), ("nll", -line["val_nll"])):
+    measured = {"top1": line["val_top1"], "nll": -line["val_nll"]}
+    if "val_refined_nll" in line:
+        measured[names.REFINED] = -line["val_refined_nll"]
+    for which, value in measured.items():
         if which not in best or value > best[which]["value"]:
             best[which] = {"value": value, "epoch": epoch}
             weights = host_copy(job.model.state_dict()) if weights is None else weights

@@ -79,13 +79,13 @@ def write_all_predictions(
     """Write the logits of every checkpoint, without autocast or TF32, and the features of one, into ``folder``.
 
     ``weights`` and ``epochs`` are those of each checkpoint; equal epochs are computed once. The model has the weights
-    of the last checkpoint in the end.
+    of the last of them in the end.
     """
     write.write_indices(folder, index)
     done: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
-    for checkpoint in names.CHECKPOINTS:
+    for checkpoint, tensors in weights.items():
         epoch = epochs[checkpoint]
-        model.load_state_dict(weights[checkpoint])
+        model.load_state_dict(tensors)
         if epoch not in done:
             done[epoch] = _predicted(model, splits, settings)
         logits, kept = done[epoch]
