@@ -133,6 +133,13 @@ def value(run: str, metric: str, *more: str, **where: str) -> str:
     return number(mean(run, metric, *more, **where), metric)
 
 
+def calibrated(run: str, calibrator: str = "temperature", experiment: str = "study") -> str:
+    """``71 of 80``: networks whose ECE lies within the 95 % band of a calibrated network (docs/metrics.md)."""
+    at = (experiment, slice(None), slice(None), run, slice(None), "test", calibrator)
+    found = rows().loc[at, "value"].unstack("metric")
+    return f"{int((found['ece'] <= found['ece_null_high']).sum())} of {len(found)}"
+
+
 def recomputed(row: pd.Series) -> float:
     """The difference of a comparison from the rows: the mean over blocks that have both runs."""
     sides = []
@@ -152,7 +159,7 @@ def page() -> str:
     )  # fmt: skip
     environment.globals |= {
         "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number, "rows": rows(),
-        "contrasts": contrasts(), "contrast": contrast,
+        "contrasts": contrasts(), "contrast": contrast, "calibrated": calibrated,
     }  # fmt: skip
     return environment.get_template("README.md.j2").render()
 
