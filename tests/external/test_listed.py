@@ -1,4 +1,4 @@
-"""Predictions from elsewhere matched with a store, and the stage that makes a run of them."""
+"""Predictions of other programs matched with a store, and the stage that makes a run of them."""
 
 import json
 
