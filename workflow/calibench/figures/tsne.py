@@ -26,8 +26,8 @@ from calibench.metrics.clusters import cluster_scores
 SKLEARN_LIMIT = 20_000  # beyond it scikit-learn's Barnes-Hut takes many minutes, openTSNE's FFT does not
 PERPLEXITY, SPLIT = 30.0, "train"
 SCORES = [*KEYS, "split", "n", "metric", "value"]
-CLASSES, STRATA = 20, 12  # told apart in a legend: with names in the map, and by colour alone
-DEAD = "all features are equal:\nthis network tells\nno image from another"
+CLASSES, STRATA = 20, 12  # most that a legend shows: with names in the map, and by colour alone
+DEAD = "all features are equal:\nthis network cannot\ntell images apart"
 
 
 def tsne(features: np.ndarray, seed: int) -> np.ndarray:

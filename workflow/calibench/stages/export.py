@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder to write; event files, or mlflow.db")
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
-        raise UserError(f"{options.folder} is no folder; name the results of an experiment")
+        raise UserError(f"{options.folder} is not a folder; name the results of an experiment")
     count = 0
     for curve in trackers.curves(options.folder):
         if options.to == "tensorboard":
