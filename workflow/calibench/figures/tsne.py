@@ -142,19 +142,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_classes(command)
     command.add_argument("--out-data", type=Path, help="CSV with the cluster scores")
-    command.add_argument(
-        "--index", type=Path, help="index.csv of the store, to colour many classes by stratum"
-    )
+    command.add_argument("--index", type=Path, help="index.csv of the store, for colours by stratum")
     command.add_argument("--seed", type=int, default=0, help="seed of t-SNE")
-    command.add_argument(
-        "--group", type=int, default=0, help="so many classes in a row share a colour (0 = none)"
-    )
-    command.add_argument(
-        "--zoom", type=float, default=0, help="side of a patch shown below, share of the map's"
-    )
-    command.add_argument(
-        "--points", type=int, default=0, help="map so many images, drawn by the seed (0 = all)"
-    )
+    command.add_argument("--group", type=int, default=0, help="classes that share a colour (0 = none)")
+    command.add_argument("--zoom", type=float, default=0, help="side of an enlarged patch, as a share")
+    command.add_argument("--points", type=int, default=0, help="images in the map (0 = all)")
 
 
 def figure(args: argparse.Namespace) -> Figure:

@@ -212,9 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", default="{}", help="JSON: any keys of statistics")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
     parser.add_argument("--classes", type=Path, help="classes.csv, for statistics.positive")
-    parser.add_argument(
-        "--votes", type=Path, help="votes of readers, a row per row of the store (stage votes)"
-    )
+    parser.add_argument("--votes", type=Path, help="votes of readers (stage votes)")
     cli.add_sets(parser)
     for table in RUN_TABLES:
         parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")

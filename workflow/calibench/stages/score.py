@@ -141,9 +141,7 @@ def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument(
-        "files", nargs="+", metavar="[NAME=]FILE", help=".npz or .csv, one per model (docs/score.md)"
-    )
+    parser.add_argument("files", nargs="+", metavar="[NAME=]FILE", help=".npz or .csv (docs/score.md)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--data", default="data", help="what the images are called in tables")
     parser.add_argument("--config", type=Path, help="YAML with statistics and tables of an experiment")
