@@ -71,7 +71,7 @@ def test_a_regime_has_a_recipe_of_its_own_between_backbone_and_variant():
             "run 'ls+x' on resnet20: ls: eps is -1",
         ),
         (
-            {"statistics": {"contrasts": [["ls", "gce"]]}},
+            {"statistics": {"contrasts": [["ols", "gce"]]}},
             "compares 'gce', which is not among runs; add it there",
         ),
         (
