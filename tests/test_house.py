@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from calibench.figures import NEEDS, WHOLE
 from calibench.planning.site import GPU_KEYS, SITE_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,20 +109,14 @@ def stages_of_rules() -> set[tuple[str, str]]:
     """(stage, environment) of every rule that computes."""
     rules = "\n".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     found = re.findall(r'envs/(\w+)\.yaml"(?:(?!\nrule |\nuse rule ).)*?stage \{log\} (\w+)', rules, re.S)
-    overridden = re.findall(r"^use rule figure_\w+ as .*?envs/(\w+)\.yaml", rules, re.M | re.S)
-    return {(stage, environment) for environment, stage in found} | {("figure", name) for name in overridden}
+    return {(stage, environment) for environment, stage in found}
 
 
 def figure_kinds(environment: str) -> list[str]:
-    """Kinds of figures that are drawn in an environment; those that name none are drawn in that of their base."""
+    """Kinds of figures that are drawn in an environment."""
     text = (ROOT / "workflow/rules/figures.smk").read_text()
-    blocks = re.findall(r"^(?:use )?rule .*?(?=^(?:use )?rule |^localrules|\Z)", text, re.M | re.S)
-    drawn = {
-        re.search(r"figure_(\w+)(?: with)?:$", block, re.M)[1]: re.search(r"envs/(\w+)\.yaml|$", block)[1]
-        or "analyse"
-        for block in blocks
-    }
-    return [kind for kind, used in drawn.items() if used == environment]
+    (trained,) = re.findall(r'"../../envs/train.yaml" if w.kind == "(\w+)"', text)
+    return [trained] if environment == "train" else [kind for kind in (*NEEDS, *WHOLE) if kind != trained]
 
 
 @pytest.mark.parametrize(("stage", "environment"), sorted(stages_of_rules()))

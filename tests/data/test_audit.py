@@ -231,15 +231,6 @@ def test_stop_on_unreadable(planted):
         audit(planted, unreadable="stop")
 
 
-def test_disabled_passes_the_list_on(run_snakemake, checkout):
-    """Without an audit the sample is drawn from the list itself."""
-    switched_off = {"datasets": {"digits": {"audit": {"enabled": False}}}}
-    (checkout / "off.yaml").write_text(json.dumps(switched_off))
-    planned = run_snakemake("-n", "--configfile", "config/config.yaml", "off.yaml").stdout
-    sample = planned.partition("rule sample:")[2].partition("output:")[0]
-    assert "/list.csv" in sample and "audited.csv" not in planned and "rule audit:" not in planned
-
-
 def test_thumbnails_show_the_pairs(planted):
     _, _, report = audit(planted)
     kinds = {(e["kind"], e["where"]) for e in report["examples"]}

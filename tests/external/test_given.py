@@ -93,7 +93,7 @@ def changed(name, row, value):
         (changed("labels", 2, 7), "row 2 has target 7 but the logits have 2 classes"),
         (
             {**GOOD, "labels": np.array(["0", "1", "x", "1"])},
-            "row 2 .from 0. has the label 'x', which is no class",
+            "row 2 .from 0. has the label 'x', which is not a class",
         ),
         ({**GOOD, "labels": np.arange(3)}, "4 rows of logits but targets of shape .3,."),
         ({**GOOD, "groups": np.arange(3)}, "3 groups for 4 predictions"),

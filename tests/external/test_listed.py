@@ -1,4 +1,4 @@
-"""Predictions from elsewhere matched with a store, and the stage that makes a run of them."""
+"""Predictions of other programs matched with a store, and the stage that makes a run of them."""
 
 import json
 
@@ -74,7 +74,7 @@ def test_without_names_it_is_test_in_order_and_without_validation_there_is_none(
         (
             range(30),
             {"class_names": np.array(["owl", "cat", "emu"])},
-            "the class 'emu', which the data set lacks|no class",
+            "the class 'emu', which the data set lacks|not a class",
         ),
         (range(30), {"labels": np.full(30, "cat")}, "has the label 'cat' but '(dog|owl)' in the list"),
     ],

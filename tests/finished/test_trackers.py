@@ -62,7 +62,7 @@ def test_mlflow(results, tmp_path):
 def test_a_folder_without_runs_is_told(tmp_path):
     with pytest.raises(UserError, match="no history.jsonl in it"):
         export.main([str(tmp_path), "--to", "tensorboard", "--out", str(tmp_path / "x")])
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         export.main([str(tmp_path / "gone"), "--to", "tensorboard", "--out", str(tmp_path / "x")])
 
 

@@ -71,7 +71,7 @@ def test_a_regime_has_a_recipe_of_its_own_between_backbone_and_variant():
             "run 'ls+x' on resnet20: ls: eps is -1",
         ),
         (
-            {"statistics": {"contrasts": [["ls", "gce"]]}},
+            {"statistics": {"contrasts": [["ols", "gce"]]}},
             "compares 'gce', which is not among runs; add it there",
         ),
         (
@@ -167,12 +167,19 @@ def test_a_key_may_stand_in_an_anchor_and_beside_it(tmp_path):
     assert config.read_yaml(file) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 3}, "d": [{"x": 1}] * 2}
 
 
-@pytest.mark.parametrize("text", ["1: 2", "on: 2", "name: '..'", "seeds: [0.0]", "train: {lr: .nan}"])
-def test_snakemake_says_the_same_sentence(run_snakemake, checkout, text):
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1: 2", "wrong.yaml: the key 1 is not text"),
+        ("seeds: [0]\nseeds: [1]", "wrong.yaml: key 'seeds' exists twice"),
+        ("runs: [old]", "unknown regime 'old'"),
+    ],
+)
+def test_snakemake_says_the_same_sentence(run_snakemake, checkout, text, sentence):
     (checkout / "wrong.yaml").write_text(text)
     done = run_snakemake("-n", "--configfile", "config/config.yaml", "wrong.yaml", check=False)
-    told = "config: " in done.stdout or "wrong.yaml: " in done.stdout
-    assert done.returncode and told and "Traceback" not in done.stdout, done.stdout[-3000:]
+    assert done.returncode and sentence in done.stdout and "Traceback" not in done.stdout, done.stdout[-3000:]
+    assert done.stdout.count("WorkflowError") == 1 and not (checkout / "results").exists()
 
 
 def test_missing_key():

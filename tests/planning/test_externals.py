@@ -1,4 +1,4 @@
-"""Predictions from elsewhere in a config: where they stand, and what is wrong with some."""
+"""Predictions of other programs in a config: where they stand, and what is wrong with some."""
 
 import pytest
 from calibench.errors import UserError
@@ -49,7 +49,7 @@ def test_a_file_stands_at_the_first_backbone_and_seed_unless_its_name_tells(file
             ["d"],
             "one.npz",
             {"evaluate_on": {"attacks": {"a": {"method": "fgsm", "eps": 1}}}},
-            "no network to ask",
+            "have no network",
         ),
         (
             ["d"],

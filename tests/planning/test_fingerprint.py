@@ -12,30 +12,39 @@ from calibench.planning import fingerprint
 PACKAGE = Path(calibench.__file__).parent
 
 
-@pytest.fixture
-def codes(tmp_path, monkeypatch):
-    """``codes(edit=file)``: the fingerprint of every kind of figure and of training, of a copy edited so."""
-    shutil.copytree(PACKAGE, tmp_path / "calibench", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+CACHED = (fingerprint._read, fingerprint._data_files, fingerprint.of_modules)
 
-    def found(edit=None, text="x_of_a_test = 1\n"):
-        path = tmp_path / "calibench" / edit if edit else None
-        before = path.read_text() if path else ""
-        if path:
-            path.write_text(before + text)
-        for cached in (fingerprint._read, fingerprint._data_files, fingerprint.of_modules):
+
+@pytest.fixture(scope="module")
+def codes(tmp_path_factory):
+    """``codes(edit=file)``: the fingerprint of every kind of figure and of training, of a copy edited so."""
+    folder = tmp_path_factory.mktemp("package")
+    shutil.copytree(PACKAGE, folder / "calibench", ignore=shutil.ignore_patterns("__pycache__"))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(fingerprint, "ROOT", folder)
+
+    def found(edit=None, text=""):
+        path = folder / "calibench" / (edit or "files.py")
+        before = path.read_text()
+        path.write_text(before + text)
+        for cached in CACHED:
             cached.cache_clear()
         of = fingerprint.of_modules
         made = {k: of("calibench.stages.figure", f"calibench.figures.{k}") for k in NEEDS}
         made |= {"train": of("calibench.stages.train", "calibench.regimes.ols")}
         made |= {stage: of(f"calibench.stages.{stage}") for stage in ("analyse", "report", "list")}
-        if path:
-            path.write_text(before)
+        path.write_text(before)
         return made
 
     yield found
-    for cached in (fingerprint._read, fingerprint._data_files, fingerprint.of_modules):
+    patch.undo()
+    for cached in CACHED:
         cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def unchanged(codes):
+    return codes()
 
 
 @pytest.mark.parametrize(
@@ -55,9 +64,9 @@ def codes(tmp_path, monkeypatch):
         ("files.py", "x = 1\n", set()),
     ],
 )
-def test_what_a_change_reaches(codes, file, text, changed):
-    before, after = codes(), codes(file, text)
-    assert {name for name in before if before[name] != after[name]} == changed
+def test_what_a_change_reaches(codes, unchanged, file, text, changed):
+    after = codes(file, text)
+    assert {name for name in unchanged if unchanged[name] != after[name]} == changed
 
 
 @pytest.mark.parametrize(("error", "different"), [("UserError", 1), ("Unreadable", 2)])

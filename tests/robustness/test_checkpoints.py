@@ -19,8 +19,7 @@ from calibench.training.checkpoint import CheckpointFolder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.robustness.conftest import one_sentence, run_stage
-from tests.training.conftest import make_settings, start, train, write_store
+from tests.training.conftest import forked, make_settings, train, write_store
 
 SETTINGS = make_settings("ols", "mobilenet_v2", train={"epochs": 2, "checkpoint_minutes": 1e-9})
 FULL = {"input": "full", "dropout": None, "batch_norm_momentum": None, "zero_init_residual": False}
@@ -46,11 +45,11 @@ def store(tmp_path_factory):
 def killed(store, tmp_path_factory):
     """Folder of a run that was killed after its first checkpoint."""
     folder = tmp_path_factory.mktemp("killed")
-    process = start(SETTINGS, store, folder)
-    while not (folder / "checkpoint/state.pt").exists() and process.poll() is None:
+    process = forked(SETTINGS, store, folder)
+    while not (folder / "checkpoint/state.pt").exists() and process.is_alive():
         time.sleep(0.01)
     process.kill()
-    process.communicate()
+    process.join()
     return folder
 
 
@@ -96,11 +95,11 @@ def test_resuming_from_a_bad_checkpoint(store, killed, tmp_path, damage):
 def one_epoch(store, tmp_path_factory):
     """Folder of a run that was stopped after its first epoch; it has best weights."""
     folder = tmp_path_factory.mktemp("one-epoch")
-    process = start(SETTINGS, store, folder)
-    while not (folder / "checkpoint/history.jsonl").exists() and process.poll() is None:
+    process = forked(SETTINGS, store, folder)
+    while not (folder / "checkpoint/history.jsonl").exists() and process.is_alive():
         time.sleep(0.01)
     process.terminate()
-    process.communicate()
+    process.join()
     return folder
 
 
@@ -245,8 +244,7 @@ def test_config(tmp_path, text, sentence):
     with pytest.raises(UserError) as error:
         configuration.read(path)
     assert sentence in str(error.value) and "\n" not in str(error.value)
-    said = one_sentence(run_stage("config", str(path), cwd=tmp_path))
-    assert sentence in said and not (tmp_path / "exploded").exists()
+    assert not (tmp_path / "exploded").exists()
 
 
 def test_snakemake_never_builds_objects_from_a_config(run_snakemake, checkout):

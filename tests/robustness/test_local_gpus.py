@@ -1,9 +1,8 @@
 """Several runs on one machine: no two of them on one GPU, shown with made-up devices and real processes."""
 
+import multiprocessing
 import os
 import stat
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -13,54 +12,47 @@ import pytest
 from calibench.errors import UserError
 from calibench.training import gpus as device
 
-from tests.conftest import clean_environment
-from tests.training.conftest import WORKFLOW
 
-# Claims a device, writes down when it had it, and holds it for a while.
-HOLDER = """
-import pathlib, sys, time
-from calibench.training import gpus as device
-device.POLL_SECONDS = 0.05
-folder = pathlib.Path(sys.argv[1]) if sys.argv[1] else None  # the machine's
-gpus, hold = sys.argv[2].split(","), float(sys.argv[3])
-with device.claim_gpu(gpus, folder) as index:
-    begun = time.monotonic()
-    print(gpus[index], begun, flush=True)
-    time.sleep(hold)
-    print(time.monotonic(), flush=True)
-"""
+def holder(told, gpus, seconds, folder, environment):
+    """Claims a device, says when it had it, and holds it for a while."""
+    os.environ.update(environment)
+    device.POLL_SECONDS = 0.05
+    with device.claim_gpu(gpus.split(","), folder) as index:
+        told.send((gpus.split(",")[index], time.monotonic()))
+        time.sleep(seconds)
+        told.send(time.monotonic())
 
 
 @pytest.fixture
 def hold(tmp_path):
-    """``hold("a,b", seconds)`` starts a process that claims one of the devices."""
-    started = []
+    """``hold("a,b", seconds)`` forks a process that claims one of the devices; it and what it says."""
+    started, forks = [], multiprocessing.get_context("fork")
 
     def start(gpus, seconds, folder=tmp_path, **environment):
-        command = [sys.executable, "-c", HOLDER, str(folder), gpus, str(seconds)]
-        base = clean_environment() | {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"}
-        started.append(subprocess.Popen(command, env=base | environment, stdout=subprocess.PIPE, text=True))
-        return started[-1]
+        heard, told = forks.Pipe(duplex=False)
+        process = forks.Process(target=holder, args=(told, gpus, seconds, folder, environment))
+        process.start()
+        started.append(process)
+        return process, heard
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.join()
 
 
-def claimed(process):
+def claimed(held):
     """(device, when) of a holder's claim."""
-    name, when = process.stdout.readline().split()
-    return name, float(when)
+    return held[1].recv()
 
 
 def test_five_runs_share_two_gpus_one_at_a_time_each(hold):
     """Each process sees the devices in its own order; claims of one device never overlap."""
     holders = [hold("a,b" if i % 2 else "b,a", 0.4) for i in range(5)]
     spans = {"a": [], "b": []}
-    for process in holders:
-        output = process.communicate(timeout=120)[0].split()
-        spans[output[0]].append((float(output[1]), float(output[2])))
+    for _, heard in holders:
+        name, begun = heard.recv()
+        spans[name].append((begun, heard.recv()))
     assert len(spans["a"]) + len(spans["b"]) == 5 and spans["a"] and spans["b"]
     for held in spans.values():
         held.sort()
@@ -71,12 +63,12 @@ def test_kill_9_releases_the_gpu(hold):
     first = hold("only", 600)
     assert claimed(first)[0] == "only"
     second = hold("only", 0)
-    time.sleep(0.5)
-    assert second.poll() is None  # it waits
+    assert not second[1].poll(0.5), "it waits"
     killed = time.monotonic()
-    first.kill()
+    first[0].kill()
     assert claimed(second)[1] > killed
-    assert second.wait(30) == 0
+    second[0].join(30)
+    assert second[0].exitcode == 0
 
 
 def test_waiting_is_said(hold, tmp_path, monkeypatch, caplog):
@@ -84,7 +76,7 @@ def test_waiting_is_said(hold, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(device, "POLL_SECONDS", 0.05)
     both = [hold("one,two", 600) for _ in range(2)]
     assert {claimed(process)[0] for process in both} == {"one", "two"}
-    threading.Timer(0.3, both[0].kill).start()
+    threading.Timer(0.3, both[0][0].kill).start()
     with device.claim_gpu(["one", "two"], tmp_path) as index:
         assert index in (0, 1)
     assert caplog.text.count("all 2 visible GPUs are in use by other runs; waiting for one") == 1
@@ -111,13 +103,12 @@ def test_jobs_with_other_temporary_folders_share_the_locks(hold, tmp_path, made_
     """As Slurm's private TMPDIR or two users have them."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    first = hold(made_up, 600, folder="", TMPDIR=str(tmp_path / "one"))
+    first = hold(made_up, 600, folder=None, TMPDIR=str(tmp_path / "one"))
     assert claimed(first)[0] == made_up
-    second = hold(made_up, 0, folder="", TMPDIR=str(tmp_path / "two"))
-    with pytest.raises(subprocess.TimeoutExpired):
-        second.wait(5)
+    second = hold(made_up, 0, folder=None, TMPDIR=str(tmp_path / "two"))
+    assert not second[1].poll(1), "it waits"
     killed = time.monotonic()
-    first.kill()
+    first[0].kill()
     assert claimed(second)[1] > killed
 
 

@@ -108,8 +108,8 @@ def test_contrasts_are_pooled_over_backbones_and_data_sets(tmp_path, caplog):
         if "other" in str(folder):
             index = pd.read_csv(folder / "predictions/val.csv").assign(part="select")
             index.to_csv(folder / "predictions/val.csv", index=False)
-    table = contrasts.compare(runs, "top1", PLANNED)
-    nll = table[table["metric"] == "nll"].set_index(["family", "run", "dataset", "backbone"])
+    table = contrasts.compare(runs, "top1", PLANNED | {"metrics": ["nll"]})
+    nll = table.set_index(["family", "run", "dataset", "backbone"])
     pooled = nll.loc[("primary", "ols", "", "")]
     each = [nll.loc[("secondary", "ols", *place), "difference"] for place in places]
     assert pooled["difference"] == pytest.approx(np.mean(each))
@@ -118,7 +118,7 @@ def test_contrasts_are_pooled_over_backbones_and_data_sets(tmp_path, caplog):
     assert ("best", "ols@temperature", "digits", "resnet50") in nll.index
     assert ("best", "ols@temperature", "other", "resnet50") not in nll.index
     raw = statistics_settings('{"contrasts": [["ols", "hard"]], "tempered": false}')
-    assert not contrasts.compare(runs, "top1", raw)["run"].str.contains("@").any()
+    assert not contrasts.compare(runs[:4], "top1", raw)["run"].str.contains("@").any()
 
 
 def test_one_seed_is_said_to_conclude_nothing(folders):

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,19 @@ def train(settings: dict[str, Any], store: Path, run_dir: Path, *more: str) -> s
         logger.removeHandler(handler)
         logger.setLevel(level)
     return stream.getvalue()
+
+
+def forked(settings: dict[str, Any], store: Path, folder: Path):
+    """The stage in a fork of this process, which has its imports: most of its life can be hit by a kill."""
+
+    def work():
+        sys.stderr = open(folder / "stderr", "w")  # noqa: SIM115 - the child's own
+        train(settings, store, folder)
+
+    folder.mkdir(exist_ok=True)
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    return process
 
 
 def contents(run_dir: Path) -> dict[str, bytes]:

@@ -1,11 +1,9 @@
 """A run that is stopped at any moment ends with the weights of an undisturbed one, bit for bit."""
 
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import sys
 import time
 
 import pytest
@@ -15,7 +13,7 @@ from calibench.finished import names
 from calibench.training import job
 from calibench.training.checkpoint import CheckpointFolder
 
-from tests.training.conftest import contents, make_settings, start, train
+from tests.training.conftest import contents, forked, make_settings, start, train
 
 BACKBONE = "mobilenet_v2"  # has dropout: its masks must come back too
 
@@ -34,7 +32,8 @@ def undisturbed(store, tmp_path_factory):
 def wait_for_checkpoint(process, folder, delay):
     state = folder / "checkpoint" / "state.pt"
     end = time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < end:
+    alive = process.is_alive if hasattr(process, "is_alive") else lambda: process.poll() is None
+    while not state.exists() and alive() and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(delay)
 
@@ -55,19 +54,6 @@ def test_stopped_run_resumes_bit_equal(store, tmp_path, undisturbed, number):
     assert "resumed at epoch" in train(settings_of("ols"), store, tmp_path)
     assert contents(tmp_path) == undisturbed
     assert not (tmp_path / "checkpoint" / "state.pt").exists()
-
-
-def forked(settings, store, folder):
-    """The stage in a fork of this process, which has its imports: most of its life can be hit by a kill."""
-
-    def work():
-        sys.stderr = open(folder / "stderr", "w")  # noqa: SIM115 - the child's own
-        train(settings, store, folder)
-
-    folder.mkdir(exist_ok=True)
-    process = multiprocessing.get_context("fork").Process(target=work)
-    process.start()
-    return process
 
 
 @pytest.mark.slow
@@ -95,10 +81,10 @@ def test_200_kills_200_resumes(store, tmp_path, undisturbed):
 
 def test_checkpoint_of_other_settings_is_moved_aside(store, tmp_path, undisturbed):
     other = make_settings("ols", BACKBONE, train={"epochs": 2, "lr": 0.5, "checkpoint_minutes": 1e-9})
-    process = start(other, store, tmp_path)
+    process = forked(other, store, tmp_path)
     wait_for_checkpoint(process, tmp_path, 0)
     process.kill()
-    process.communicate()
+    process.join()
     train(settings_of("ols"), store, tmp_path)
     assert list(tmp_path.glob("checkpoint-of-*/state.pt"))
     assert contents(tmp_path) == undisturbed

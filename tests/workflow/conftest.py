@@ -23,7 +23,7 @@ MINI = {
         }
     },
     "backbones": ["resnet20"],
-    "runs": ["hard", "ls", "ols"],
+    "runs": ["hard", "ols"],
     "train": {"epochs": 1, "batch_size": 40, "precision": "float32", "features": 20},
     "figures": {"tsne_points": 50},
     "resources": {"train_threads": 1},

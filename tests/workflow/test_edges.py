@@ -1,14 +1,19 @@
-"""Regimes that need another run: Snakemake plans it first, asked for or not; what cannot be planned is told at once."""
+"""Regimes that need another run: it is planned first, asked for or not; what cannot be planned is told at once."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from calibench.errors import UserError
 from calibench.planning import checks, configuration
+from calibench.planning.plan import Plan
+from calibench.planning.settings import needed_runs
 
 from tests.checkout import copy_checkout
+from tests.conftest import clean_environment
 from tests.workflow.conftest import MINI, planned, snakemake
 
 RECORD = re.compile(r"results/\w+/digits/([^/\s]+/[^/\s]+)/seed(\d)/run\.json")
@@ -19,15 +24,24 @@ def checkout(tmp_path_factory):
     return copy_checkout(tmp_path_factory.mktemp("edges") / "calibench")
 
 
-def plan(checkout, check=True, **changes):
-    """Snakemake's whole plan of an experiment."""
-    (checkout / "config/edges.yaml").write_text(yaml.safe_dump(MINI | {"name": "edges"} | changes))
-    target = ("results/edges/metrics.csv", "--configfile", "config/edges.yaml")
-    return snakemake(checkout, *(["-n"] if check else []), *target, check=check)
+def completed(**changes):
+    return configuration.complete(MINI | {"name": "edges"} | changes)
 
 
-def edges(output):
-    """{(backbone/run, seed): the runs it waits for} of the planned trainings, from their files."""
+def edges(**changes):
+    """{backbone/run: the runs it waits for} of an experiment and of all that its runs need."""
+    config = completed(**changes)
+    plan, found = Plan(config), {}
+    for backbone, run in needed_runs(config):
+        folders = plan.other_runs("digits", backbone, run, 1).values()
+        found[f"{backbone}/{run}"] = {
+            f.removeprefix("results/edges/digits/").removesuffix("/seed1") for f in folders
+        }
+    return found
+
+
+def edges_of_jobs(output):
+    """The same from the files of the trainings that Snakemake plans, with the seed."""
     found = {}
     for block in re.findall(r"(?:local)?rule train_\w+:\n(?:    .*\n)+", output):
         fields = dict(re.findall(r"    (input|output): (.*)\n", block))
@@ -37,35 +51,36 @@ def edges(output):
 
 
 def test_each_edge_without_asking_for_its_source(checkout):
-    """`runs` names neither hard, ols, lspp nor the teacher backbone; all are planned and come first."""
+    """`runs` names neither hard, ols, lspp nor the teacher backbone; Snakemake plans all, and they come first."""
     wanted = ["lsplus", "tfkd_self", "kd", "pt_lspp", "ls_matched"]
     teachers = {"kd": {"teacher": "resnet34/ls"}, "pt_lspp": {"matrix_of": "resnet34/lspp"}}
-    output = plan(checkout, runs=wanted, regimes=teachers)
+    changes = {"name": "edges", "runs": wanted, "regimes": teachers, "protect": True}
+    (checkout / "config/edges.yaml").write_text(yaml.safe_dump(MINI | changes))
+    output = snakemake(checkout, "-n", "results/edges/metrics.csv", "--configfile", "config/edges.yaml")
     needs = {
         "lsplus": "resnet20/hard", "tfkd_self": "resnet20/hard", "kd": "resnet34/ls", "pt_lspp": "resnet34/lspp",
         "ls_matched": "resnet20/ols",
     }  # fmt: skip
     expected = {(f"resnet20/{run}", "0"): {(source, "0")} for run, source in needs.items()}
     expected |= {(source, "0"): set() for source in needs.values()}
-    assert edges(output) == expected
+    assert edges_of_jobs(output) == expected
     jobs = planned(output)
-    assert jobs["train_hard"] == 1  # one run serves both that need it
+    assert jobs["train_hard"] == jobs["store"] == 1  # one run serves both that need it
     assert jobs["analyse"] == len(wanted)  # what was not asked for is no row of the tables
 
 
-def test_sources_follow_seed_variant_and_backbone(checkout):
-    output = plan(
-        checkout, seeds=[0, 1], backbones=["resnet20", "resnet34"], runs=["lsplus", "lsplus+cutmix+own"],
+def test_sources_follow_variant_and_backbone():
+    found = edges(
+        seeds=[0, 1], backbones=["resnet20", "resnet34"], runs=["lsplus", "lsplus+cutmix+own"],
         variants={"cutmix": {"augment": {"cutmix": 1.0}}, "own": {"regime": {"prior": "{backbone}/hard+cutmix"}}},
     )  # fmt: skip
-    for (run, seed), sources in edges(output).items():
-        assert sources == (
-            {(run.replace("lsplus", "hard").removesuffix("+own"), seed)} if "lsplus" in run else set()
-        )
-    assert planned(output)["train_hard"] == planned(output)["train_lsplus"] == 8
+    assert len(found) == 8
+    for run, sources in found.items():
+        wanted = {run.replace("lsplus", "hard").removesuffix("+own")} if "lsplus" in run else set()
+        assert sources == wanted
 
 
-def test_sources_are_trained_on_the_same_labels(checkout):
+def test_sources_are_trained_on_the_same_labels():
     """Under label noise a prior from clean labels would leak; a variant that says what its source is, is obeyed."""
     variants = {
         "noise": {"data": {"label_noise": 0.4}},
@@ -74,31 +89,47 @@ def test_sources_are_trained_on_the_same_labels(checkout):
         "cutout": {"augment": {"cutout": 0.25}},
     }
     named = ["lsplus+noise", "tfkd_self+cutout+noise", "ls_matched+noise", "lsplus+noise+knowing"]
-    found = edges(plan(checkout, runs=named, variants=variants))
+    found = edges(runs=named, variants=variants)
     needs = dict(zip(named, ["hard+noise", "hard+noise", "ols+noise", "hard+clean"], strict=True))
     for run, source in needs.items():
-        assert found[f"resnet20/{run}", "0"] == {(f"resnet20/{source}", "0")}
+        assert found[f"resnet20/{run}"] == {f"resnet20/{source}"}
 
 
-def test_a_variant_may_start_from_pretrained_weights(checkout):
-    variants = {"pre": {"model": {"weights": "imagenet"}}}
-    teachers = {"kd": {"teacher": "resnet18/hard+pre"}}
-    output = plan(
-        checkout, backbones=["resnet34"], runs=["hard+pre", "hard", "kd"], variants=variants, regimes=teachers
+def test_a_chain_of_three():
+    """Born again: kd learns from another kd, which learns from hard."""
+    found = edges(
+        runs=["kd+second"], regimes={"kd": {"teacher": "resnet34/hard"}},
+        variants={"second": {"regime": {"teacher": "{backbone}/kd"}}},
+    )  # fmt: skip
+    assert found == {
+        "resnet20/kd+second": {"resnet20/kd"},
+        "resnet20/kd": {"resnet34/hard"},
+        "resnet34/hard": set(),
+    }
+
+
+def test_a_variant_may_start_from_pretrained_weights():
+    plan = Plan(
+        completed(
+            backbones=["resnet34"],
+            runs=["hard+pre", "hard", "kd"],
+            variants={"pre": {"model": {"weights": "imagenet"}}},
+            regimes={"kd": {"teacher": "resnet18/hard+pre"}},
+        )
     )
-    weights = re.findall(r"    output: results/weights/(\w+)-imagenet\.pth", output)
-    assert sorted(weights) == ["resnet18", "resnet34"]
-    blocks = re.findall(r"rule train_hard:\n(?:    .*\n)+", output)
-    assert sorted("imagenet.pth" in b.split("input:")[1].split("\n")[0] for b in blocks) == [
-        False,
-        True,
-        True,
-    ]
+    wanted = [f"results/weights/{name}-imagenet.pth" for name in ("resnet18", "resnet34")]
+    assert plan.pretrained() == wanted
+    assert plan.weights_of("resnet34", "hard+pre") == wanted[1:]
+    assert plan.weights_of("resnet34", "hard") == []
 
 
 def test_braces_in_a_config_are_not_wildcards(checkout):
-    """The default target, report and all: the config's text goes through Snakemake unread."""
+    """The default target, report and all: the config's text goes through Snakemake unread.
+
+    Without an audit the sample is drawn from the list itself.
+    """
     changes = {
+        "datasets": {"digits": MINI["datasets"]["digits"] | {"audit": {"enabled": False}}},
         "runs": ["{hard,lsplus}+cutmix"],
         "regimes": {"lsplus": {"prior": "{backbone}/hard"}},
         "variants": {"cutmix": {"augment": {"cutmix": 1.0}}},
@@ -108,25 +139,17 @@ def test_braces_in_a_config_are_not_wildcards(checkout):
     (checkout / "config/braces.yaml").write_text(yaml.safe_dump(MINI | {"name": "braces"} | changes))
     output = snakemake(checkout, "-n", "--configfile", "config/braces.yaml")
     assert planned(output)["report"] == 1 and planned(output)["train_lsplus"] == 1
+    sample = output.partition("rule sample:")[2].partition("output:")[0]
+    assert "/list.csv" in sample and "audited.csv" not in output and "rule audit:" not in output
 
 
-def test_a_key_given_twice_is_told_before_anything_runs(checkout):
-    text = yaml.safe_dump(MINI | {"name": "twice"}) + "seeds: [0]\nseeds: [1]\n"
-    (checkout / "config/twice.yaml").write_text(text)
-    output = snakemake(checkout, "-n", "--configfile", "config/twice.yaml", check=False)
-    assert "config/twice.yaml" in output and "'seeds'" in output and "Traceback" not in output
-
-
-# those that have edges, braces or a second file; the others are planned in the slow tests, those of the papers without
-# Snakemake in tests/planning/test_papers.py
-INTRICATE = ("papers/lsplus/table1.yaml", "controls.yaml")
+# those of the papers are planned without Snakemake in tests/planning/test_papers.py
 SHIPPED = [
-    *INTRICATE,
-    *(
-        pytest.param(p.name, marks=pytest.mark.slow)
-        for p in sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
-        if p.name not in INTRICATE
-    ),
+    pytest.param(name, marks=() if name == "controls.yaml" else pytest.mark.slow)
+    for name in (
+        "papers/lsplus/table1.yaml",
+        *sorted(p.name for p in (Path(__file__).parents[2] / "config").glob("*.yaml")),
+    )
 ]
 
 
@@ -148,19 +171,6 @@ def test_every_shipped_config_can_be_planned(checkout, name):
     (checkout / "config/here.yaml").write_text(yaml.safe_dump({"datasets": datasets, "seeds": [0]}))
     output = snakemake(checkout, "-n", "--configfile", *(f"config/{f}" for f in [*files, "here.yaml"]))
     assert planned(output)["report"] == 1
-
-
-def test_a_chain_of_three(checkout):
-    """Born again: kd learns from another kd, which learns from hard."""
-    output = plan(
-        checkout, runs=["kd+second"], regimes={"kd": {"teacher": "resnet34/hard"}},
-        variants={"second": {"regime": {"teacher": "{backbone}/kd"}}},
-    )  # fmt: skip
-    assert edges(output) == {
-        ("resnet20/kd+second", "0"): {("resnet20/kd", "0")},
-        ("resnet20/kd", "0"): {("resnet34/hard", "0")},
-        ("resnet34/hard", "0"): set(),
-    }
 
 
 @pytest.mark.parametrize(
@@ -222,22 +232,17 @@ def test_a_chain_of_three(checkout):
 def test_a_plan_that_cannot_be_is_told_in_one_sentence(changes, sentence):
     """By the checks that the workflow makes before it plans anything."""
     with pytest.raises(UserError) as error:
-        checks.check_all(configuration.complete(MINI | {"name": "edges"} | changes))
+        checks.check_all(completed(**changes))
     assert sentence in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_mistake_reaches_the_terminal_as_its_sentence(checkout):
-    output = plan(checkout, check=False, runs=["old"])
-    assert "unknown regime 'old'" in output
-    assert output.count("WorkflowError") == 1 and "Traceback" not in output
-    assert not (checkout / "results").exists()
 
 
 def test_a_setting_without_default_must_be_given(checkout):
     regime = checkout / "workflow/calibench/regimes/sce.py"
     before = regime.read_text()
     regime.write_text(before.replace("beta: float = 0.1", "beta: float", 1))
-    output = plan(checkout, check=False, runs=["sce"])
-    assert "config: regimes.sce.beta has no default; set it" in output and "Traceback" not in output
-    assert planned(plan(checkout, runs=["sce"], regimes={"sce": {"beta": 1.0}}))["train_sce"] == 1
+    (checkout / "config/sce.yaml").write_text(yaml.safe_dump(MINI | {"runs": ["sce"]}))
+    command = [sys.executable, "-m", "calibench", "config", "config/sce.yaml"]
+    environment = clean_environment() | {"PYTHONPATH": "workflow"}
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=60)
     regime.write_text(before)
+    assert "error: config: regimes.sce.beta has no default; set it\n" in done.stderr and done.returncode == 2

@@ -1,4 +1,4 @@
-"""Every format on its way from the user's files to the store, through Snakemake, in one call."""
+"""Every format on its way from the user's files to the store, stage by stage."""
 
 import gzip
 import io
@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from calibench.errors import UserError
 from calibench.planning import checks, configuration, naming
+from calibench.stages import audit, sample, store
+from calibench.stages import list as list_stage
 
 from tests.checkout import ROOT, copy_checkout
 from tests.workflow.conftest import MINI, snakemake
@@ -125,21 +126,28 @@ FORMATS = {
 }
 
 
+def words(folder: Path, **files: str) -> list[str]:
+    """Options of a stage that are files in one folder: ``out_list="list.csv"``."""
+    return [f"--{key.replace('_', '-')}={folder / file}" for key, file in files.items()]
+
+
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> dict[str, Path]:
-    """Store folder of each format, all made by one call of Snakemake."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("formats") / "calibench")
-    datasets = {}
+    """Store folder of each format, made by the stages as the rules call them."""
+    base, datasets = tmp_path_factory.mktemp("formats"), {}
     for name, write in FORMATS.items():
-        root = checkout / "data" / name
-        root.mkdir(parents=True)
-        datasets[name] = SHARED | {"root": f"data/{name}"} | write(root)
-    text = yaml.safe_dump(MINI | {"name": "formats", "runs": ["hard"], "datasets": datasets})
-    (checkout / "config/formats.yaml").write_text(text)
-    config = configuration.read(checkout / "config/formats.yaml")
-    folders = {name: checkout / "results/store" / naming.store_name(config, name) for name in FORMATS}
-    targets = [str((folder / "images.npy").relative_to(checkout)) for folder in folders.values()]
-    snakemake(checkout, *targets, "--configfile", "config/formats.yaml")
+        (base / name).mkdir()
+        datasets[name] = SHARED | {"root": str(base / name)} | write(base / name)
+    config = configuration.complete(MINI | {"name": "formats", "runs": ["hard"], "datasets": datasets})
+    folders = {name: base / "store" / name for name in FORMATS}
+    for name, folder in folders.items():
+        given = ["--settings", json.dumps(naming.data_settings(config, name))]
+        list_stage.main([*given, *words(folder, out_list="list.csv", out_classes="classes.csv")])
+        audited = words(folder, list="list.csv", out_list="audited.csv", out_report="audit.json")
+        audit.main([*given, *audited, *words(folder, out_table="audit.csv", thumbnails="thumbnails")])
+        sample.main([*given, *words(folder, list="audited.csv", out="sample.csv", out_report="sample.json")])
+        files = words(folder, sample="sample.csv", classes="classes.csv", out="images.npy")
+        store.main([*given, *files, *words(folder, out_index="index.csv", out_report="store.json")])
     return folders
 
 
@@ -208,6 +216,7 @@ def test_a_missing_root_is_told_with_its_key():
         checks.check_root(config, "images")
 
 
+@pytest.mark.slow
 def test_known_sets_are_planned_to_be_fetched(tmp_path):
     checkout = copy_checkout(tmp_path / "calibench")
     output = snakemake(checkout, "-n", "--until", "fetch", "--configfile", "config/fashionmnist.yaml")

@@ -43,19 +43,15 @@ def training(finished, tmp_path):
     process.wait()
 
 
-def test_a_second_snakemake_is_refused(training):
-    checkout, config, first = training
-    said = snakemake(checkout, f"{RUN}/run.json", "--configfile", config, check=False)
-    assert "cannot be locked" in said and "--unlock" in said
-    assert first.poll() is None, "and the first goes on"
-
-
 @pytest.mark.slow
 def test_killed_snakemake_leaves_a_lock_and_the_way_out(training):
     checkout, config, process = training
+    options = (f"{RUN}/run.json", "--configfile", config)
+    said = snakemake(checkout, *options, check=False)
+    assert "cannot be locked" in said and "--unlock" in said
+    assert process.poll() is None, "a second Snakemake is refused, and the first goes on"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    options = (f"{RUN}/run.json", "--configfile", config)
     assert "cannot be locked" in snakemake(checkout, *options, check=False)
     snakemake(checkout, "--unlock", *options)
     end = time.monotonic() + 120

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.workflow.conftest import MINI, planned, snakemake, write_config
 
 BROKEN = {"runs": [*MINI["runs"], "hard+broken"], "variants": {"broken": {"train": {"lr": 1e30}}}}
 
 
+@pytest.mark.slow
 def test_tables_and_report_of_what_is_there(finished, tmp_path):
     finished = Path(shutil.copytree(finished, tmp_path / "calibench"))
     table = "results/mini/tables/table1.csv"

@@ -22,16 +22,21 @@ Path("asked.json").write_text(json.dumps(asked))
 """
 
 
-def test_memory_and_time_of_every_submitted_rule_grow_with_the_attempt(run_snakemake, checkout):
+def test_what_jobs_ask_for(run_snakemake, checkout, monkeypatch):
+    """Memory and time of every submitted rule grow with the attempt; the model of the GPU reaches only training."""
     with (checkout / "workflow/Snakefile").open("a") as snakefile:
         snakefile.write(ASKED)
-    run_snakemake("-n", "--quiet")
+    site = checkout / "site.yaml"
+    site.write_text("account: 17\nqos: high\ngpu_model: a100\npartitions: {cpu: {}}\n")
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(site))
+    lines = [line for line in run_snakemake("-n").stdout.splitlines() if "resources:" in line]
+    assert lines and all("slurm_account=17" in line and "qos=high" in line for line in lines)
+    assert {"gpu=1" in line for line in lines} == {True, False}
+    assert all(("gpu=1" in line) == ("gpu_model=a100" in line) for line in lines)
     asked = json.loads((checkout / "asked.json").read_text())
     others = {rule for rule in asked if not rule.startswith("train_")}
-    assert (
-        others == {"audit", "store", "features", "predict_training", "figure_tsne", "resample"}
-        and "train_hard" in asked
-    )
+    assert others == {"audit", "store", "features", "predict_training", "figure_tsne", "resample"}
+    assert "train_hard" in asked
     for rule, requests in asked.items():
         for first, third in requests:
             assert third == 3 * first, f"{rule} asks for {first}, then for {third}"
@@ -59,25 +64,14 @@ def test_mistake_in_the_site_file(tmp_path, text, sentence):
 
 def test_a_site_file_that_is_missing_stops_snakemake(run_snakemake, checkout, monkeypatch):
     monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(checkout / "nowhere.yaml"))
-    done = run_snakemake("-n", check=False)
+    done = run_snakemake("-n", "weights", check=False)
     assert done.returncode and "does not exist; correct the path or unset it" in done.stdout
     assert "Traceback" not in done.stdout
 
 
 def test_a_job_on_a_node_that_does_not_see_the_site_file(run_snakemake, checkout, monkeypatch):
     monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(checkout / "nowhere.yaml"))
-    run_snakemake("-n", "--mode", "remote")
-
-
-def test_site_reaches_every_rule_and_the_gpu_model_only_training(run_snakemake, checkout, monkeypatch):
-    site = checkout / "site.yaml"
-    site.write_text("account: 17\nqos: high\ngpu_model: a100\npartitions: {cpu: {}}\n")
-    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(site))
-    planned = run_snakemake("-n").stdout
-    asked = [line for line in planned.splitlines() if "resources:" in line]
-    assert asked and all("slurm_account=17" in line and "qos=high" in line for line in asked)
-    assert {"gpu=1" in line for line in asked} == {True, False}
-    assert all(("gpu=1" in line) == ("gpu_model=a100" in line) for line in asked)
+    run_snakemake("-n", "--mode", "remote", "weights")
 
 
 def test_texts_on_preemption_say_what_the_plugin_does():

@@ -80,7 +80,8 @@ SETS = " ".join(["--sets", *PLAN.sets]) if PLAN.sets else ""
 OF_ENSEMBLE = "<experiment>/{dataset}/{backbone}/{members}{calibrator}@ensemble/seed0"
 OF_RUN = "<experiment>/{dataset}/{backbone}/{run}/seed{seed}"  # the folder of any run, whatever its regime
 ALL_SEEDS = "<experiment>/{dataset}/{backbone}/{run}"
-SHOWN = f"--checkpoint {CHECKPOINT} --runs {','.join(PLAN.tables_settings()['runs'])}"  # a run has one colour in all figures
+# a run has one colour in all figures
+SHOWN = ["--checkpoint", CHECKPOINT, "--runs", ",".join(PLAN.tables_settings()["runs"])]
 
 
 wildcard_constraints:

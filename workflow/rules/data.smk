@@ -65,8 +65,7 @@ rule audit:
         "../../envs/analyse.yaml"
     threads: config["resources"]["data_threads"]
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 240 * attempt,
+        **grows(8000, 240),
     params:
         settings=data_settings("audit"),
     shell:
@@ -110,8 +109,7 @@ rule store:
         "../../envs/analyse.yaml"
     threads: config["resources"]["data_threads"]
     resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 240 * attempt,
+        **grows(4000, 240),
     params:
         settings=data_settings("store"),
     shell:
@@ -140,9 +138,7 @@ rule features:
         "../../envs/train.yaml"
     threads: config["resources"]["train_threads"]
     resources:
-        gpu=config["resources"]["gpu"],
-        mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
-        runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
+        **ON_GPU,
     params:
         settings=lambda w: canonical(as_workflow_error(features.stage_settings, PLAN, w.store, w.features)),
     shell:

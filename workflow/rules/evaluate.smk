@@ -1,5 +1,14 @@
 # From the predictions of each run to the tables of an experiment.
 
+# long tables of the stage analyse, and those of other stages with the function that lists their parts
+ANALYSED = ["posthoc", "strata", "selective", "conformal", "decision"]
+COLLECTED = {
+    "warnings": lambda file: PLAN.analysed(file, ensembles=False),
+    "snapshots": PLAN.files_of_runs,
+    "disagreement": PLAN.derived,
+    "intervals": PLAN.files_of_datasets,
+}
+
 
 # One job for all seeds of a run: with a job per seed, starting Python would take longer than the work.
 rule analyse:
@@ -10,20 +19,13 @@ rule analyse:
         classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
         votes=votes_of,
     output:
-        metrics=f"{ALL_SEEDS}/metrics.csv",
-        posthoc=f"{ALL_SEEDS}/posthoc.csv",
-        strata=f"{ALL_SEEDS}/strata.csv",
-        selective=f"{ALL_SEEDS}/selective.csv",
-        conformal=f"{ALL_SEEDS}/conformal.csv",
-        decision=f"{ALL_SEEDS}/decision.csv",
-        warnings=f"{ALL_SEEDS}/warnings.csv",
+        **{table: f"{ALL_SEEDS}/{table}.csv" for table in ["metrics", *ANALYSED, "warnings"]},
     log:
         f"{ALL_SEEDS}/analyse.log",
     conda:
         "../../envs/analyse.yaml"
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
+        **grows(8000, 60),
     params:
         checkpoint=CHECKPOINT,
         sets=SETS,
@@ -58,58 +60,15 @@ rule metrics:
         "stage {log} collect --out {output} {input}"
 
 
-use rule metrics as collect_posthoc with:
+use rule metrics as collect with:
     input:
-        lambda w: PLAN.analysed("posthoc.csv"),
+        lambda w: COLLECTED.get(w.table, PLAN.analysed)(f"{w.table}.csv"),
     output:
-        "<experiment>/posthoc.csv",
+        "<experiment>/{table}.csv",
     log:
-        "<experiment>/posthoc.log",
-
-
-use rule metrics as collect_strata with:
-    input:
-        lambda w: PLAN.analysed("strata.csv"),
-    output:
-        "<experiment>/strata.csv",
-    log:
-        "<experiment>/strata.log",
-
-
-use rule metrics as collect_selective with:
-    input:
-        lambda w: PLAN.analysed("selective.csv"),
-    output:
-        "<experiment>/selective.csv",
-    log:
-        "<experiment>/selective.log",
-
-
-use rule metrics as collect_conformal with:
-    input:
-        lambda w: PLAN.analysed("conformal.csv"),
-    output:
-        "<experiment>/conformal.csv",
-    log:
-        "<experiment>/conformal.log",
-
-
-use rule metrics as collect_decision with:
-    input:
-        lambda w: PLAN.analysed("decision.csv"),
-    output:
-        "<experiment>/decision.csv",
-    log:
-        "<experiment>/decision.log",
-
-
-use rule metrics as collect_warnings with:
-    input:
-        lambda w: PLAN.analysed("warnings.csv", ensembles=False),
-    output:
-        "<experiment>/warnings.csv",
-    log:
-        "<experiment>/warnings.log",
+        "<experiment>/{table}.log",
+    wildcard_constraints:
+        table=pattern([*ANALYSED, *COLLECTED]),
 
 
 # Ensembles of epochs of one training, if `train.snapshots` kept their logits.
@@ -127,15 +86,6 @@ rule ensemble_epochs:
         code=code_of("ensemble_epochs"),
     shell:
         "stage {log} ensemble_epochs --record {input.record} --out {output}"
-
-
-use rule metrics as collect_snapshots with:
-    input:
-        of_runs("snapshots.csv"),
-    output:
-        "<experiment>/snapshots.csv",
-    log:
-        "<experiment>/snapshots.log",
 
 
 rule tables:
@@ -203,13 +153,7 @@ rule remove_checkpoints:
 
 localrules:
     metrics,
-    collect_posthoc,
-    collect_strata,
-    collect_selective,
-    collect_snapshots,
+    collect,
     ensemble_epochs,
-    collect_conformal,
-    collect_decision,
-    collect_warnings,
     tables,
     remove_checkpoints,

@@ -16,13 +16,7 @@ rule external:
         "../../envs/analyse.yaml"
     params:
         run=lambda w: canonical(
-            {
-                "dataset": w.dataset,
-                "backbone": w.backbone,
-                "regime": "external",
-                "variant": w.variant,
-                "seed": int(w.seed),
-            }
+            dict(zip(names.KEYS, (w.dataset, w.backbone, "external", w.variant, int(w.seed))))
         ),
         checkpoint=CHECKPOINT,
         code=code_of("external"),

@@ -1,329 +1,75 @@
-# One rule for each kind of figure; what a kind reads of its runs stands in its input. Each is a PNG, a PDF, and the
-# kinds with numbers of their own a CSV.
+# Every figure is a PNG and a PDF; its caption is in ../report/figure.rst. `tsne` is a job, `forest` and `ranks`
+# are one figure of the whole experiment each, and one rule draws all other kinds.
+
+# kind of figure → its heading in Snakemake's report, and what it reads of each run besides the record
+TESTED_RUN = [TESTED, names.index("test")]
+FEATURES = [names.features("train"), names.features_index("train")]
+OF_TRAINING = config["figures"]["classmeans_of"] == "train"
+KINDS = {
+    "tsne": ("Figure 2: features", FEATURES),
+    "reliability": ("Reliability", [*TESTED_RUN, names.logits(CHECKPOINT, "val"), names.index("val")]),
+    "retention": ("Retention", TESTED_RUN),
+    "density": ("Confidence of right and wrong", TESTED_RUN),
+    "curves": ("Learning curves", [names.HISTORY]),
+    "matrix": ("Learned label matrices", [names.STATE]),
+    "entropy": ("Learned label matrices", [names.HISTORY]),
+    "bars": ("Learned label matrices", [names.STATE, *TESTED_RUN]),
+    "classmeans": ("Classes", [names.logits_of_training(CHECKPOINT)] if OF_TRAINING else TESTED_RUN),
+    "distances": ("Classes", FEATURES),
+    "shift": ("Away from the test images", []),
+    "sweep": ("Sweep", []),
+    "noise": ("Wrong labels", [names.HISTORY]),
+    "netbenefit": ("Net benefit", TESTED_RUN),
+}
+WITH_CLASSES = ("tsne", "matrix", "entropy", "bars", "classmeans", "distances", "netbenefit")
+TABLE_OF = {"shift": f"{EXPERIMENT}/shift.csv", "sweep": f"{EXPERIMENT}/metrics.csv"}
+FIGURE = "<experiment>/figures/{kind}-{dataset}-{backbone}"
 
 
-rule figure_tsne:
+rule figure:
     input:
-        records=panel("tsne"),
-        features=panel("tsne", names.features("train"), names.features_index("train")),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-        index=lambda w: f"{PLAN.store_dir(w.dataset)}/index.csv",
+        records=panel(names.RECORD),
+        data=lambda w: [path for file in KINDS[w.kind][1] for path in panel(file)(w)],
+        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv" if w.kind in WITH_CLASSES else [],
+        index=lambda w: f"{PLAN.store_dir(w.dataset)}/index.csv" if w.kind == "tsne" else [],
+        table=lambda w: TABLE_OF.get(w.kind, []),
     output:
         png=report(
-            "<experiment>/figures/tsne-{dataset}-{backbone}.png",
-            caption="../report/fig2.rst",
+            f"{FIGURE}.png",
+            caption="../report/figure.rst",
             category="Figures",
-            subcategory="Figure 2: features",
+            subcategory=lambda w: KINDS[w.kind][0],
             labels={"data set": "{dataset}", "backbone": "{backbone}"},
         ),
-        pdf="<experiment>/figures/tsne-{dataset}-{backbone}.pdf",
-        scores="<experiment>/figures/tsne-{dataset}-{backbone}.csv",
+        pdf=f"{FIGURE}.pdf",
     log:
-        "<experiment>/figures/tsne-{dataset}-{backbone}.log",
+        f"{FIGURE}.log",
+    wildcard_constraints:
+        kind=pattern([kind for kind in KINDS if kind != "tsne"]),
     conda:
-        "../../envs/analyse.yaml"
+        lambda w: "../../envs/train.yaml" if w.kind == "bars" else "../../envs/analyse.yaml"
+    params:
+        options=figure_options,
+        code=lambda w: PLAN.figure_code(w.kind),
+    shell:
+        "stage {log} figure {wildcards.kind} {input.records} --out {output.png} --out-pdf {output.pdf} {params.options}"
+
+
+use rule figure as figure_tsne with:
+    output:
+        png=report(
+            f"{FIGURE}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory=lambda w: KINDS[w.kind][0],
+            labels={"data set": "{dataset}", "backbone": "{backbone}"},
+        ),
+        pdf=f"{FIGURE}.pdf",
+        scores=f"{FIGURE}.csv",
+    wildcard_constraints:
+        kind="tsne",
     resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
-    params:
-        points=f"--points {config['figures']['tsne_points']} --seed {config['figures']['tsne_seed']}",
-        look=f"--group {config['figures']['tsne_group'] or 0} --zoom {config['figures']['tsne_zoom']}",
-        code=PLAN.figure_code("tsne"),
-    shell:
-        "stage {log} figure tsne --out {output.png} --out-pdf {output.pdf} --out-data {output.scores}"
-        " --classes {input.classes} --index {input.index} {params.points} {params.look} {input.records}"
-
-
-rule figure_reliability:
-    input:
-        records=panel("reliability"),
-        data=panel("reliability", TESTED, names.index("test")),
-        calibrate=panel("reliability", names.logits(CHECKPOINT, "val"), names.index("val")),
-    output:
-        png=report(
-            "<experiment>/figures/reliability-{dataset}-{backbone}.png",
-            caption="../report/reliability.rst",
-            category="Figures",
-            subcategory="Reliability",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/reliability-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/reliability-{dataset}-{backbone}.log",
-    conda:
-        "../../envs/analyse.yaml"
-    params:
-        kind="reliability",
-        options=SHOWN,
-        code=PLAN.figure_code("reliability"),
-    shell:
-        "stage {log} figure {params.kind} --out {output.png} --out-pdf {output.pdf} {params.options} {input.records}"
-
-
-use rule figure_reliability as figure_retention with:
-    input:
-        records=panel("retention"),
-        data=panel("retention", TESTED, names.index("test")),
-    output:
-        png=report(
-            "<experiment>/figures/retention-{dataset}-{backbone}.png",
-            caption="../report/retention.rst",
-            category="Figures",
-            subcategory="Retention",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/retention-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/retention-{dataset}-{backbone}.log",
-    params:
-        kind="retention",
-        options=SHOWN,
-        code=PLAN.figure_code("retention"),
-
-
-use rule figure_reliability as figure_density with:
-    input:
-        records=panel("density"),
-        data=panel("density", TESTED, names.index("test")),
-    output:
-        png=report(
-            "<experiment>/figures/density-{dataset}-{backbone}.png",
-            caption="../report/density.rst",
-            category="Figures",
-            subcategory="Confidence of right and wrong",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/density-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/density-{dataset}-{backbone}.log",
-    params:
-        kind="density",
-        options=SHOWN,
-        code=PLAN.figure_code("density"),
-
-
-use rule figure_reliability as figure_curves with:
-    input:
-        records=panel("curves"),
-        data=panel("curves", names.HISTORY),
-    output:
-        png=report(
-            "<experiment>/figures/curves-{dataset}-{backbone}.png",
-            caption="../report/curves.rst",
-            category="Figures",
-            subcategory="Learning curves",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/curves-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/curves-{dataset}-{backbone}.log",
-    params:
-        kind="curves",
-        options=SHOWN,
-        code=PLAN.figure_code("curves"),
-
-
-use rule figure_reliability as figure_matrix with:
-    input:
-        records=panel("matrix"),
-        data=panel("matrix", names.STATE),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-    output:
-        png=report(
-            "<experiment>/figures/matrix-{dataset}-{backbone}.png",
-            caption="../report/matrix.rst",
-            category="Figures",
-            subcategory="Learned label matrices",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/matrix-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/matrix-{dataset}-{backbone}.log",
-    params:
-        kind="matrix",
-        options=lambda w, input: f"--classes {input.classes}",
-        code=PLAN.figure_code("matrix"),
-
-
-use rule figure_reliability as figure_entropy with:
-    input:
-        records=panel("entropy"),
-        data=panel("entropy", names.HISTORY),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-    output:
-        png=report(
-            "<experiment>/figures/entropy-{dataset}-{backbone}.png",
-            caption="../report/entropy.rst",
-            category="Figures",
-            subcategory="Learned label matrices",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/entropy-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/entropy-{dataset}-{backbone}.log",
-    params:
-        kind="entropy",
-        options=lambda w, input: f"--classes {input.classes} {SHOWN}",
-        code=PLAN.figure_code("entropy"),
-
-
-use rule figure_reliability as figure_bars with:
-    input:
-        records=panel("bars"),
-        data=panel("bars", names.STATE, TESTED, names.index("test")),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-    output:
-        png=report(
-            "<experiment>/figures/bars-{dataset}-{backbone}.png",
-            caption="../report/bars.rst",
-            category="Figures",
-            subcategory="Learned label matrices",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/bars-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/bars-{dataset}-{backbone}.log",
-    conda:
-        "../../envs/train.yaml"
-    params:
-        kind="bars",
-        options=bars_options,
-        code=PLAN.figure_code("bars"),
-
-
-use rule figure_reliability as figure_netbenefit with:
-    input:
-        records=panel("netbenefit"),
-        data=panel("netbenefit", TESTED, names.index("test")),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-    output:
-        png=report(
-            "<experiment>/figures/netbenefit-{dataset}-{backbone}.png",
-            caption="../report/netbenefit.rst",
-            category="Figures",
-            subcategory="Net benefit",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/netbenefit-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/netbenefit-{dataset}-{backbone}.log",
-    params:
-        kind="netbenefit",
-        options=benefit_options,
-        code=PLAN.figure_code("netbenefit"),
-
-
-use rule figure_reliability as figure_classmeans with:
-    input:
-        records=panel("classmeans"),
-        data=(
-            panel("classmeans", TESTED, names.index("test"))
-            if config["figures"]["classmeans_of"] == "test"
-            else panel("classmeans", names.logits_of_training(CHECKPOINT))
-        ),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-    output:
-        png=report(
-            "<experiment>/figures/classmeans-{dataset}-{backbone}.png",
-            caption="../report/classmeans.rst",
-            category="Figures",
-            subcategory="Classes",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/classmeans-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/classmeans-{dataset}-{backbone}.log",
-    params:
-        kind="classmeans",
-        options=lambda w, input: f"--classes {input.classes} --of {config['figures']['classmeans_of']} {SHOWN}",
-        code=PLAN.figure_code("classmeans"),
-
-
-use rule figure_reliability as figure_distances with:
-    input:
-        records=panel("distances"),
-        data=panel("distances", names.features("train"), names.features_index("train")),
-        classes=lambda w: f"{PLAN.store_dir(w.dataset)}/classes.csv",
-    output:
-        png=report(
-            "<experiment>/figures/distances-{dataset}-{backbone}.png",
-            caption="../report/distances.rst",
-            category="Figures",
-            subcategory="Classes",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/distances-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/distances-{dataset}-{backbone}.log",
-    params:
-        kind="distances",
-        options=lambda w, input: f"--classes {input.classes}",
-        code=PLAN.figure_code("distances"),
-
-
-use rule figure_reliability as figure_shift with:
-    input:
-        records=panel("shift"),
-        data="<experiment>/shift.csv",
-    output:
-        png=report(
-            "<experiment>/figures/shift-{dataset}-{backbone}.png",
-            caption="../report/shift.rst",
-            category="Figures",
-            subcategory="Away from the test images",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/shift-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/shift-{dataset}-{backbone}.log",
-    params:
-        kind="shift",
-        options=lambda w, input: f"{SHOWN} --shift {input.data}",
-        code=PLAN.figure_code("shift"),
-
-
-use rule figure_reliability as figure_noise with:
-    input:
-        records=panel("noise"),
-        data=panel("noise", names.HISTORY),
-    output:
-        png=report(
-            "<experiment>/figures/noise-{dataset}-{backbone}.png",
-            caption="../report/noise.rst",
-            category="Figures",
-            subcategory="Wrong labels",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/noise-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/noise-{dataset}-{backbone}.log",
-    params:
-        kind="noise",
-        options=f"{SHOWN} --variants {','.join(PLAN.noise_variants())}",
-        code=PLAN.figure_code("noise"),
-
-
-use rule figure_reliability as figure_sweep with:
-    input:
-        records=panel("sweep"),
-        metrics="<experiment>/metrics.csv",
-    output:
-        png=report(
-            "<experiment>/figures/sweep-{dataset}-{backbone}.png",
-            caption="../report/sweep.rst",
-            category="Figures",
-            subcategory="Sweep",
-            labels={"data set": "{dataset}", "backbone": "{backbone}"},
-        ),
-        pdf="<experiment>/figures/sweep-{dataset}-{backbone}.pdf",
-    log:
-        "<experiment>/figures/sweep-{dataset}-{backbone}.log",
-    params:
-        kind="sweep",
-        options=lambda w, input: (
-            f"--metrics {input.metrics} --settings {shlex.quote(canonical(PLAN.sweep_settings()))}"
-        ),
-        code=PLAN.figure_code("sweep"),
+        **grows(4000, 60),
 
 
 rule figure_forest:
@@ -369,18 +115,6 @@ use rule figure_forest as figure_ranks with:
 
 
 localrules:
+    figure,
     figure_forest,
     figure_ranks,
-    figure_reliability,
-    figure_retention,
-    figure_density,
-    figure_curves,
-    figure_matrix,
-    figure_entropy,
-    figure_bars,
-    figure_classmeans,
-    figure_netbenefit,
-    figure_distances,
-    figure_shift,
-    figure_noise,
-    figure_sweep,

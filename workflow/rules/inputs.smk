@@ -1,11 +1,24 @@
 # Input and params functions of the rules: which files of which runs, from the plan of common.smk.
 
 
-def run_of(regime):
-    """Params function: the settings of a run as canonical JSON; of the regime of the wildcard, where none is named."""
-    return lambda w: canonical(
-        as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, (regime or w.regime) + w.variant, w.seed)
-    )
+def grows(mem_mb, minutes):
+    """Memory and run time that grow with each attempt."""
+    return {
+        "mem_mb": lambda w, attempt: mem_mb * attempt,
+        "runtime": lambda w, attempt: minutes * attempt,
+    }
+
+
+ON_GPU = {
+    "gpu": config["resources"]["gpu"],
+    **grows(config["resources"]["train_mem_mb"], config["resources"]["train_minutes"]),
+}
+
+
+def settings_of_run(w, output):
+    """Params function: the settings of a run as canonical JSON; its name is that of the folder of its seeds."""
+    run = Path(output.record).parts[-3]
+    return canonical(as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, run, w.seed))
 
 
 def inputs_of(regime):
@@ -54,23 +67,33 @@ def lists_of(w):
     return [ancient(f) for f in files] if PLAN.kept_code(w.store) else files
 
 
-def panel(kind, *files):
-    """Input function: these files of every run in one figure; by default its record."""
-    wanted = files or [names.RECORD]
-    return lambda w: [path for f in wanted for path in PLAN.panel_files(kind, w.dataset, w.backbone, f)]
+def panel(file):
+    """Input function: this file of every run in one figure."""
+    return lambda w: PLAN.panel_files(w.kind, w.dataset, w.backbone, file)
 
 
-def bars_options(w, input):
-    """Params function: the class in the figure `bars`."""
-    name = config["figures"]["class"]
-    chosen = f" --class {shlex.quote(name)}" if name else ""
-    return f"--classes {input.classes} {SHOWN}{chosen}"
-
-
-def benefit_options(w, input):
-    """Params function: which classes are a finding."""
-    positive = " ".join(map(shlex.quote, config["statistics"]["positive"]))
-    return f"--classes {input.classes} {SHOWN} --positive {positive}"
+def figure_options(w, input, output):
+    """Params function: the options of one kind of figure."""
+    figures = config["figures"]
+    own = {
+        "tsne": [
+            *("--points", figures["tsne_points"], "--seed", figures["tsne_seed"], "--index", input.index),
+            *("--group", figures["tsne_group"] or 0, "--zoom", figures["tsne_zoom"]),
+            *("--out-data", output.get("scores")),
+        ],
+        "bars": ["--class", figures["class"]] if figures["class"] else [],
+        "classmeans": ["--of", figures["classmeans_of"]],
+        "netbenefit": ["--positive", *config["statistics"]["positive"]],
+        "noise": ["--variants", ",".join(PLAN.noise_variants())],
+        "shift": ["--shift", input.table],
+        "sweep": ["--metrics", input.table, "--settings", canonical(PLAN.sweep_settings())],
+    }
+    words = own.get(w.kind, [])
+    if w.kind in WITH_CLASSES:
+        words = ["--classes", input.classes, *words]
+    if w.kind not in ("tsne", "matrix", "distances", "sweep"):
+        words = [*SHOWN, *words]
+    return shlex.join(map(str, words))
 
 
 def of_runs(file):
@@ -79,7 +102,7 @@ def of_runs(file):
 
 
 def of_all(file):
-    """Input function: as of_runs, with predictions from elsewhere and the seed ensembles behind the runs."""
+    """Input function: as of_runs, with predictions of other programs and the seed ensembles behind the runs."""
     kinds = (PLAN.files_of_runs, PLAN.external, PLAN.derived)
     return lambda w: [path for files_of in kinds for path in files_of(file, w.get("dataset"))]
 
@@ -101,6 +124,6 @@ def of_sets(w):
 
 
 def site_options(dataset):
-    """Options of the stage evaluate: each site's images and which of them are asked about."""
+    """Options of the stage evaluate: the images of each site, and which of them to predict."""
     sites = zip(config["evaluate_on"]["sites"], PLAN.site_files(dataset), strict=True)
     return " ".join(f"--site {site} {PLAN.store_dir(site)}/images.npy {index}" for site, index in sites)

@@ -2,21 +2,8 @@ rule report:
     input:
         numbers=expand(
             f"{EXPERIMENT}/{{table}}.csv",
-            table=[
-                "metrics",
-                "posthoc",
-                "strata",
-                "selective",
-                "conformal",
-                "decision",
-                "ranks",
-                "warnings",
-                "intervals",
-                "contrasts",
-                "published_audit",
-                "gradients",
-                "confusions",
-            ]
+            table=["metrics", *ANALYSED, "ranks", "warnings", "intervals", "contrasts"]
+            + ["published_audit", "gradients", "confusions"]
             + (["sweep"] if PLAN.swept() else [])
             + (["shift"] if PLAN.sets else [])
             + (["disagreement"] if config["ensembles"] and PLAN.derived(names.RECORD) else []),

@@ -1,8 +1,8 @@
-# Evaluation sets besides test: what a finished network says of another site, of corrupted and of attacked images.
+# Evaluation sets besides test: predictions of a finished network for another site, for corrupted and attacked images.
 
 if PLAN.config["evaluate_on"]["sites"]:
 
-    # Once for all runs of a data set, and as soon as the stores are there: a site that does not fit is told early.
+    # Once for all runs of a data set, and as soon as the stores are there: a site that does not fit is an early error.
     rule match:
         input:
             source=lambda w: f"{PLAN.store_dir(w.dataset)}/images.npy",
@@ -71,9 +71,7 @@ else:
             "../../envs/evaluate.yaml"
         threads: config["resources"]["train_threads"]
         resources:
-            gpu=config["resources"]["gpu"],
-            mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
-            runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
+            **ON_GPU,
         params:
             settings=lambda w: canonical(
                 {k: v for k, v in config["evaluate_on"].items() if k != "sites"}
@@ -109,8 +107,7 @@ if config["ensembles"]:
         conda:
             "../../envs/analyse.yaml"
         resources:
-            mem_mb=lambda w, attempt: 8000 * attempt,
-            runtime=lambda w, attempt: 60 * attempt,
+            **grows(8000, 60),
         params:
             calibrator=lambda w: w.calibrator.removeprefix("@") or "none",
             checkpoint=CHECKPOINT,
@@ -119,14 +116,3 @@ if config["ensembles"]:
         shell:
             "stage {log} ensemble_seeds --calibrator {params.calibrator} --checkpoint {params.checkpoint} {params.sets}"
             " --record {output.record} --out {output.disagreement} {input.records}"
-
-    use rule metrics as collect_disagreement with:
-        input:
-            lambda w: PLAN.derived("disagreement.csv"),
-        output:
-            "<experiment>/disagreement.csv",
-        log:
-            "<experiment>/disagreement.log",
-
-    localrules:
-        collect_disagreement,

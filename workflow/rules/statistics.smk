@@ -12,8 +12,7 @@ rule resample:
     conda:
         "../../envs/analyse.yaml"
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 120 * attempt,
+        **grows(8000, 120),
     params:
         settings=lambda w: canonical({k: config["statistics"][k] for k in ("resamples", "seed", "level")}),
         checkpoint=CHECKPOINT,
@@ -22,19 +21,6 @@ rule resample:
     shell:
         "stage {log} resample --settings {params.settings:q} --checkpoint {params.checkpoint}"
         " {params.sets} --out {output} {input.records}"
-
-
-use rule metrics as collect_intervals with:
-    input:
-        lambda w: [
-            f"{EXPERIMENT}/{dataset}/intervals.csv"
-            for dataset in config["datasets"]
-            if PLAN.files_of_runs(names.RECORD, dataset)
-        ],
-    output:
-        "<experiment>/intervals.csv",
-    log:
-        "<experiment>/intervals.log",
 
 
 rule contrasts:
@@ -53,8 +39,7 @@ rule contrasts:
     conda:
         "../../envs/analyse.yaml"
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
+        **grows(8000, 60),
     params:
         settings=lambda w: canonical(
             {
@@ -110,6 +95,5 @@ rule published:
 
 
 localrules:
-    collect_intervals,
     ranks,
     published,

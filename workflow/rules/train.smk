@@ -27,14 +27,12 @@ rule train_hard:
         "../../envs/train.yaml"
     threads: config["resources"]["train_threads"]
     resources:
-        gpu=config["resources"]["gpu"],
-        mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
-        runtime=lambda w, attempt: config["resources"]["train_minutes"] * attempt,
+        **ON_GPU,
         # a resource, because a changed param would train finished runs again
         stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
         runs_per_gpu=config["resources"]["runs_per_gpu"],
     params:
-        settings=run_of("hard"),
+        settings=settings_of_run,
     shell:
         "stage {log} train --settings {params.settings:q} --threads {threads} --images {input.store[0]}"
         " --stage-store {resources.stage_store} --runs-per-gpu {resources.runs_per_gpu} --record {output.record} --others {input.others}"
@@ -57,9 +55,8 @@ rule predict_training:
         "../../envs/train.yaml"
     threads: config["resources"]["train_threads"]
     resources:
+        **grows(config["resources"]["train_mem_mb"], 120),
         gpu=config["resources"]["gpu"],
-        mem_mb=lambda w, attempt: config["resources"]["train_mem_mb"] * attempt,
-        runtime=lambda w, attempt: 120 * attempt,
     params:
         code=code_of("predict_training"),
     shell:
@@ -70,19 +67,13 @@ rule predict_training:
 use rule train_hard as train_ls with:
     pathvars:
         regime="ls",
-    params:
-        settings=run_of("ls"),
 
 
 use rule train_hard as train_tfkd_reg with:
     pathvars:
         regime="tfkd_reg",
-    params:
-        settings=run_of("tfkd_reg"),
 
 
 use rule train_hard as train_ols with:
     pathvars:
         regime="ols",
-    params:
-        settings=run_of("ols"),

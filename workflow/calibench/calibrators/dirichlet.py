@@ -8,14 +8,8 @@ from calibench.calibrators.fold import CalibrateFold, Calibrator
 from calibench.calibrators.temperature import best_temperature
 from calibench.metrics.probabilities import log_softmax
 
-STRENGTHS = (
-    1e3,
-    1e2,
-    1e1,
-    1.0,
-    1e-1,
-    1e-2,
-)  # after infinity; strongest first: each fit starts from the one before
+# after infinity; strongest first, because each fit starts from the one before
+STRENGTHS = (1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2)
 LEAST = np.log(np.finfo(np.float64).eps)  # of a log-probability; below it a class says nothing more
 MOST = 20_000  # images to fit on
 ROUGH = 1e-8  # relative change of NLL at which a fit that only chooses a strength ends

@@ -16,7 +16,7 @@ from calibench.metrics.probabilities import softmax
 
 log = logging.getLogger(__name__)
 COLUMNS = ["split", "calibrator", "metric", "value", "n"]
-WORSE = 1e-3  # nats: a rise of NLL that nobody would see in a table is none
+WORSE = 1e-3  # nats: a smaller rise of NLL would not be visible in a table
 Row = tuple[str, str, str, float, int]  # as COLUMNS
 # name of an evaluation set, what was predicted for its N images, their group codes (N,)
 Set = tuple[str, Predictions, np.ndarray | None]

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from calibench.calibrators.affine import Affine, Penalty, fit
 from calibench.calibrators.crossvalidation import cross_validated_nll
 from calibench.calibrators.fold import CalibrateFold, Calibrator
 from calibench.calibrators.temperature import best_temperature, temperature
-from calibench.metrics.probabilities import log_softmax, softmax
 
 STRENGTHS = (1000.0, 100.0, 10.0, 1.0)  # strongest first: of equals the strongest is taken
 
@@ -26,28 +26,15 @@ def vector(fold: CalibrateFold) -> Calibrator:
 
 
 def scaled(fold: CalibrateFold, strength: float) -> Calibrator:
-    """Vector scaling of one strength, by L-BFGS."""
-    from scipy.optimize import minimize
-
-    z, y, t = fold.logits, fold.targets, best_temperature(fold.logits, fold.targets)
-    n, k = z.shape
-    start = np.concatenate([np.full(k, 1 / t), np.zeros(k)])
-    onehot = np.bincount(y, minlength=k) / n
-    own_sum = np.bincount(y, weights=z[np.arange(n), y], minlength=k) / n
-    pull = strength / n * np.concatenate([np.full(k, t**2), np.ones(k)])
-
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        log_p = log_softmax(x[:k] * z + x[k:])
-        p = np.exp(log_p)
-        gradient = np.concatenate([(p * z).sum(axis=0) / n - own_sum, p.mean(axis=0) - onehot])
-        away = x - start
-        return float(-log_p[np.arange(n), y].mean() + pull @ away**2 / 2), gradient + pull * away
-
-    x = start
+    """Vector scaling of one strength, on the logits after temperature scaling."""
+    n, k = fold.logits.shape
+    t = best_temperature(fold.logits, fold.targets)
+    found = Affine(np.ones(k), np.zeros(k))
     if np.isfinite(strength):
-        x = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+        pull = strength / (2 * n)
+        found = fit(fold.logits / t, fold.targets, Penalty(pull, np.inf, pull), found, precision=1e-9)
     return Calibrator(
         "vector",
-        lambda logits: softmax(x[:k] * np.asarray(logits, np.float64) + x[k:]),
+        lambda logits: np.exp(found.log_probs(np.asarray(logits, np.float64) / t)),
         {"strength": float(strength)},
     )

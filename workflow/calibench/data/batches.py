@@ -136,9 +136,7 @@ class Images:
         if self.device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self.device)
             return need < RESIDENT_SHARE * min(free, total / sharers)  # the other runs may start later
-        return (
-            need < 2**30
-        )  # the page cache holds the memory map for all runs; a copy above 1 GB gains nothing
+        return need < 2**30  # the page cache holds the memory map for all runs: a larger copy gains nothing
 
     @property
     def resident(self) -> bool:

@@ -23,9 +23,7 @@ from calibench.data.listfiles import (
 from calibench.errors import UserError
 from calibench.files import atomic_path
 
-csv.field_size_limit(
-    1 << 30
-)  # with Python's limit the line of a long field is unknown; listing has its own limit
+csv.field_size_limit(1 << 30)  # a long field is an error of listing, which names the line
 INTEGERS = dict.fromkeys(("target", "row"), "int64")  # columns of our own tables; all others are strings
 
 

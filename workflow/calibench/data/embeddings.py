@@ -21,7 +21,7 @@ def load(settings: dict[str, Any], root: Path) -> tuple[pd.DataFrame, np.ndarray
 
     Settings: ``files`` is {features: x.npz}, {features: x.parquet}, or {features: x.npy, list: x.csv}. An npz file has
     arrays, a Parquet file has columns ``features``, ``label`` and, where they are known, ``split``, ``group``,
-    ``stratum``; the CSV file has these but for the vectors, one row for each of them in their order.
+    ``stratum``; the CSV file has all of these except the vectors, one row per vector, in the same order.
 
     Returns:
         Frame filename (the number of the row), label, split, group, stratum (strings); vectors (N, D), of any float type.
@@ -87,7 +87,7 @@ def _check(path: Path, columns: dict[str, Any], vectors: np.ndarray) -> None:
     for start in range(0, len(vectors), 4096):
         bad = ~np.isfinite(vectors[start : start + 4096]).all(axis=1)
         if bad.any():
-            raise UserError(f"{path}: vector {start + int(bad.argmax())} is not finite; remove it or mend it")
+            raise UserError(f"{path}: vector {start + int(bad.argmax())} is not finite; remove or correct it")
 
 
 def write(path: Path, vectors: np.ndarray, filenames: list[str]) -> None:

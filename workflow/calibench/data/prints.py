@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.fft import dct
 
 from calibench.data.decode import Window, to_colour, to_uint8
 from calibench.data.pool import over_chunks
@@ -18,15 +19,8 @@ SMALLEST = 16  # pixels per side; a smaller image has no detail: two 1s of 8x8 p
 STEPS = 2.8  # steps of the stored detail per standard deviation; clipped at 7 steps = 2.5 deviations
 
 
-def _dct_rows(count: int, side: int) -> np.ndarray:
-    """The first ``count`` rows of the orthonormal discrete cosine transform DCT-II."""
-    points = np.arange(side)
-    rows = np.cos(np.pi * (2 * points[None] + 1) * np.arange(count)[:, None] / (2 * side)) * np.sqrt(2 / side)
-    rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)
-
-
-_DCT = _dct_rows(FORM, SIDE)
+# the first rows of the discrete cosine transform DCT-II
+_DCT = dct(np.eye(SIDE), axis=0, norm="ortho")[:FORM].astype(np.float32)
 
 
 @dataclass

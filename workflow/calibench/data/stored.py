@@ -59,7 +59,7 @@ def class_numbers(path: Path | None, names: Sequence[str]) -> list[int]:
     """Targets of these class names.
 
     Raises:
-        UserError: if one is no class, all classes are named, or there is no list of classes.
+        UserError: if one is not a class, all classes are named, or there is no list of classes.
     """
     if path is None:
         raise UserError("--classes is missing; statistics.positive needs it")

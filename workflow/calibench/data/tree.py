@@ -10,9 +10,7 @@ from calibench.errors import UserError
 
 log = logging.getLogger(__name__)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif", ".dcm")
-LINKED = (
-    2  # links to folders are followed at the first two levels (split, class); deeper ones could form a loop
-)
+LINKED = 2  # levels (split, class) at which links to folders are followed; deeper ones could form a loop
 SHOWN = 6  # names in a message
 
 
@@ -52,7 +50,7 @@ def _sort_entries(
 def find_images(root: Path) -> list[str]:
     """Paths of all images below a folder, with ``/``, sorted.
 
-    UserError for a folder that cannot be read (nobody would notice the missing images), or a name that is not UTF-8.
+    UserError for a folder that cannot be read (the missing images would go unnoticed), or a name that is not UTF-8.
     """
     images: list[str] = []
     skipped: Counter[str] = Counter()

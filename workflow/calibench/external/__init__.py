@@ -1,1 +1,1 @@
-"""Predictions from elsewhere: files of any program become finished runs, and are measured like those trained here."""
+"""Predictions of other programs: files of any program become finished runs, and are measured like those trained here."""

@@ -40,7 +40,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         for wanted in (("logits", "probs"), ("labels",)):
             if not any(start + name in found for name in wanted):
                 said = " or ".join(start + name for name in wanted)
-                raise UserError(f"{path} has no {said}; it has {', '.join(found) or 'nothing that is known'}")
+                raise UserError(f"{path} has no {said}; it has {', '.join(found) or 'no known array'}")
         if start + "logits" in found and start + "probs" in found:
             del found[start + "probs"]  # the same, rounded
     return found

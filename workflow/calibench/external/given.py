@@ -60,13 +60,11 @@ def read_given(path: Path) -> Given:
         raise UserError(f"{path}: the validation arrays have another number of classes than the others")
     if len(parts) == 1:
         return parts[0]
-    known = all(part.votes is not None for part in parts)
     test, validation = parts
     votes = test.votes
     if votes is not None:
-        votes = np.concatenate(
-            [votes, validation.votes if known else np.full_like(validation.logits, np.nan)]
-        )
+        unknown = np.full_like(validation.logits, np.nan)
+        votes = np.concatenate([votes, unknown if validation.votes is None else validation.votes])
     index = pd.concat([test.index, validation.index.assign(part="calibrate")], ignore_index=True)
     return replace(test, logits=np.concatenate([test.logits, validation.logits]), index=index, votes=votes)
 
@@ -114,12 +112,8 @@ def _from_logits(logits: np.ndarray, where: str) -> np.ndarray:
             f"{where}: {broken.size} of {len(logits)} rows hold NaN or infinity (first: row {broken[0]}, counted from 0); "
             "leave such images out, or predict them again"
         )
-    if (
-        logits.ndim == 2
-        and logits.size
-        and (logits >= 0).all()
-        and np.allclose(logits.sum(axis=1), 1, atol=SUM)
-    ):
+    sums = logits.sum(axis=1) if logits.ndim == 2 and logits.size and (logits >= 0).all() else np.zeros(1)
+    if np.allclose(sums, 1, atol=SUM):
         raise UserError(
             f"{where}: the rows of 'logits' are at least 0 and sum to 1; if they are probabilities, call them probs"
         )
@@ -169,12 +163,11 @@ def _targets(labels: np.ndarray, classes: list[str], where: str) -> np.ndarray:
         if unknown:
             row, text = unknown[0], texts[unknown[0]]
             raise UserError(
-                f"{where}: row {row} (from 0) has the label '{text}', which is no class; {did_you_mean(text, classes)}"
+                f"{where}: row {row} (from 0) has the label '{text}', which is not a class; {did_you_mean(text, classes)}"
             )
         return np.array([number[text] for text in texts], np.int64)
-    if labels.dtype.kind == "f" and (labels == np.round(labels)).all():
-        return labels.astype(np.int64)
-    return labels.astype(np.int64) if labels.dtype.kind == "b" else labels
+    whole = labels.dtype.kind == "b" or (labels.dtype.kind == "f" and (labels == np.round(labels)).all())
+    return labels.astype(np.int64) if whole else labels
 
 
 def _parts(names: np.ndarray, n: int, where: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Predictions from elsewhere matched with the images of a store, so that they can stand beside runs trained on it."""
+"""Predictions of other programs matched with the images of a store, so that they can stand beside runs trained on it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Predictions from elsewhere written as a finished run: what has no network, no features and no history."""
+"""Predictions of other programs written as a finished run: what has no network, no features and no history."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,7 @@ from calibench.errors import UserError
 from calibench.external.given import Given
 from calibench.finished import names
 
-VOTES = (
-    "votes.npy"  # (N, K) shares of the votes on the test images, beside the record where the file had votes
-)
+VOTES = "votes.npy"  # (N, K) shares of the votes on the test images, beside the record if the file had votes
 
 
 def write_external(

@@ -21,6 +21,6 @@ NEEDS = {
 ALL_SEEDS = ("curves", "entropy", "retention", "shift", "sweep", "noise", "netbenefit")
 WHOLE = ("forest", "ranks")  # one figure of the whole experiment, from its long tables
 ENOUGH = 8  # places (data set × backbone), below which ranks say little
-# nothing but predictions: those from elsewhere as well
+# need only predictions: also those of other programs
 OF_PREDICTIONS = ("reliability", "retention", "density", "netbenefit")
 OPTIONAL = {"entropy", "bars", "classmeans", "distances"}  # drawn where `figures.extra` names them

@@ -42,7 +42,7 @@ def draw(
     """
     shown = [c for c in names if c in history and history[c].fillna(0).any()]
     figure, axes = style.panels(len(shown), 3.0, 2.6)
-    legend = {style.short(run, 32): style.handle(look) for run, look in looks.items()}
+    legend = style.entries(looks)
     for axis, column in zip(axes, shown, strict=True):
         data = history.dropna(subset=[column])
         if column in ACCURACIES:
@@ -76,8 +76,7 @@ def draw(
         axes[0].axhline(level, color=look.colour, linewidth=1, linestyle=(0, look.dashes))
     if history["chosen"].any():
         legend["chosen epoch of each seed"] = style.dot(style.GREY)
-    style.legend(figure, legend)
-    style.headline(figure, title)
+    style.finish(figure, legend, title)
     return figure
 
 

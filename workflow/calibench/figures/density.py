@@ -37,6 +37,5 @@ def figure(args: argparse.Namespace) -> Figure:
             xlabel="confidence", ylabel=f"share of the {kind} at or above it (%)", xlim=(0, 1), ylim=(0, 102)
         )
         axis.grid(axis="y")
-    style.legend(drawn, legend)
-    style.headline(drawn, title)
+    style.finish(drawn, legend, title)
     return drawn

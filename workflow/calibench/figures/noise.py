@@ -63,8 +63,7 @@ def draw(values: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figu
         style.head(axis, f"noise {noise}: {PANELS[column]}")
         axis.set(xlabel="epoch", ylabel="%")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.legend(figure, {style.short(run, 32): style.handle(look) for run, look in looks.items()})
-    style.headline(figure, title)
+    style.finish(figure, style.entries(looks), title)
     return figure
 
 

@@ -76,8 +76,7 @@ def draw(runs: dict[str, tuple], colours: list[str], title: str) -> Figure:
     if any(tempered for _, tempered, _ in runs.values()):
         entries["after temperature scaling (T)"] = style.handle(style.Look(style.TEMPERED), **marker)
         entries["95 % of calibrated models (T)"] = Patch(**OUTLINE)
-    style.legend(figure, entries)
-    style.headline(figure, title)
+    style.finish(figure, entries, title)
     return figure
 
 

@@ -61,6 +61,5 @@ def figure(args: argparse.Namespace) -> Figure:
         style.focus(
             axis, {run: own.groupby("kept")[column].mean().to_numpy() for run, own in data.groupby("run")}
         )
-    style.legend(drawn, legend)
-    style.headline(drawn, title)
+    style.finish(drawn, legend, title)
     return drawn

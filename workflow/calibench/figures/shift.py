@@ -98,8 +98,7 @@ def draw(shift: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figur
         _panel(axis, rows.assign(shown=factor * rows["value"]), kind, looks)
         axis.set(xlabel=AXES[kind], ylabel=name)
         style.head(axis, {SITE: "sites", ATTACK: family.upper(), CORRUPTION: family.replace("_", " ")}[kind])
-    style.legend(figure, {style.short(run, 32): style.handle(look) for run, look in looks.items()})
-    style.headline(figure, title)
+    style.finish(figure, style.entries(looks), title)
     return figure
 
 

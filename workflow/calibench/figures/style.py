@@ -142,6 +142,17 @@ def head(axis: Axes, *rows: str) -> None:
     axis.set_title(axis.get_label() + "\n".join(broken))
 
 
+def finish(figure: Figure, entries: dict[str, Artist], title: str) -> None:
+    """The legend and the title of a whole figure."""
+    legend(figure, entries)
+    headline(figure, title)
+
+
+def entries(looks: dict[str, Look]) -> dict[str, Artist]:
+    """The runs of a legend."""
+    return {short(run, 32): handle(look) for run, look in looks.items()}
+
+
 def headline(figure: Figure, text: str) -> None:
     """A title over the whole figure, broken to its width."""
     width = max(20, int(13 * figure.get_figwidth()))

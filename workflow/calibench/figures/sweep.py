@@ -48,7 +48,7 @@ def values_of(metrics: pd.DataFrame, settings: dict, dataset: str, backbone: str
 def draw(values: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figure:
     """A row of panels per setting, a column per measure; bands reach from the lowest seed to the highest.
 
-    The run's own value has a ring, or is a dotted line where it is no number (``null``: one epoch, say).
+    The run's own value has a ring, or is a dotted line where it is not a number (``null``, which is one epoch).
 
     Args:
         values: of :func:`values_of`.
@@ -63,10 +63,11 @@ def draw(values: pd.DataFrame, looks: dict[str, style.Look], title: str) -> Figu
         _panel(axis, part, looks)
         style.head(axis, METRICS[measure][0])
         axis.set(xlabel="factor on the learning rate" if setting == "lr" else setting, ylabel="")
-    legend = {style.short(run, 32): style.handle(look) for run, look in looks.items()}
+    legend = style.entries(looks)
     ring = style.handle(style.Look(style.GREY), marker="o", mfc="none", ms=8)
-    style.legend(figure, legend | {"the run without the sweep (dotted: its value is no number)": ring})
-    style.headline(figure, title)
+    style.finish(
+        figure, legend | {"the run without the sweep (dotted: its value is not a number)": ring}, title
+    )
     return figure
 
 

@@ -26,8 +26,8 @@ from calibench.metrics.clusters import cluster_scores
 SKLEARN_LIMIT = 20_000  # beyond it scikit-learn's Barnes-Hut takes many minutes, openTSNE's FFT does not
 PERPLEXITY, SPLIT = 30.0, "train"
 SCORES = [*KEYS, "split", "n", "metric", "value"]
-CLASSES, STRATA = 20, 12  # told apart in a legend: with names in the map, and by colour alone
-DEAD = "all features are equal:\nthis network tells\nno image from another"
+CLASSES, STRATA = 20, 12  # most that a legend shows: with names in the map, and by colour alone
+DEAD = "all features are equal:\nthis network cannot\ntell images apart"
 
 
 def tsne(features: np.ndarray, seed: int) -> np.ndarray:
@@ -142,19 +142,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Options of this kind of figure."""
     add_classes(command)
     command.add_argument("--out-data", type=Path, help="CSV with the cluster scores")
-    command.add_argument(
-        "--index", type=Path, help="index.csv of the store, to colour many classes by stratum"
-    )
+    command.add_argument("--index", type=Path, help="index.csv of the store, for colours by stratum")
     command.add_argument("--seed", type=int, default=0, help="seed of t-SNE")
-    command.add_argument(
-        "--group", type=int, default=0, help="so many classes in a row share a colour (0 = none)"
-    )
-    command.add_argument(
-        "--zoom", type=float, default=0, help="side of a patch shown below, share of the map's"
-    )
-    command.add_argument(
-        "--points", type=int, default=0, help="map so many images, drawn by the seed (0 = all)"
-    )
+    command.add_argument("--group", type=int, default=0, help="classes that share a colour (0 = none)")
+    command.add_argument("--zoom", type=float, default=0, help="side of an enlarged patch, as a share")
+    command.add_argument("--points", type=int, default=0, help="images in the map (0 = all)")
 
 
 def figure(args: argparse.Namespace) -> Figure:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from calibench.errors import UserError
 from calibench.files import read_json
 from calibench.finished import names
@@ -48,13 +50,9 @@ def numbers(line: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def flat(settings: dict[str, Any]) -> dict[str, str]:
     """Settings as ``train.lr`` → text."""
-    found: dict[str, str] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        found |= flat(value, f"{name}.") if isinstance(value, dict) and value else {name: str(value)}
-    return found
+    return {key: str(value) for key, value in pd.json_normalize(settings).iloc[0].items()}
 
 
 def to_tensorboard(curve: Curve, out: Path) -> None:
@@ -90,12 +88,10 @@ def to_mlflow(curve: Curve, out: Path, experiment: str) -> None:
         raise UserError("--to mlflow needs its package; pip install mlflow") from error
     out.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(tracking_uri=f"sqlite:///{out.resolve()}/mlflow.db")
-    known = client.get_experiment_by_name(experiment)
-    number = (
-        known.experiment_id
-        if known
-        else client.create_experiment(experiment, (out / "artifacts").resolve().as_uri())
-    )
+    if known := client.get_experiment_by_name(experiment):
+        number = known.experiment_id
+    else:
+        number = client.create_experiment(experiment, (out / "artifacts").resolve().as_uri())
     found = client.search_runs([number], f"tags.`{TAG}` = '{curve.name}'")
     run = found[0] if found else client.create_run(number, tags={TAG: curve.name}, run_name=curve.name)
     seen = int(run.data.metrics.get("epoch", 0)) if found else 0

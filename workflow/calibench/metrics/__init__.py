@@ -10,7 +10,7 @@ from calibench.metrics.calibration import BINS, reliability
 from calibench.metrics.classwise import adaptive_error, classwise
 from calibench.metrics.debiased import ece_debiased, squared_error_debiased
 from calibench.metrics.discrimination import class_counts, macro_scores
-from calibench.metrics.probabilities import Predictions, check_probs
+from calibench.metrics.probabilities import Predictions, check_probs, mean
 from calibench.metrics.proper import brier, nll
 from calibench.metrics.selective import augrc, aurc, coverage_at, retention
 from calibench.metrics.smooth import smooth_ece
@@ -75,18 +75,14 @@ def measure_all(seen: Predictions, where: str = "logits") -> dict[str, float]:
         "sce": float(each.sce.mean()),
         "ace": float(each.ace.mean()),
         "smooth_ece": smooth_ece(confidence, correct),
-        "confidence_right": _mean(confidence[correct]),
-        "confidence_wrong": _mean(confidence[~correct]),
+        "confidence_right": mean(confidence[correct]),
+        "confidence_wrong": mean(confidence[~correct]),
         "aurc": aurc(confidence, correct),
         "augrc": augrc(confidence, correct),
         "coverage_at_5": coverage_at(confidence, correct),
     }
     values |= retention(confidence, correct)
     return values | {name: float(measured(seen)) for name, measured in brought("metrics", values).items()}
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float("nan")
 
 
 def measure(logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> dict[str, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibench.metrics.calibration import BINS
+from calibench.metrics.probabilities import blocks
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Classwise:
 def by_class(probs: np.ndarray) -> np.ndarray:
     """(K, N) copy of (N, K), block by block: a plain transpose misses the cache on every read."""
     out = np.empty(probs.shape[::-1])
-    for start in range(0, len(probs), 1024):
-        out[:, start : start + 1024] = probs[start : start + 1024].T
+    for rows in blocks(len(probs), 1024):
+        out[:, rows] = probs[rows].T
     return out
 
 

@@ -37,11 +37,8 @@ def cluster_scores(features: np.ndarray, targets: np.ndarray, neighbours: int = 
 
 def within_between(features: np.ndarray, targets: np.ndarray) -> float:
     """Mean distance to the class's centre over mean distance between centres (lower is tighter)."""
-    classes, inverse, count = np.unique(targets, return_inverse=True, return_counts=True)
-    centres = np.zeros((len(classes), features.shape[1]))
-    np.add.at(centres, inverse, features)
-    centres /= count[:, None]
-    within = np.linalg.norm(features - centres[inverse], axis=1).mean()
-    apart = [np.linalg.norm(centres[i + 1 :] - centre, axis=1).sum() for i, centre in enumerate(centres)]
-    pairs = len(classes) * (len(classes) - 1) / 2
-    return float(within / (sum(apart) / pairs))
+    from scipy.spatial.distance import pdist
+
+    classes, inverse = np.unique(targets, return_inverse=True)
+    centres = np.stack([features[targets == c].mean(axis=0) for c in classes])
+    return float(np.linalg.norm(features - centres[inverse], axis=1).mean() / pdist(centres).mean())

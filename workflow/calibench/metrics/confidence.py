@@ -6,7 +6,7 @@ smoothing harms the usual one, the largest probability; normalised logits repair
 
 import numpy as np
 
-from calibench.metrics.probabilities import Predictions
+from calibench.metrics.probabilities import Predictions, blocks
 from calibench.metrics.selective import aurc, coverage_at, retention
 
 NORMS = range(10)
@@ -58,9 +58,9 @@ def confidences(seen: Predictions, norm: int | None) -> dict[str, np.ndarray]:
 def _margin(probs: np.ndarray) -> np.ndarray:
     """Largest less second largest probability (N,), block by block: a sorted copy of all would go through memory."""
     out = np.empty(len(probs))
-    for start in range(0, len(probs), 2048):
-        first = np.partition(probs[start : start + 2048], -2, axis=1)
-        out[start : start + 2048] = first[:, -1] - first[:, -2]
+    for rows in blocks(len(probs)):
+        first = np.partition(probs[rows], -2, axis=1)
+        out[rows] = first[:, -1] - first[:, -2]
     return out
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibench.metrics.accuracy import target_rank
+from calibench.metrics.probabilities import blocks
 
 SCORES = ("lac", "aps", "raps")
 PENALTIES = (0.001, 0.01, 0.1, 0.2, 0.5)  # the authors' candidates
 TUNING = 0.3  # share of the groups that choose the penalty of raps, and no threshold; the authors' share
-BLOCK = 2048  # rows at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def true_scores(probs: np.ndarray, targets: np.ndarray, uniform: np.ndarray, sco
         score: which.
     """
     out = np.empty(len(probs))
-    for part in _blocks(len(probs)):
+    for part in blocks(len(probs)):
         p, y = probs[part], targets[part][:, None]
         own = np.take_along_axis(p, y, axis=1)
         if score.name == "lac":
@@ -68,11 +68,11 @@ def true_scores(probs: np.ndarray, targets: np.ndarray, uniform: np.ndarray, sco
 def set_sizes(probs: np.ndarray, uniform: np.ndarray, score: Score, threshold: float) -> np.ndarray:
     """Number of classes (N,) whose score is at most the threshold; 0 is possible."""
     if score.name == "lac":
-        return np.concatenate([(1 - probs[part] <= threshold).sum(axis=1) for part in _blocks(len(probs))])
+        return np.concatenate([(1 - probs[part] <= threshold).sum(axis=1) for part in blocks(len(probs))])
     k = probs.shape[1]
     toll = score.penalty * np.maximum(np.arange(1, k + 1) - score.free, 0)
     out = np.empty(len(probs), np.int64)
-    for part in _blocks(len(probs)):
+    for part in blocks(len(probs)):
         falling = -np.sort(-probs[part], axis=1)
         scores = falling.cumsum(axis=1) - uniform[part][:, None] * falling + toll
         out[part] = (scores <= threshold).sum(axis=1)
@@ -160,7 +160,3 @@ def prediction_sets(known: Labelled, new: Labelled, level: float) -> Iterator[Se
         threshold = threshold_at(scores, judged.codes, level)
         covered = true_scores(new.probs, new.targets, new.uniform, score) <= threshold
         yield Sets(score, threshold, covered, set_sizes(new.probs, new.uniform, score, threshold))
-
-
-def _blocks(n: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]

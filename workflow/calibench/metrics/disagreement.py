@@ -3,13 +3,14 @@
 from itertools import combinations
 
 import numpy as np
+from scipy.special import entr
 
 from calibench.metrics.probabilities import Predictions
 
 
-def _entropy(probs: np.ndarray) -> np.ndarray:
-    """Entropy of each row (N,) in nats; 0·log 0 = 0."""
-    return -(probs * np.log(np.maximum(probs, np.finfo(np.float64).tiny))).sum(axis=1)
+def _entropy(probs: np.ndarray) -> float:
+    """Mean entropy of the rows in nats."""
+    return float(entr(probs).sum(axis=1).mean())
 
 
 class Members:
@@ -23,7 +24,7 @@ class Members:
     def add(self, seen: Predictions) -> None:
         """Add the predictions of one network."""
         self.total = seen.probs.copy() if self.total is None else self.total + seen.probs
-        self.entropies.append(float(_entropy(seen.probs).mean()))
+        self.entropies.append(_entropy(seen.probs))
         self.predicted.append(seen.predicted)
 
     @property
@@ -40,5 +41,5 @@ class Members:
         return {
             "members": float(len(self.predicted)),
             "disagreement": float(np.mean(pairs)),
-            "mutual_information": float(_entropy(self.probs).mean() - np.mean(self.entropies)),
+            "mutual_information": _entropy(self.probs) - float(np.mean(self.entropies)),
         }

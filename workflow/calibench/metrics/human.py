@@ -1,9 +1,9 @@
-"""Does a network doubt where people do? Its probabilities beside the votes of several readers."""
+"""How close are the probabilities of a network to the votes of several readers?"""
 
 import numpy as np
 
 from calibench.errors import UserError
-from calibench.metrics.probabilities import Predictions
+from calibench.metrics.probabilities import Predictions, mean
 
 
 def vote_shares(votes: np.ndarray, num_classes: int, where: str) -> np.ndarray:
@@ -50,9 +50,5 @@ def human(seen: Predictions, shares: np.ndarray) -> dict[str, float]:
     apart = (shares * (logs - seen.log_probs)).sum(axis=1)
     found = {}
     for name, keep in {"": voted, "_right": voted & seen.correct}.items():
-        found |= {f"kl_human{name}": _mean(apart[keep]), f"ce_human{name}": _mean(cross[keep])}
+        found |= {f"kl_human{name}": mean(apart[keep]), f"ce_human{name}": mean(cross[keep])}
     return found
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float("nan")

@@ -54,7 +54,7 @@ def check(logits: np.ndarray, targets: np.ndarray, where: str = "logits") -> tup
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities (N, K) in float64; the maximum is subtracted first, so nothing overflows."""
     out = np.empty(np.shape(logits))
-    for rows in _blocks(len(out)):  # a block stays in the cache; whole-array passes would go through memory
+    for rows in blocks(len(out)):  # a block stays in the cache; whole-array passes would go through memory
         shifted = np.asarray(logits[rows], np.float64)
         shifted = shifted - shifted.max(axis=1, keepdims=True)
         np.subtract(shifted, np.log(np.exp(shifted).sum(axis=1, keepdims=True)), out=out[rows])
@@ -66,8 +66,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.exp(log_softmax(logits))
 
 
-def _blocks(n: int, size: int = 2048) -> list[slice]:
+def blocks(n: int, size: int = 2048) -> list[slice]:
+    """Slices of N rows, so many at a time that they stay in the cache."""
     return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean; NaN of no values."""
+    return float(values.mean()) if values.size else float("nan")
 
 
 def check_probs(probs: np.ndarray, targets: np.ndarray, where: str = "probabilities") -> None:
@@ -79,7 +85,7 @@ def check_probs(probs: np.ndarray, targets: np.ndarray, where: str = "probabilit
     check(probs, targets, where)
     bad = (np.asarray(probs) < 0).any(axis=1) | (np.abs(np.asarray(probs).sum(axis=1) - 1) > 1e-6)
     if bad.any():
-        raise UserError(f"{where}: row {int(np.flatnonzero(bad)[0])} is no probability vector")
+        raise UserError(f"{where}: row {int(np.flatnonzero(bad)[0])} is not a probability vector")
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,8 @@ from calibench.metrics.debiased import null_band
 
 COLUMNS = ["level", "stratum", "metric", "value", "n", "worst"]
 SMALLEST = 50  # fewer images than this cannot be the worst stratum: their ECE is mostly noise
-HIGH_IS_BAD = [
-    "top1_error",
-    "top5_error",
-    "ece",
-    "ece_debiased",
-    "smooth_ece",
-    "nll",
-    "brier",
-    "aurc",
-    "augrc",
-]
+HIGH_IS_BAD = ["top1_error", "top5_error", "ece", "ece_debiased", "smooth_ece"]
+HIGH_IS_BAD += ["nll", "brier", "aurc", "augrc"]
 LOW_IS_BAD = ["balanced_accuracy", "f1", "auroc_present", "r_auc_normalised", "coverage_at_5"]
 
 

@@ -1,4 +1,4 @@
-"""Predictions from elsewhere that stand beside the runs of a config (``external:``): their names, files and places."""
+"""Predictions of other programs that stand beside the runs of a config (``external:``): their names, files and places."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,12 @@ PLACES = ("dataset", "backbone", "seed")
 
 
 def external_runs(config: dict[str, Any]) -> dict[str, str]:
-    """Run, as ``external+name`` → its file, in which data set, backbone and seed may stand in braces."""
+    """Run, as ``external+name`` → its file, in which {dataset}, {backbone} and {seed} are replaced."""
     return {f"{REGIME}+{name}": file for name, file in config["external"].items()}
 
 
 def external_files(config: dict[str, Any], datasets: list[str]) -> dict[tuple[str, str, str, int], str]:
-    """(data set, backbone, run, seed) → file. What a name does not tell apart stands at the first of the config."""
+    """(data set, backbone, run, seed) → file. A name without backbone or seed counts for the first one in the config."""
     found = {}
     for run, template in external_runs(config).items():
         backbones, seeds = (
@@ -33,7 +33,7 @@ def external_files(config: dict[str, Any], datasets: list[str]) -> dict[tuple[st
 
 
 def check_external(config: dict[str, Any], datasets: list[str]) -> None:
-    """Check the file names; and that no network is asked about more images, for there is none.
+    """Check the file names, and that no evaluation set needs a network.
 
     Raises:
         UserError: naming the key.
@@ -54,5 +54,5 @@ def check_external(config: dict[str, Any], datasets: list[str]) -> None:
             )
     if config["external"] and evaluation_sets(config["evaluate_on"]):
         raise UserError(
-            "config: external: predictions from elsewhere have no network to ask about evaluate_on; leave one of them out"
+            "config: external: predictions of other programs have no network, which evaluate_on needs; remove one of the two"
         )

@@ -42,9 +42,8 @@ def data_settings(config: dict[str, Any], dataset: str) -> dict[str, Any]:
     settings = {"name": dataset, **{key: config["datasets"][dataset][key] for key in DATA_KEYS}}
     if not config["datasets"][dataset]["train_on"]:
         settings["train_on"] = False
-    if not settings["split"][
-        "test_strata"
-    ]:  # an empty list was no key before: stores and runs made then stay
+    # older versions had no such key; their stores and runs stay valid
+    if not settings["split"]["test_strata"]:
         settings["split"] = {k: v for k, v in settings["split"].items() if k != "test_strata"}
     settings["store"] = {k: v for k, v in settings["store"].items() if k != "tmpdir"}
     return settings

@@ -146,6 +146,10 @@ class Plan:
         folders = [self.run_dir(*run) for run in self.all_runs if dataset in (None, run[0])]
         return [f"{folder}/{file}" for folder in self.finished(folders)]
 
+    def files_of_datasets(self, file: str) -> list[str]:
+        """A file of every data set with runs."""
+        return [f"{self.folder}/{name}/{file}" for name in self.store_of if self.files_of_runs(file, name)]
+
     def members(self, dataset: str, backbone: str, run: str) -> list[str]:
         """Folders of a run's seeds; with ``partial: true`` of the finished ones."""
         return self.finished([self.run_dir(dataset, backbone, run, seed) for seed in self.config["seeds"]])
@@ -159,7 +163,7 @@ class Plan:
         return self.members(dataset, backbone, run)
 
     def analysed(self, file: str, ensembles: bool = True) -> list[str]:
-        """A long table of every run over its seeds, of predictions from elsewhere, then of every seed ensemble."""
+        """A long table of every run over its seeds, of predictions of other programs, then of every seed ensemble."""
         places = [run[:3] for run in self.all_runs if self.finished([self.run_dir(*run)])]
         places += [run[:3] for run in self.external_files] + (self.ensembles() if ensembles else [])
         return [f"{self.folder}/{'/'.join(place)}/{file}" for place in dict.fromkeys(places)]
@@ -181,7 +185,7 @@ class Plan:
         ]
 
     def external(self, file: str, dataset: str | None = None, backbone: str | None = None) -> list[str]:
-        """A file of every run that is made of predictions from elsewhere."""
+        """A file of every run that is made of predictions of other programs."""
         return [
             f"{self.run_dir(*run)}/{file}"
             for run in self.external_files

@@ -8,11 +8,9 @@ from calibench.finished.names import REFINED
 from calibench.planning.configuration import merge
 from calibench.planning.naming import split_name
 from calibench.planning.schema import check
-from calibench.planning.sweeping import run_names
+from calibench.planning.sweeping import PARTS, run_names
 from calibench.regimes import parts
 from calibench.regimes.catalog import catalog
-
-PARTS = ("model", "train", "augment", "data")
 
 
 def regime_settings(config: dict[str, Any], regime: str, backbone: str, variant: str) -> dict[str, Any]:

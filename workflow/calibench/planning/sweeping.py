@@ -1,11 +1,10 @@
 """Sweeps: which runs are trained with which values of a setting, and their names."""
 
-import difflib
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from calibench.errors import UserError
+from calibench.errors import UserError, did_you_mean
 from calibench.planning.naming import named_runs, split_name
 from calibench.planning.schema import load_schema
 from calibench.regimes.catalog import catalog
@@ -123,10 +122,7 @@ def check_sweep(config: dict[str, Any]) -> None:
         else:
             known = [*catalog()[first].settings, *catalog()[first].required]
         if not path or path[0] not in known:
-            close = difflib.get_close_matches(path[0] if path else "", known, n=1)
-            hint = (
-                f"did you mean {first}.{close[0]}?" if close else f"{first} has: {', '.join(known) or 'none'}"
-            )
+            hint = did_you_mean(setting, [f"{first}.{key}" for key in known])
             raise UserError(f"{where} does not exist; {hint}")
         if not any(_applies(setting, run) for run in named_runs(config)):
             raise UserError(f"{where}: runs has no run of that regime; add one, or remove the sweep")

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a run: its folder, a checkpoint, evaluation sets besides test, and settings of statistics.
+    """What to measure: the folder of a run, a checkpoint, evaluation sets besides test, and settings of statistics.
 
     Args:
         counts: training images per class, where ``prior`` is wanted.
@@ -129,7 +129,7 @@ def strata_names(index: pd.DataFrame) -> pd.Series:
 
 
 def facts_of(asked: Asked) -> pd.DataFrame:
-    """What must be said of a run beside its numbers on test; a run that was not trained here has no epochs."""
+    """The warnings about a run; a run that was not trained here has no epochs."""
     seen, _ = read_seen(asked.run_dir, asked.checkpoint, "test")
     record = read_record(asked.run_dir)
     history = read_history(asked.run_dir) if record.get("epochs") else pd.DataFrame()
@@ -212,9 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", default="{}", help="JSON: any keys of statistics")
     parser.add_argument("--sample", type=Path, help="sample.json of the data set: adds the prior correction")
     parser.add_argument("--classes", type=Path, help="classes.csv, for statistics.positive")
-    parser.add_argument(
-        "--votes", type=Path, help="votes of readers, a row per row of the store (stage votes)"
-    )
+    parser.add_argument("--votes", type=Path, help="votes of readers (stage votes)")
     cli.add_sets(parser)
     for table in RUN_TABLES:
         parser.add_argument(f"--out-{table}", type=Path, help=f"{table}.csv, written where it is named")

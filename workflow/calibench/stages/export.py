@@ -14,14 +14,12 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument(
-        "folder", type=Path, help="results of an experiment, as results/demo, or of some of its runs"
-    )
+    parser.add_argument("folder", type=Path, help="results/<experiment>, or a run in it")
     parser.add_argument("--to", required=True, choices=["tensorboard", "mlflow"])
     parser.add_argument("--out", required=True, type=Path, help="folder to write; event files, or mlflow.db")
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
-        raise UserError(f"{options.folder} is no folder; name the results of an experiment")
+        raise UserError(f"{options.folder} is not a folder; name the results of an experiment")
     count = 0
     for curve in trackers.curves(options.folder):
         if options.to == "tensorboard":

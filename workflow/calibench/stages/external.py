@@ -1,4 +1,4 @@
-"""Make predictions from elsewhere a run of an experiment, beside those that are trained on the same images."""
+"""Make predictions of other programs a run of an experiment, beside those that are trained on the same images."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -33,9 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--experiment-dir", type=Path, required=True, help="results/<experiment>")
     parser.add_argument("--settings", required=True, help="JSON: config (completed), version (default: this)")
     parser.add_argument("--stores", type=Path, nargs="*", default=[], help="stores of its data sets")
-    parser.add_argument(
-        "--out-notebook", type=Path, help="executed notebook to write: Tables 1 and 2, figures"
-    )
+    parser.add_argument("--out-notebook", type=Path, help="executed notebook to write")
     parser.add_argument("--out-papers", type=Path, help="HTML to write: the papers' numbers, checked")
     parser.add_argument("--out", type=Path, required=True, help="HTML to write: the report")
     args = parser.parse_args(argv)

@@ -20,9 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", required=True, help="settings of the data set, JSON")
     parser.add_argument("--list", required=True, type=Path, help="list.csv, or audited.csv of the audit")
     parser.add_argument("--out", required=True, type=Path, help="CSV: columns of the list, and part")
-    parser.add_argument(
-        "--out-report", required=True, type=Path, help="JSON: cap, seed, small classes, priors"
-    )
+    parser.add_argument("--out-report", required=True, type=Path, help="JSON: cap, seed, rare classes")
     args = parser.parse_args(argv)
     settings, code = dataset_settings(args.settings)
     frame, report = sampling.draw(read_frame(args.list, LIST_COLUMNS), settings)

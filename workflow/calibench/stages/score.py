@@ -21,7 +21,7 @@ from calibench.stages import analyse, collect, contrasts, figure, ranks, report,
 from calibench.tables.long import RUN_TABLES
 
 log = logging.getLogger(__name__)
-CHECKPOINT = "last"  # a network from elsewhere is the one that it ended with
+CHECKPOINT = "last"  # of a network of another program only the last state is known
 BACKBONE = "given"
 CLASSES = "classes.csv"
 OWN_KEYS = ("name", "datasets", "backbones", "seeds", "runs")  # what the files and options decide
@@ -55,7 +55,7 @@ def configuration(
     """The configuration of an experiment that these files could have come from, completed.
 
     Raises:
-        UserError: if ``more`` is no configuration, or sets what the files decide.
+        UserError: if ``more`` is not a configuration, or sets what the files decide.
     """
     runs = list(dict.fromkeys(f"{REGIME}+{name}" for name, _, _ in files))
     own: dict[str, Any] = {
@@ -127,13 +127,13 @@ def tabled(out: Path, data: str, config: dict[str, Any]) -> None:
 def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str, Any]) -> None:
     """Figures and the report."""
     positive = config["statistics"]["positive"]
-    declared = ["--classes", str(out / CLASSES), "--positive", *positive, "--"]
+    declared = ["--classes", str(out / CLASSES), "--positive", *positive]
     for kind in OF_PREDICTIONS if positive else OF_PREDICTIONS[:-1]:
         of_kind = [str(r) for own in records.values() for r in (own if kind in ALL_SEEDS else own[:1])]
         base = out / "figures" / f"{kind}-{data}-{BACKBONE}"
         looks = ["--checkpoint", CHECKPOINT, "--runs", ",".join(records)]
         looks += declared if kind == "netbenefit" else []
-        figure.main([kind, f"--out={base}.png", f"--out-pdf={base}.pdf", *looks, *of_kind])
+        figure.main([kind, *of_kind, f"--out={base}.png", f"--out-pdf={base}.pdf", *looks])
     asked = ["--experiment-dir", str(out), "--settings", canonical({"config": config})]
     report.main([*asked, "--out", str(out / "report.html")])
 
@@ -141,9 +141,7 @@ def shown(out: Path, data: str, records: dict[str, list[Path]], config: dict[str
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
-    parser.add_argument(
-        "files", nargs="+", metavar="[NAME=]FILE", help=".npz or .csv, one per model (docs/score.md)"
-    )
+    parser.add_argument("files", nargs="+", metavar="[NAME=]FILE", help=".npz or .csv (docs/score.md)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--data", default="data", help="what the images are called in tables")
     parser.add_argument("--config", type=Path, help="YAML with statistics and tables of an experiment")

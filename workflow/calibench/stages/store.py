@@ -23,9 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--classes", required=True, type=Path, help="classes.csv of the stage list")
     parser.add_argument("--out", required=True, type=Path, help="uint8 .npy (N,H,W), or (N,H,W,3) in colour")
     parser.add_argument("--out-index", required=True, type=Path, help="CSV: row, and columns of the sample")
-    parser.add_argument(
-        "--out-report", required=True, type=Path, help="JSON: counts, unreadable files, speed"
-    )
+    parser.add_argument("--out-report", required=True, type=Path, help="JSON: counts, unreadable files")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="decoding threads")
     args = parser.parse_args(argv)
     settings, code = dataset_settings(args.settings)

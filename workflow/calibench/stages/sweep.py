@@ -13,9 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the experiment")
-    parser.add_argument(
-        "--settings", required=True, help="JSON: tries [[run, base, setting, value], …], by, checkpoint"
-    )
+    parser.add_argument("--settings", required=True, help="JSON: tries, by, checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="CSV to write")
     args = parser.parse_args(argv)
     write_csv(choose(read_long(args.metrics), cli.json_object(args.settings)), args.out)

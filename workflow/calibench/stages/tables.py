@@ -18,9 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__name__, __doc__)
     parser.add_argument("--metrics", type=Path, required=True, help="collected metrics.csv of the experiment")
     parser.add_argument("--settings", required=True, help=f"JSON object with {', '.join(SETTINGS)}")
-    parser.add_argument(
-        "--posthoc", type=Path, help="collected posthoc.csv, for hard + temperature in Table 2"
-    )
+    parser.add_argument("--posthoc", type=Path, help="collected posthoc.csv, for Table 2")
     parser.add_argument("--ensembles", type=Path, help="collected snapshots.csv, for runs as ols@snapshots6")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder for the .csv, .md and .tex files")
     args = parser.parse_args(argv)

@@ -20,5 +20,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     _, index, _ = read_store(args.images.parent)
     classes = list(read_classes(args.images.parent / "classes.csv"))
     votes = read_votes(args.file, index, classes)
-    vote_shares(votes, len(classes), str(args.file))  # votes that are none are told here
+    vote_shares(votes, len(classes), str(args.file))  # wrong votes are an error here
     save_npy(args.out, votes)

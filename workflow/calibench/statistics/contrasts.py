@@ -9,7 +9,7 @@ scaling fitted on part `calibrate`. One family of rows answers one question:
 - ``hard``: every run minus ``hard``, tempered minus tempered, pooled and on each: intervals, no tests, no verdicts.
 - ``best``: every run minus the best of the others, pooled and on each (:mod:`calibench.statistics.best`).
 
-Every evaluation set has families of its own: asking about one more changes nothing that is said of test. A seed ensemble
+Every evaluation set has families of its own: one more set changes no result on test. A seed ensemble
 (``ols@ensemble``) is compared with that of hard labels, and where a contrast names it; it is one network, so there is no
 test, and it is no candidate of ``best``.
 """
@@ -43,7 +43,7 @@ Row = tuple[dict[str, Any], Difference]  # where and what; how large
 
 
 class Study:
-    """All finished runs of an experiment and what is asked of them.
+    """All finished runs of an experiment and the settings of the comparison.
 
     Args:
         runs: the runs of each data set.

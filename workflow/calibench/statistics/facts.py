@@ -1,6 +1,6 @@
-"""warnings.csv: what a reader of a run's numbers must be told, each as a number beside what would be usual.
+"""warnings.csv: what a reader must know about the numbers of a run, each as a number beside the usual one.
 
-``warn`` is 1 where it should be said loudly. Four facts: ``never_predicted``, ``fallback_rows``, ``best_is_last`` and
+``warn`` is 1 where the report must show it. Four facts: ``never_predicted``, ``fallback_rows``, ``best_is_last`` and
 ``confidently_wrong``.
 """
 

@@ -97,7 +97,7 @@ class Difference:
     """The mean difference over the blocks of one or several data sets, with interval and test.
 
     Every block counts the same. The number is the mean over the named data sets and backbones, not over all that
-    there could be. With one seed per backbone nothing is known of training again: then there is no test, and the
+    there could be. With one seed per backbone nothing is known about retraining: then there is no test, and the
     interval says where these very networks would be on other images.
     """
 

@@ -67,11 +67,8 @@ class Numbers:
         if ensembles is not None:
             for name, rows in ensembles.groupby("calibrator"):
                 self.values |= self._cells(rows[rows["split"] == "test"], f"@{name}")
-        for dataset, backbone, run, metric in list(self.values):
-            if metric == "top1_error":
-                self.values[dataset, backbone, run, "accuracy"] = (
-                    1 - self.values[dataset, backbone, run, metric]
-                )
+        errors = {key: error for key, error in self.values.items() if key[3] == "top1_error"}
+        self.values |= {(*key[:3], "accuracy"): 1 - error for key, error in errors.items()}
 
     def _cells(self, table: pd.DataFrame, suffix: str) -> dict[Key, np.ndarray]:
         of = [self.settings["checkpoint"], "epochs"]  # an ensemble of epochs has no single checkpoint

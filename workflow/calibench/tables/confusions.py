@@ -11,17 +11,8 @@ from calibench.errors import UserError
 from calibench.finished.read import read_keys, read_part, read_state
 
 KEYS = ["dataset", "backbone", "regime", "variant"]
-COLUMNS = [
-    *KEYS,
-    "class",
-    "images",
-    "accuracy",
-    "correct_updates",
-    "rank",
-    "taken_for",
-    "share",
-    "soft_label",
-]
+COLUMNS = [*KEYS, "class", "images", "accuracy", "correct_updates"]
+COLUMNS += ["rank", "taken_for", "share", "soft_label"]
 
 
 def confusion_counts(run_dir: Path, checkpoint: str, k: int) -> np.ndarray:

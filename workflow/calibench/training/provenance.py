@@ -24,9 +24,8 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        git(
-            "ls-files", "--error-unmatch", here.name
-        )  # an installed package may lie inside another repository
+        # an installed package may be inside another repository
+        git("ls-files", "--error-unmatch", here.name)
         return git("describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
