@@ -11,7 +11,7 @@ from calibench.files import write_json
 from calibench.planning.settings import PARTS
 from calibench.published.printed import read_printed
 from calibench.regimes.catalog import catalog
-from calibench.report import comparisons, decision, measures, options, page, papers, problems, words
+from calibench.report import decision, measures, options, page, papers, problems, words
 from calibench.report.experiment import open_experiment
 from markupsafe import Markup
 
@@ -142,7 +142,7 @@ def test_the_answer_says_how_many_seeds_are_needed(tmp_path):
     }.items():
         contrasts(tmp_path, row | {"seeds_needed": seeds})
         assert wanted in said(open_experiment(tmp_path, {"config": completed()}), "answer")
-    assert comparisons.needed(np.inf) == "more images"
+    assert decision.needed(np.inf) == "more images"
 
 
 def test_both_after_temperature_is_said_once():
@@ -313,7 +313,7 @@ def test_values_set_by_the_config_do_not_claim_the_papers_origin():
 
 def test_every_regime_setting_is_explained():
     for info in catalog().values():
-        lacking = set(info.settings) - set(options.argument_texts(info))
+        lacking = set(info.settings) - set(info.texts)
         assert not lacking, (info.name, lacking)
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 from calibench.files import write_json
-from calibench.report import comparisons, sets
+from calibench.report import decision, sets
 from calibench.report.experiment import open_experiment
 from calibench.statistics.contrasts import COLUMNS
 
@@ -78,9 +78,9 @@ def test_planned_comparisons_on_other_sets_leave_those_on_test_where_they_are(tm
     found = [same | there | {"verdict": "lower"}, same | {"split": "test", "difference": 0.1}]
     pd.DataFrame(found, columns=COLUMNS).to_csv(tmp_path / "contrasts.csv", index=False)
     x = open_experiment(tmp_path, {"config": CONFIG})
-    ((_, _, _, difference, p, _, _, _, verdict, asked),) = comparisons.rows(x, "primary", elsewhere=True)
+    ((_, _, _, difference, p, _, _, _, verdict, asked),) = decision.compared(x, "primary", elsewhere=True)
     assert (asked, p, verdict) == ("b", "0.010", "lower") and difference.startswith("−0.2")
-    ((_, _, _, difference, *_),) = comparisons.rows(x, "primary")
+    ((_, _, _, difference, *_),) = decision.compared(x, "primary")
     assert difference.startswith("+0.1")
 
 

@@ -32,7 +32,7 @@ MEASURES = [
 
 
 def differences(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """The rows of one panel in the unit of its axis; a run is named without its calibrator.
+    """The rows of one panel on test, in the unit of its axis; a run is named without its calibrator.
 
     Args:
         contrasts: contrasts.csv; its family `hard`: raw minus raw, and tempered minus tempered.
@@ -40,7 +40,11 @@ def differences(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """
     rows = contrasts[(contrasts["family"] == "hard") & (contrasts["metric"] == measure.metric)]
     wanted = "hard" + TEMPERED if measure.tempered else "hard"
-    rows = rows[(rows["reference"] == wanted) & (rows["run"].str.endswith(TEMPERED) == measure.tempered)]
+    rows = rows[
+        (rows["split"] == "test")
+        & (rows["reference"] == wanted)
+        & (rows["run"].str.endswith(TEMPERED) == measure.tempered)
+    ]
     numbers = rows[["difference", "low", "high"]] * measure.factor
     return rows.assign(run=rows["run"].str.removesuffix(TEMPERED), **numbers)
 

@@ -7,6 +7,7 @@ Planning, tables and lists of settings need names and defaults only; importing t
 import ast
 import builtins
 import functools
+import re
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,8 @@ class RegimeInfo:
 
     The fields up to ``combines`` are those of :class:`calibench.regimes.base.Regime`. ``settings`` are the
     keyword-only arguments of ``__init__`` with their defaults, ``required`` those without a default, ``checks`` the
-    statements of ``__init__`` that need nothing but settings, such as ``check_range("ls: eps", eps, 0, 1)``.
+    statements of ``__init__`` that need nothing but settings, such as ``check_range("ls: eps", eps, 0, 1)``, ``texts``
+    the line of each under ``Args:``, which says what it is and where its default is from.
     """
 
     name: str = ""  # in configs
@@ -50,6 +52,7 @@ class RegimeInfo:
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     required: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict, hash=False)
 
     def check(self, settings: dict[str, Any]) -> None:
         """Check settings as the class does, without importing it; UserError for the first wrong value."""
@@ -125,10 +128,25 @@ def _imported(tree: ast.Module, path: Path, module: str) -> dict[str, tuple[Path
     return found
 
 
+def _texts(docstring: str) -> dict[str, str]:
+    """{argument: its text} of a docstring, as a reader of configs would say it."""
+    found: dict[str, str] = {}
+    for line in docstring.partition("Args:\n")[2].splitlines():
+        if not line.startswith("    "):
+            break
+        line = line.replace("``None``", "null").replace("`", "")
+        if match := re.match(r"    (\w+): (.*)", line):
+            name, found[match[1]] = match.groups()
+        elif found:
+            found[name] += " " + line.strip()
+    return found
+
+
 def _class(node: ast.ClassDef, path: Path, module: str, base: RegimeInfo) -> RegimeInfo:
     """A class as written, with what it inherits; ``**settings`` of its ``__init__`` stands for those of the base."""
     info = replace(base, name="", label="", class_name=node.name, file=path, module=module)
-    info = replace(info, **_literals(node))
+    texts = base.texts | _texts(ast.get_docstring(node) or "")
+    info = replace(info, texts=texts, **_literals(node))
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is None:
         return info

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from calibench.finished.names import SET
 from calibench.regimes.catalog import label
 from calibench.report import words
 from calibench.report.experiment import Experiment
@@ -44,8 +45,7 @@ def table(x: Experiment) -> list[Choice]:
 
 def _values(x: Experiment) -> pd.DataFrame:
     """One row per run and measure on test, the worst stratum and the tempered ECE among them."""
-    rows = x.metrics[(x.metrics["split"] == "test") & (x.metrics["checkpoint"] == x.checkpoint)]
-    rows = rows.assign(name=rows["regime"] + rows["variant"])
+    rows = x.shown.assign(name=x.shown["regime"] + x.shown["variant"])
     rows = rows[rows["name"].isin(x.run_names)]
     strata, fitted = x.frame("strata.csv"), x.frame("posthoc.csv")
     parts = [rows]
@@ -177,6 +177,41 @@ def findings(x: Experiment) -> list[Finding]:
     ]  # fmt: skip
     order = {metric: i for i, metric in enumerate(COMPARED)}
     return sorted(found, key=lambda one: order.get(one.metric, len(order)))
+
+
+def compared(x: Experiment, family: str, elsewhere: bool = False) -> list[list[str]]:
+    """Place, comparison, measure, difference with interval, p (Holm), seeds, seeds needed, not worse, verdict, set.
+
+    Of the test images, or of all other evaluation sets.
+    """
+    frame = x.frame("contrasts.csv", sets=elsewhere)
+    if frame is None:
+        return []
+    frame = frame[(frame["family"] == family) & (frame["split"].str.startswith(SET) | (not elsewhere))]
+    places = ["dataset", "backbone", "run", "reference"]
+    order = frame.groupby(places, sort=False).ngroup()
+    return [
+        [
+            x.where(row.dataset, row.backbone),
+            in_words(row.run, row.reference, "−"),
+            words.short(row.metric),
+            judged_interval(row, x.tested(row.dataset)).replace("\n", " "),
+            words.fixed(row.p_holm, 3),
+            words.number(row.seeds),
+            needed(row.seeds_needed),
+            row.non_inferior or words.EMPTY,
+            row.verdict or words.EMPTY,
+            row.split.removeprefix(SET),
+        ]
+        for row in frame.loc[order.sort_values(kind="stable").index].itertuples()
+    ]
+
+
+def needed(seeds: float) -> str:
+    """Seeds with which the relevant difference would be found; infinite: only more images help."""
+    if words.missing(seeds):
+        return words.EMPTY
+    return "more images" if seeds == float("inf") else words.number(int(seeds))
 
 
 def in_words(run: str, reference: str, between: str = "against") -> str:

@@ -132,9 +132,17 @@ class Experiment:
 
     @functools.cached_property
     def metrics(self) -> pd.DataFrame | None:
-        """The long table of all trained runs without evaluation sets besides test, or None."""
+        """The long table of all runs without evaluation sets besides test, or None."""
         path = self.folder / "metrics.csv"
         return _of_test(read_long(path)) if path.is_file() else None
+
+    @property
+    def shown(self) -> pd.DataFrame | None:
+        """Its rows on test at the checkpoint that is shown, or None."""
+        rows = self.metrics
+        if rows is None:
+            return None
+        return rows[(rows["split"] == "test") & (rows["checkpoint"] == self.checkpoint)]
 
     @property
     def published_file(self) -> Path | None:
@@ -187,10 +195,8 @@ class Experiment:
     ) -> Iterator[tuple[list[str], pd.DataFrame, int | None]]:
         """([place, run, values of the columns ``more``], rows, test images) of every run in a long table."""
         frame = self.frame(file, sets)
-        keys = ["dataset", "backbone", "name", *more]
-        for (dataset, backbone, name, *rest), part in (
-            () if frame is None else frame.groupby(keys, sort=False)
-        ):
+        groups = () if frame is None else frame.groupby(["dataset", "backbone", "name", *more], sort=False)
+        for (dataset, backbone, name, *rest), part in groups:
             yield [self.where(dataset, backbone), label(name), *map(str, rest)], part, self.tested(dataset)
 
     @functools.cached_property
@@ -215,10 +221,7 @@ class Experiment:
 
     @functools.cached_property
     def _tested(self) -> dict[str, int]:
-        if self.metrics is None:
-            return {}
-        tested = self.metrics[self.metrics["split"] == "test"]
-        return tested.groupby("dataset")["n"].max().astype(int).to_dict()
+        return {} if self.shown is None else self.shown.groupby("dataset")["n"].max().astype(int).to_dict()
 
     def store_json(self, dataset: str, name: str) -> dict[str, Any]:
         """A JSON file of a data set's store; empty where there is none."""

@@ -1,5 +1,7 @@
 """What was run, on what, at what cost and with which software: facts for the sections behind the results."""
 
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,11 @@ from calibench.finished.read import read_history
 from calibench.planning import naming
 from calibench.planning.settings import PARTS as SETTINGS
 from calibench.report import options, words
-from calibench.report.experiment import Experiment, Run
+from calibench.report.experiment import Experiment
 
 CITATION = Path(__file__).with_name("CITATION.cff")
-PARTS = {
-    "train": "train",
-    "select": "val",
-    "calibrate": "val",
-    "test": "test",
-}  # part of a run → listed split
+# part of a run → listed split
+PARTS = {"train": "train", "select": "val", "calibrate": "val", "test": "test"}
 VERSIONS = ("python", "torch", "torchvision", "numpy")
 
 
@@ -93,7 +91,7 @@ def regimes(x: Experiment) -> list[list[str]]:
         info = x.regimes.get(naming.split_name(run)[0])
         if info is None:
             continue
-        texts, head = options.argument_texts(info), [words.run_label(run), info.source]
+        head, texts = [words.run_label(run), info.source], info.texts
         rows += [[*head, key, options.of_regime(x, run, key), texts.get(key, "")] for key in info.settings]
         rows += [] if info.settings else [[*head, "none", "", ""]]
     return rows
@@ -101,11 +99,9 @@ def regimes(x: Experiment) -> list[list[str]]:
 
 def cost(x: Experiment) -> list[list[str]]:
     """Place, run, networks, epochs, chosen epochs, training, with prediction, images/s, peak memory; means over seeds."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in x.trained:
-        groups.setdefault((run.dataset, run.backbone, run.name), []).append(run)
     rows = []
-    for (dataset, backbone, _), members in groups.items():
+    for (dataset, backbone, _), group in groupby(x.trained, attrgetter("dataset", "backbone", "name")):
+        members = list(group)
         records = pd.DataFrame([run.record.get("provenance", {}) for run in members])
         records = records.reindex(columns=["training_seconds", "seconds", "peak_memory_mb"]).astype(float)
         training, seconds, _ = records.mean()

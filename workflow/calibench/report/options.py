@@ -1,8 +1,6 @@
 """What a setting is, where its value comes from, and how it differs between backbones."""
 
-import ast
 import functools
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +8,6 @@ from calibench.backbones.names import backbone_label
 from calibench.planning import naming
 from calibench.planning.schema import load_schema
 from calibench.planning.settings import part_of, regime_settings
-from calibench.regimes.catalog import RegimeInfo, catalog
 from calibench.report.experiment import Experiment
 
 
@@ -30,44 +27,12 @@ def description(path: str) -> str:
 
 
 def origin(path: str, values: Iterable[Any]) -> str:
-    """Where the values of a key come from: this experiment's config, or the default with the schema's
-    text.
-    """
+    """Where the values of a key come from: this experiment's config, or the default with the schema's text."""
     node = _node(path)
     text = description(path)
     if "default" not in node or all(value == node["default"] for value in values):
         return text
     return f"set by this config; default {show(node['default'])}" + (f": {text}" if text else "")
-
-
-@functools.cache
-def argument_texts(info: RegimeInfo) -> dict[str, str]:
-    """Setting → its line under ``Args:`` of the regime's class or of those it derives from; it names
-    the source.
-    """
-    tree = ast.parse(info.file.read_text(encoding="utf-8"))
-    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == info.class_name)
-    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
-    texts: dict[str, str] = {}
-    for parent in catalog().values():
-        if parent.class_name in bases:
-            texts |= argument_texts(parent)
-    own = _arguments(ast.get_docstring(node) or "")
-    return texts | {name: text.replace("``None``", "null").replace("`", "") for name, text in own.items()}
-
-
-def _arguments(docstring: str) -> dict[str, str]:
-    _, _, block = docstring.partition("Args:\n")
-    texts: dict[str, str] = {}
-    name = ""
-    for line in block.splitlines():
-        if not line.startswith("    "):
-            break
-        if match := re.match(r"    (\w+): (.*)", line):
-            name, texts[match[1]] = match[1], match[2]
-        elif name:
-            texts[name] += " " + line.strip()
-    return texts
 
 
 def show(value: Any) -> str:
@@ -114,7 +79,7 @@ def regime_choices(x: Experiment, name: str, keys: list[str]) -> list[tuple[str,
     """(setting, value, where it comes from) of a regime; none if it takes no part."""
     if name not in x.regimes:
         return []
-    texts = argument_texts(x.regimes[name])
+    texts = x.regimes[name].texts
     return [(key, of_regime(x, name, key), texts[key]) for key in keys if key in texts]
 
 

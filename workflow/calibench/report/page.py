@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from calibench.backbones.names import backbone_label
 from calibench.report import (
-    comparisons,
     decision,
     drawn,
     grids,
@@ -33,7 +32,7 @@ FILTERS = ("number", "fixed", "measured", "percent", "plural", "listed", "durati
 FILTERS += ("head", "short", "unit", "relevant")
 FACTS = {
     part.__name__.rpartition(".")[2]: part
-    for part in (comparisons, decision, drawn, measures, methods, options, papers, problems, sets, uses)
+    for part in (decision, drawn, measures, methods, options, papers, problems, sets, uses)
 }
 
 

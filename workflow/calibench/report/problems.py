@@ -19,15 +19,9 @@ def warned(x: Experiment, fact: str) -> list[dict[str, Any]]:
     for (where, run, kind), part, _ in x.parts("warnings.csv", "fact"):
         loud = part[(part["warn"] == 1) & (kind == fact)]
         if len(loud):
-            told = {
-                "run": run,
-                "where": where,
-                "networks": len(loud),
-                "of": len(part),
-                "total": loud["of"].mean(),
-            }
-            classes = _classes(x, loud) if fact == "never_predicted" else ""
-            found.append(told | loud[["value", "expected"]].mean().to_dict() | {"detail": classes})
+            told = {"run": run, "where": where, "networks": len(loud), "of": len(part)}
+            told["total"], told["value"], told["expected"] = loud[["of", "value", "expected"]].mean()
+            found.append(told | {"detail": _classes(x, loud) if fact == "never_predicted" else ""})
     return sorted(found, key=lambda one: -one["value"] * one["networks"])
 
 
@@ -50,19 +44,18 @@ def lost_images(x: Experiment) -> list[tuple[str, int, int]]:
     return found
 
 
-def errors(x: Experiment) -> pd.DataFrame:
-    """Top-1 errors on test at the checkpoint that is shown."""
-    rows = x.metrics
-    rows = rows[(rows["split"] == "test") & (rows["metric"] == "top1_error")]
-    return rows[(rows["checkpoint"] == x.checkpoint) & rows["dataset"].isin(x.datasets)]
+def _errors(x: Experiment) -> list[tuple[str, pd.DataFrame]]:
+    """(data set, its Top-1 errors on test)."""
+    if x.shown is None:
+        return []
+    rows = x.shown[(x.shown["metric"] == "top1_error") & x.shown["dataset"].isin(x.datasets)]
+    return list(rows.groupby("dataset"))
 
 
 def sampling(x: Experiment) -> list[tuple[str, int, float, float]]:
     """(data set, test images, typical error, 95 % half-width of such an error from the draw of images alone)."""
-    if x.metrics is None:
-        return []
     found = []
-    for dataset, group in errors(x).groupby("dataset"):
+    for dataset, group in _errors(x):
         error, n = float(group["value"].median()), int(group["n"].median())
         found.append((dataset, n, error, 1.96 * math.sqrt(error * (1 - error) / n)))
     return found
@@ -71,20 +64,17 @@ def sampling(x: Experiment) -> list[tuple[str, int, float, float]]:
 def not_learned(x: Experiment) -> list[dict[str, Any]]:
     """Runs whose test error cannot be told from that of always naming the most frequent class, per data set."""
     found = []
-    for dataset in x.datasets if x.metrics is not None else ():
+    for dataset, rows in _errors(x):
         counts = x.store_json(dataset, "sample.json").get("priors", {}).get("after", {}).get("test")
         if not counts:
             continue
         chance, n = 1 - max(counts) / sum(counts), sum(counts)
         # one-sided 95 %: on a small test set an error somewhat below that of the constant answer is still luck
         lucky = chance - 1.645 * math.sqrt(chance * (1 - chance) / n)
-        rows = errors(x)
-        failed = rows[(rows["dataset"] == dataset) & (rows["value"] >= lucky - 1e-9)]
+        failed = rows[rows["value"] >= lucky - 1e-9].groupby(["regime", "variant", "backbone"], sort=False)
         runs = [
             f"{label(regime + variant)} with {backbone_label(backbone)} (seed {', '.join(map(str, part['seed']))})"
-            for (regime, variant, backbone), part in failed.groupby(
-                ["regime", "variant", "backbone"], sort=False
-            )
+            for (regime, variant, backbone), part in failed
         ]
         if runs:
             found.append({"dataset": dataset, "runs": runs, "n": n, "chance": chance})

@@ -38,9 +38,8 @@ def shift(x: Experiment) -> dict[str, Any] | None:
         if "@" in part["name"].iloc[0]:
             continue
         group = pd.Series([_group(row) for row in part.itertuples()], part.index)
-        blocks = {"test images": part.assign(value=part["test"])} | {
-            g: part[group == g] for g in group.unique()
-        }
+        blocks = {"test images": part.assign(value=part["test"])}
+        blocks |= dict(list(part.groupby(group, sort=False)))
         for name, block in blocks.items():
             means = block.groupby(["calibrator", "metric"])["value"].mean().to_dict()
             asked = [("none", m) for m in SHOWN] + [("temperature", m) for m in FITTED]
@@ -52,11 +51,10 @@ def shift(x: Experiment) -> dict[str, Any] | None:
 def sites(x: Experiment) -> list[dict[str, Any]]:
     """What of each site could be asked about, as the stage ``match`` wrote it, with ``dataset`` and ``site``."""
     found = []
-    for dataset in x.datasets:
-        for site in x.config["evaluate_on"]["sites"]:
-            path = x.folder / dataset / "sites" / f"{site}.json"
-            if site != dataset and path.is_file():
-                found.append({"dataset": dataset, "site": site} | read_json(path))
+    for dataset, site in product(x.datasets, x.config["evaluate_on"]["sites"]):
+        path = x.folder / dataset / "sites" / f"{site}.json"
+        if site != dataset and path.is_file():
+            found.append({"dataset": dataset, "site": site} | read_json(path))
     return found
 
 
@@ -78,10 +76,8 @@ def ensembles(x: Experiment) -> list[list[str]]:
         n = x.tested(place[0])
         for name, calibrator in [(run, ""), *((key, of[1]) for key, of in derived if of[0] == run)]:
             cells = [words.measured(m, values.get((*place, name, m)), n) for m in SHOWN]
-            share = apart.get((*place, name, "disagreement"))
-            rows.append(
-                [x.where(*place), label(run), calibrator, *cells, words.measured("top1_error", share, n)]
-            )
+            share = words.measured("top1_error", apart.get((*place, name, "disagreement")), n)
+            rows.append([x.where(*place), label(run), calibrator, *cells, share])
     return rows
 
 
