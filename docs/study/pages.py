@@ -6,7 +6,6 @@ python docs/study/pages.py repeat results/study_small                 # does a r
 """
 
 import argparse
-import re
 import sys
 from functools import cache
 from pathlib import Path
