@@ -19,7 +19,9 @@ LINE = {"val_top1": 0.5, "seconds": 30.0}
 @pytest.fixture
 def experiment(tmp_path):
     """``run(name)``: the folder of one run; ``status(*options)``: what is printed."""
-    (tmp_path / "mini.yaml").write_text(yaml.safe_dump(MINI | {"runs": ["hard", "ls", "ols"], "train": {"epochs": 4}}))
+    (tmp_path / "mini.yaml").write_text(
+        yaml.safe_dump(MINI | {"runs": ["hard", "ls", "ols"], "train": {"epochs": 4}})
+    )
 
     def run(name):
         folder = tmp_path / f"results/mini/digits/resnet20/{name}/seed0"

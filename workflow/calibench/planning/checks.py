@@ -15,7 +15,7 @@ from calibench.finished.snapshots import all_epochs
 from calibench.metrics.labels import METRICS
 from calibench.planning import features
 from calibench.planning.externals import check_external, external_runs
-from calibench.planning.naming import split_name, trained_on
+from calibench.planning.naming import named_runs, split_name, trained_on
 from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.planning.sweeping import check_sweep, run_names
@@ -191,6 +191,10 @@ def check_all(config: dict[str, Any]) -> None:
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone.{backbone}.regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
+    for run in named_runs(
+        config
+    ):  # first, because a contrast of a misspelt run would only say that it is not there
+        check_run(config, run)
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])
@@ -202,7 +206,6 @@ def check_all(config: dict[str, Any]) -> None:
     for backbone in config["backbones"]:
         check_backbone(backbone)
     for run in run_names(config):
-        check_run(config, run)
         for backbone in config["backbones"]:
             check_no_cycle(config, run, backbone)
 
