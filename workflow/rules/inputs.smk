@@ -15,10 +15,14 @@ ON_GPU = {
 }
 
 
-def settings_of_run(w, output):
-    """Params function: the settings of a run as canonical JSON; its name is that of the folder of its seeds."""
-    run = Path(output.record).parts[-3]
-    return canonical(as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, run, w.seed))
+def run_of(regime):
+    """Params function: the settings of a run as canonical JSON; of the regime of the wildcard, where none is named.
+
+    It takes wildcards only: Snakemake does not compare params that are made from outputs, and would retrain nothing.
+    """
+    return lambda w: canonical(
+        as_workflow_error(PLAN.run_settings, w.dataset, w.backbone, (regime or w.regime) + w.variant, w.seed)
+    )
 
 
 def inputs_of(regime):
@@ -72,25 +76,32 @@ def panel(file):
     return lambda w: PLAN.panel_files(w.kind, w.dataset, w.backbone, file)
 
 
-def figure_options(w, input, output):
-    """Params function: the options of one kind of figure."""
-    figures = config["figures"]
+def figure_options(w):
+    """Params function: the options of one kind of figure; of wildcards only, as in run_of."""
+    figures, store = config["figures"], PLAN.store_dir(w.dataset)
     own = {
         "tsne": [
-            *("--points", figures["tsne_points"], "--seed", figures["tsne_seed"], "--index", input.index),
+            *(
+                "--points",
+                figures["tsne_points"],
+                "--seed",
+                figures["tsne_seed"],
+                "--index",
+                f"{store}/index.csv",
+            ),
             *("--group", figures["tsne_group"] or 0, "--zoom", figures["tsne_zoom"]),
-            *("--out-data", output.get("scores")),
+            *("--out-data", f"{EXPERIMENT}/figures/tsne-{w.dataset}-{w.backbone}.csv"),
         ],
         "bars": ["--class", figures["class"]] if figures["class"] else [],
         "classmeans": ["--of", figures["classmeans_of"]],
         "netbenefit": ["--positive", *config["statistics"]["positive"]],
         "noise": ["--variants", ",".join(PLAN.noise_variants())],
-        "shift": ["--shift", input.table],
-        "sweep": ["--metrics", input.table, "--settings", canonical(PLAN.sweep_settings())],
+        "shift": ["--shift", TABLE_OF["shift"]],
+        "sweep": ["--metrics", TABLE_OF["sweep"], "--settings", canonical(PLAN.sweep_settings())],
     }
     words = own.get(w.kind, [])
     if w.kind in WITH_CLASSES:
-        words = ["--classes", input.classes, *words]
+        words = ["--classes", f"{store}/classes.csv", *words]
     if w.kind not in ("tsne", "matrix", "distances", "sweep"):
         words = [*SHOWN, *words]
     return shlex.join(map(str, words))

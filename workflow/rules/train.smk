@@ -32,7 +32,7 @@ rule train_hard:
         stage_store=lambda w: int(config["datasets"][w.dataset]["store"]["tmpdir"]),
         runs_per_gpu=config["resources"]["runs_per_gpu"],
     params:
-        settings=settings_of_run,
+        settings=run_of("hard"),
     shell:
         "stage {log} train --settings {params.settings:q} --threads {threads} --images {input.store[0]}"
         " --stage-store {resources.stage_store} --runs-per-gpu {resources.runs_per_gpu} --record {output.record} --others {input.others}"
@@ -67,13 +67,19 @@ rule predict_training:
 use rule train_hard as train_ls with:
     pathvars:
         regime="ls",
+    params:
+        settings=run_of("ls"),
 
 
 use rule train_hard as train_tfkd_reg with:
     pathvars:
         regime="tfkd_reg",
+    params:
+        settings=run_of("tfkd_reg"),
 
 
 use rule train_hard as train_ols with:
     pathvars:
         regime="ols",
+    params:
+        settings=run_of("ols"),
