@@ -81,15 +81,9 @@ def figure_options(w):
     figures, store = config["figures"], PLAN.store_dir(w.dataset)
     own = {
         "tsne": [
-            *(
-                "--points",
-                figures["tsne_points"],
-                "--seed",
-                figures["tsne_seed"],
-                "--index",
-                f"{store}/index.csv",
-            ),
-            *("--group", figures["tsne_group"] or 0, "--zoom", figures["tsne_zoom"]),
+            *("--index", f"{store}/index.csv", "--seed", figures["tsne_seed"]),
+            *("--points", figures["tsne_points"], "--group", figures["tsne_group"] or 0),
+            *("--zoom", figures["tsne_zoom"]),
             *("--out-data", f"{EXPERIMENT}/figures/tsne-{w.dataset}-{w.backbone}.csv"),
         ],
         "bars": ["--class", figures["class"]] if figures["class"] else [],
