@@ -63,7 +63,8 @@ def shipped():
     """(backbone, input form, pixels) of every training run of every config."""
     found = set()
     for path in sorted((ROOT / "config").glob("**/*.yaml")):
-        if "backbones" not in (raw := configuration.read_yaml(path)):
+        raw = configuration.read_yaml(path)
+        if "backbones" not in raw or None in raw["datasets"].values():  # a second file
             continue
         config = configuration.complete(raw)
         for dataset, (backbone, run) in ((d, r) for d in config["datasets"] for r in needed_runs(config)):

@@ -143,8 +143,8 @@ def test_the_table_says_how_many_tries_each_had():
 @pytest.mark.parametrize(
     ("swept", "sentence"),
     [
-        ({"ols.alfa": [1]}, "sweep: 'ols.alfa' does not exist; did you mean ols.alpha?"),
-        ({"train.momentun": [0.5]}, "did you mean train.momentum?"),
+        ({"ols.alfa": [1]}, "sweep: 'ols.alfa' does not exist; did you mean 'ols.alpha'?"),
+        ({"train.momentun": [0.5]}, "did you mean 'train.momentum'?"),
         ({"oils.alpha": [1]}, "sweep: 'oils.alpha' is not a setting; write lr, <regime>.<setting>"),
         ({"ls.eps": [0.2]}, "runs has no run of that regime"),
         ({"ols.alpha": []}, "config: sweep.ols.alpha"),

@@ -23,7 +23,7 @@ RUNS = {  # run → parts of its config
 
 
 def job_of(store, folder, run, **more):
-    parts = RUNS[run] | {"train": {"epochs": 3, "checkpoint_minutes": 1e-9}} | more
+    parts = RUNS[run] | {"train": {"epochs": 3, "lr": 0.02, "checkpoint_minutes": 1e-9}} | more
     return make_job(make_settings(run, **parts), store, folder, [], CPU)[0]
 
 
