@@ -48,7 +48,9 @@ def studied(small, tmp_path_factory):
     resample.main(["--settings", '{"resamples": 100}', *of])
     for record in records:
         analyse_to(record.parent, record.parent)
-    config = completed(runs=["ols", "hard"], statistics={"contrasts": [["ols", "hard"]]})
+    layout = {"name": "mine", "rows": "regime", "columns": "measure", "measures": ["ece"]}
+    tables = {"published": "ols_radimagenet", "layouts": [layout]}
+    config = completed(runs=["ols", "hard"], statistics={"contrasts": [["ols", "hard"]]}, tables=tables)
     return open_experiment(folder, {"config": config}, [small[2]])
 
 
@@ -155,6 +157,7 @@ def test_both_after_temperature_is_said_once():
 
 def test_statistics_are_shown_in_the_order_of_the_config(studied):
     assert "OLS − Hard labels" in said(studied, "comparisons")
+    assert "Table mine" in said(studied, "tables"), "a layout needs no title"
     shown = page.section(studied, "intervals")
     assert shown.index(">OLS<") < shown.index(">Hard labels<") and "ECE if calibrated" in shown
     maps = said(studied, "calibration")
