@@ -2,7 +2,7 @@
 
 import pandas as pd
 from calibench.files import write_json
-from calibench.report import decision, sets
+from calibench.report import decision, measures, sets
 from calibench.report.experiment import open_experiment
 from calibench.statistics.contrasts import COLUMNS
 
@@ -82,6 +82,16 @@ def test_planned_comparisons_on_other_sets_leave_those_on_test_where_they_are(tm
     assert (asked, p, verdict) == ("b", "0.010", "lower") and difference.startswith("−0.2")
     ((_, _, _, difference, *_),) = decision.compared(x, "primary")
     assert difference.startswith("+0.1")
+
+
+def test_a_table_may_have_a_column_for_each_set(tmp_path):
+    found = [{"variant": "", "split": s, "metric": "top1_error", "value": e} for s, e in (("test", 0.2), ("test@fgsm", 0.5))]  # fmt: skip
+    written(tmp_path / "metrics.csv", found)
+    layout = {"name": "attacks", "rows": "regime", "columns": "set", "measures": ["top1_error"]}
+    asked = {"attacks": {"fgsm": {"method": "fgsm", "eps": 8}}}
+    config = completed(tables={"layouts": [layout]}, evaluate_on=asked, seeds=[0])
+    grid = measures.grid(open_experiment(tmp_path, {"config": config}), "attacks")
+    assert grid.columns == ["Method", "test", "fgsm"] and grid.rows[-1] == ["OLS", "20.0", "50.0"]
 
 
 def test_ensembles_stand_below_the_networks_they_are_made_of(tmp_path):

@@ -131,10 +131,14 @@ class Experiment:
         return [run for run in self.runs if run.record is None]
 
     @functools.cached_property
+    def _long(self) -> pd.DataFrame | None:
+        path = self.folder / "metrics.csv"
+        return read_long(path) if path.is_file() else None
+
+    @functools.cached_property
     def metrics(self) -> pd.DataFrame | None:
         """The long table of all runs without evaluation sets besides test, or None."""
-        path = self.folder / "metrics.csv"
-        return _of_test(read_long(path)) if path.is_file() else None
+        return None if self._long is None else _of_test(self._long)
 
     @property
     def shown(self) -> pd.DataFrame | None:
@@ -164,7 +168,7 @@ class Experiment:
             read_published(self.published_file, layout.get("printed")) if self.published_file else None
         )
         more = [self.frame(f"{name}.csv") for name in ("posthoc", "contrasts", "snapshots")]
-        return Numbers(self.metrics, self.plan.tables_settings(), published, *more, layout.get("printed_as"))
+        return Numbers(self._long, self.plan.tables_settings(), published, *more, layout.get("printed_as"))
 
     def frame(self, name: str, sets: bool = False) -> pd.DataFrame | None:
         """A CSV of the experiment (or those of this name of all its runs together) in the order of the config.
