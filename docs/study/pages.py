@@ -156,7 +156,9 @@ def page() -> str:
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
+    study = rows().xs(("study", "test", "none", "nll"), level=["experiment", "split", "calibrator", "metric"])
     environment.globals |= {
+        "seeds": study.index.unique("seed").size, "networks": len(study),
         "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number, "rows": rows(),
         "contrasts": contrasts(), "contrast": contrast, "calibrated": calibrated,
     }  # fmt: skip
