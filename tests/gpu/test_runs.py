@@ -13,6 +13,7 @@ from calibench.regimes.catalog import catalog
 from calibench.training import loop, optim
 from calibench.training.gpus import usable_gpus
 from calibench.training.job import make_job
+from calibench.training.step import batches
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW, contents, make_settings, start, train
@@ -38,7 +39,7 @@ def steps(store, folder, **options):
     job.model.train(), job.regime.train()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     guard, order = loop.LossGuard(job), np.arange(len(job.train.images))
-    return lambda step: loop.train_step(job, optimizer, guard, 2, step, order)
+    return lambda step: loop.train_step(job, optimizer, guard, 2, step, next(batches(job, 2, order, step)))
 
 
 @pytest.fixture
