@@ -16,6 +16,7 @@ from calibench.data.vectors import Vectors
 from calibench.errors import UserError
 from calibench.finished import names
 from calibench.training import gradients, inference, optim
+from calibench.training.ahead import ahead
 from calibench.training.device import autocast, peak_memory_mb
 from calibench.training.labelnoise import NoiseCount
 from calibench.training.randomness import Purpose, epoch_order, seed_torch
@@ -159,8 +160,9 @@ def train_epoch(job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer:
     begun = saved - job.progress["seconds"]
     job.model.train()
     job.regime.train()
-    first = job.progress["step"]
-    for step, batch in enumerate(batches(job, epoch, order, first), first):
+    first, images = job.progress["step"], job.train.images
+    made = ahead(batches(job, epoch, order, first), job.device, not images.resident)
+    for step, batch in enumerate(made, first):
         train_step(job, optimizer, guard, epoch, step, batch)
         if (step + 1) % CHECK_LOSS_EVERY == 0:
             guard.check(job)
