@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slurm | test-gpu | study-small | lint | bench | docs | lock | clean; each sets up what it needs first.
+# make setup | demo | test | test-lowest | test-slurm | test-gpu | study-small | lint | bench | docs | lock | clean; each sets up what it needs first.
 #   ENV=/path     where the environment goes (about 6 GB; default .venv)
 #   TORCH=cu126   another torch build than the lock's: cpu, cu126, … (docs/install.md)
 #   CORES=8       how many cores to use (default: all)
@@ -13,7 +13,7 @@ export ENV TORCH PYTHON
 # the environment's programs first; after `make setup ENV=…` .venv is a link to it
 IN_ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH"; unset PYTHONPATH PYTHONHOME;
 
-.PHONY: help setup demo study-small test test-slow test-slurm test-gpu lint format bench docs lock clean
+.PHONY: help setup demo study-small test test-slow test-lowest test-slurm test-gpu lint format bench docs lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -35,6 +35,15 @@ test: setup
 
 test-slow: setup
 	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "slow and not slurm"
+
+# with the lowest versions that pyproject.toml allows, in an environment of its own; without Snakemake, which asks for newer ones
+LOWEST := .lowest
+LOWEST_TESTS := tests/data/test_store.py tests/statistics/test_resampling.py tests/training/test_heads.py tests/training/test_optim.py
+test-lowest: setup
+	$(IN_ENV) uv venv --quiet --clear $(LOWEST) && uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python \
+		--extra medical pyproject.toml --output-file $(LOWEST)/lowest.txt && \
+	uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt pytest hypothesis && \
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
 
 # a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` brings what it needs
 test-slurm: setup

@@ -11,8 +11,10 @@ import torch
 from calibench.errors import UserError
 from calibench.regimes.catalog import catalog
 from calibench.training import loop, optim
+from calibench.training.ahead import ahead
 from calibench.training.gpus import usable_gpus
 from calibench.training.job import make_job
+from calibench.training.step import batches
 
 from tests.conftest import clean_environment
 from tests.training.conftest import WORKFLOW, contents, make_settings, start, train
@@ -38,7 +40,7 @@ def steps(store, folder, **options):
     job.model.train(), job.regime.train()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     guard, order = loop.LossGuard(job), np.arange(len(job.train.images))
-    return lambda step: loop.train_step(job, optimizer, guard, 2, step, order)
+    return lambda step: loop.train_step(job, optimizer, guard, 2, step, next(batches(job, 2, order, step)))
 
 
 @pytest.fixture
@@ -89,6 +91,15 @@ def test_memory_map_and_resident_train_alike(store, tmp_path):
     for resident in ("always", "never"):
         train(on_gpu(train={"resident": resident}), store, tmp_path / resident)
     assert not differing(contents(tmp_path / "always"), contents(tmp_path / "never"))
+
+
+def test_batches_made_ahead_are_those_made_when_needed(store, tmp_path):
+    job = make_job(on_gpu(train={"resident": "never"}), store, tmp_path, [], GPU)[0]
+    order, busy = np.arange(len(job.train.images)), torch.randn(4096, 4096, device=GPU)
+    direct = [batch.images.clone() for batch in batches(job, 1, order)]
+    for one, batch in zip(direct, ahead(batches(job, 1, order), GPU, True), strict=True):
+        busy = busy @ busy  # the side stream is faster than this one
+        assert torch.equal(one, batch.images)
 
 
 def first_visible():

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from calibench.backbones.classifier import build
-from calibench.data import augment, batches, randaugment, transfer
-from calibench.data.batches import Images, random_crop
+from calibench.data import augment, randaugment, transfer
+from calibench.data.batches import Images, _gather, random_crop
 from calibench.errors import UserError
 from calibench.finished.network import load_network
 from calibench.training import device, job, loop
+from calibench.training.step import batches
 from calibench.training.writing import Writer, host_copy
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -117,8 +118,8 @@ def test_a_whole_step_looks_at_no_number(meta_job, run, augmented):
     made = meta_job(run, augment=augmented)
     guard = loop.LossGuard(made)
     optimizer = SimpleNamespace(param_groups=[], zero_grad=lambda **_: None, step=lambda: None)
-    order = np.arange(len(made.train.images))
-    loop.train_step(made, optimizer, guard, 2, 1, order)
+    batch = next(batches(made, 2, np.arange(len(made.train.images)), 1))
+    loop.train_step(made, optimizer, guard, 2, 1, batch)
     with pytest.raises((RuntimeError, NotImplementedError)):
         guard.check(made)  # this one looks, once in many steps
 
@@ -240,4 +241,4 @@ def test_pixels_are_those_of_direct_indexing():
     rows, y, x = (torch.from_numpy(draw.integers(0, n, s)) for n, s in ((5, 4), (9, (4, 6)), (9, (4, 6))))
     for images in (store, store[..., 0].contiguous()):
         expected = images[rows[:, None, None], y[:, :, None], x[:, None, :]]
-        assert torch.equal(batches._gather(images, rows, y, x), expected)
+        assert torch.equal(_gather(images, rows, y, x), expected)

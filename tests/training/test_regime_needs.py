@@ -6,7 +6,7 @@ from calibench.errors import UserError
 from calibench.training import loop
 from calibench.training.job import make_job
 from calibench.training.randomness import epoch_order
-from calibench.training.step import forward, review, train_batch
+from calibench.training.step import batches, forward, review
 
 from tests.training.conftest import make_settings
 
@@ -63,7 +63,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(store, tmp_path, monkeypatch, 
 def first_step(job):
     job.model.train()
     order = epoch_order(job.seed, 1, len(job.train.images))
-    return train_batch(job, 1, 0, order)
+    return next(batches(job, 1, order))
 
 
 def test_logits_before_mixing_are_those_of_the_images_themselves(store, tmp_path):

@@ -96,9 +96,11 @@ def choose_precision(wanted: str, device: torch.device, depthwise: bool) -> str:
     return "bfloat16" if not slow and fast_bfloat16(device) else "float32"
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The autocast context of a training in ``float32`` or ``bfloat16``."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """The autocast context of a training in ``bfloat16``; none in ``float32``."""
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 @contextlib.contextmanager

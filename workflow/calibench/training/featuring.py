@@ -17,7 +17,7 @@ from calibench.files import atomic_path
 from calibench.training.device import full_float32
 from calibench.training.inference import as_input
 from calibench.training.randomness import Purpose, generator
-from calibench.training.step import augmented
+from calibench.training.views import augmented
 
 
 def frozen_network(settings: dict[str, Any], num_classes: int, size: int) -> Classifier:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
 from calibench.data.batches import Images, centre_crop
+from calibench.training.ahead import ahead
 from calibench.training.device import free_memory
 
 log = logging.getLogger(__name__)
@@ -34,20 +35,30 @@ def _each_batch(
     """Call ``use(batch, its slice of the positions)`` for all batches; halve them if the device has too little memory."""
     start = 0
     while start < len(positions):
-        part = slice(start, min(start + batch, len(positions)))
-        chunk = positions[part]
+        made = _batches(images, positions, size, range(start, len(positions), batch), memory_format)
         try:
-            crop = centre_crop(len(chunk), images.stored_size, size)
-            use(as_input(images.batch(chunk, crop, size), memory_format), part)
+            for part, x in ahead(made, images.device, not images.resident):
+                use(x, part)
+                start = part.stop
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise
             batch = (batch + 1) // 2
         else:
-            start = part.stop
-            continue
+            return
+        made = x = None
         free_memory(images.device)  # not inside except: there the exception still keeps tensors alive
         log.warning("too little memory on the device; evaluation batches halved to %d images", batch)
+
+
+def _batches(
+    images: Images, positions: np.ndarray, size: int, starts: range, memory_format: str
+) -> Iterator[tuple[slice, Tensor]]:
+    for start in starts:
+        part = slice(start, min(start + starts.step, len(positions)))
+        chunk = positions[part]
+        crop = centre_crop(len(chunk), images.stored_size, size)
+        yield part, as_input(images.batch(chunk, crop, size), memory_format)
 
 
 @torch.inference_mode()

@@ -7,7 +7,6 @@ import signal
 import time
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,10 +16,11 @@ from calibench.data.vectors import Vectors
 from calibench.errors import UserError
 from calibench.finished import names
 from calibench.training import gradients, inference, optim
+from calibench.training.ahead import ahead
 from calibench.training.device import autocast, peak_memory_mb
 from calibench.training.labelnoise import NoiseCount
 from calibench.training.randomness import Purpose, epoch_order, seed_torch
-from calibench.training.step import Job, Split, forward, regime_loss, review, train_batch
+from calibench.training.step import Batch, Job, Split, batches, forward, regime_loss, review
 from calibench.training.writing import Writer, host_copy
 
 log = logging.getLogger(__name__)
@@ -91,11 +91,10 @@ def note_gradients(
 
 
 def train_step(
-    job: Job, optimizer: optim.Optimizer, guard: LossGuard, epoch: int, step: int, order: np.ndarray
+    job: Job, optimizer: optim.Optimizer, guard: LossGuard, epoch: int, step: int, batch: Batch
 ) -> None:
     """One optimizer step."""
     train = job.settings["train"]
-    batch = train_batch(job, epoch, step, order)
     targets = job.train.targets[batch.there]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
     optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
@@ -161,8 +160,10 @@ def train_epoch(job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer:
     begun = saved - job.progress["seconds"]
     job.model.train()
     job.regime.train()
-    for step in range(job.progress["step"], job.steps):
-        train_step(job, optimizer, guard, epoch, step, order)
+    first, images = job.progress["step"], job.train.images
+    made = ahead(batches(job, epoch, order, first), job.device, not images.resident)
+    for step, batch in enumerate(made, first):
+        train_step(job, optimizer, guard, epoch, step, batch)
         if (step + 1) % CHECK_LOSS_EVERY == 0:
             guard.check(job)
         due = time.monotonic() - saved > 60 * job.settings["train"]["checkpoint_minutes"]

@@ -26,14 +26,20 @@ class Purpose(IntEnum):
     COPIES = 10
 
 
+def _sequence(seed: int, purpose: Purpose, position: tuple[int, ...]) -> np.random.SeedSequence:
+    words = [seed, int(purpose), *position]
+    # an array of 32-bit numbers gives the same sequence as the list, in a third of the time
+    return np.random.SeedSequence(np.array(words, np.uint32) if max(words) < 2**32 else words)
+
+
 def generator(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:
     """A NumPy generator for one purpose at one position (epoch, step)."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, int(purpose), *position])))
+    return np.random.Generator(np.random.Philox(_sequence(seed, purpose, position)))
 
 
 def torch_seed(seed: int, purpose: Purpose, *position: int) -> int:
     """A 63-bit seed for torch's own generators (initial weights, dropout)."""
-    state = np.random.SeedSequence([seed, int(purpose), *position]).generate_state(1, np.uint64)
+    state = _sequence(seed, purpose, position).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 

@@ -1,6 +1,8 @@
-"""One training step: the batch, the forward passes that the regime needs, and its loss."""
+"""One training step: its batch, the forward passes that the regime needs, and its loss."""
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +12,14 @@ from torch import Tensor
 
 from calibench.backbones.classifier import Classifier
 from calibench.data import augment
-from calibench.data.batches import Images, random_crop
+from calibench.data.batches import Images
 from calibench.data.transfer import upload
 from calibench.data.vectors import Vectors
 from calibench.regimes.base import OF_ONE_IMAGE, Regime
 from calibench.training import inference
 from calibench.training.checkpoint import CheckpointFolder
-from calibench.training.randomness import Purpose, generator, torch_seed
+from calibench.training.randomness import Purpose, torch_seed
+from calibench.training.views import View, views
 
 
 @dataclass
@@ -73,39 +76,11 @@ class Batch:
     images: Tensor  # (B, 3, S, S), input of the network
     plain: Tensor  # the same before mixup or CutMix
     mixed: augment.Mixed | None
-    order: np.ndarray  # of the images of the whole epoch
+    second: Tensor | None  # the same augmented again, for regimes that need it
 
 
-def _augmented(
-    job: Job, purpose: Purpose, epoch: int, step: int, order: np.ndarray
-) -> tuple[np.ndarray, Tensor, np.random.Generator]:
-    """Positions and augmented images of one step, and the random generator used."""
-    options, size = job.settings["augment"], job.settings["train"]["batch_size"]
-    positions = order[step * size : (step + 1) * size]
-    draw = generator(job.seed, purpose, epoch, step)
-    return positions, augmented(job.train.images, positions, draw, job.size, options), draw
-
-
-def augmented(
-    images: Images | Vectors,
-    positions: np.ndarray,
-    draw: np.random.Generator,
-    size: int,
-    options: dict[str, Any],
-) -> Tensor:
-    """Augmented images at ``positions`` (B,), (B, 3, S, S), or augmented features (B, D)."""
-    if isinstance(images, Vectors):
-        return images.augmented(positions, draw)
-    crop = random_crop(draw, len(positions), images.stored_size, size, options)
-    pixels = images.batch(positions, crop, size, options["pad_mode"])
-    if options["randaugment"] is not None:
-        strength = {"operations": 2, "magnitude": 9} | options["randaugment"]
-        from calibench.data.randaugment import randaugment
-
-        pixels = randaugment(pixels, draw, strength["operations"], strength["magnitude"])
-    if options["cutout"] is not None:
-        pixels = augment.cutout(pixels, draw, options["cutout"])
-    return pixels
+def _views(job: Job, purpose: Purpose, epoch: int, order: np.ndarray, steps: range) -> Iterator[View]:
+    return views(job.train.images, order, job.settings, purpose, epoch, steps)
 
 
 def _mixed(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]) -> augment.Mixed | None:
@@ -115,20 +90,30 @@ def _mixed(pixels: Tensor, draw: np.random.Generator, options: dict[str, Any]) -
     return None
 
 
-def train_batch(job: Job, epoch: int, step: int, order: np.ndarray) -> Batch:
-    """The images of one step: a pure function of (seed, epoch, step)."""
-    positions, plain, draw = _augmented(job, Purpose.AUGMENT, epoch, step, order)
-    mixed = _mixed(plain, draw, job.settings["augment"])
-    layout = job.settings["train"]["memory_format"]
-    images = inference.as_input(plain if mixed is None else mixed.images, layout)
-    return Batch(positions, upload(positions, job.device), images, plain, mixed, order)
+def batches(job: Job, epoch: int, order: np.ndarray, first: int = 0) -> Iterator[Batch]:
+    """The images of each step of an epoch from step ``first`` on: pure functions of (seed, epoch, step)."""
+    options, layout = job.settings["augment"], job.settings["train"]["memory_format"]
+    steps = range(first, job.steps)
+    again = "second_view" in job.regime.needs
+    seconds = (
+        _views(job, Purpose.SECOND_VIEW, epoch, order, steps) if again else itertools.repeat(None, len(steps))
+    )
+    firsts = _views(job, Purpose.AUGMENT, epoch, order, steps)
+    for (positions, plain, draw), second in zip(firsts, seconds, strict=True):
+        mixed = _mixed(plain, draw, options)
+        images = inference.as_input(plain if mixed is None else mixed.images, layout)
+        there = upload(positions, job.device)
+        yield Batch(positions, there, images, plain, mixed, None if second is None else second[1])
 
 
 def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
     """Logits (B, K) of the network, and all other arguments that the regime ``needs`` (:class:`Regime`)."""
     wanted, extras = set(job.regime.needs), {}
     size = len(batch.images)
-    images = _both_views(job, epoch, step, batch) if "second_view" in wanted else batch.images
+    images = batch.images
+    if batch.second is not None:
+        both = torch.cat([batch.images, batch.second])
+        images = inference.as_input(both, job.settings["train"]["memory_format"])
     features, logits = job.model.features_and_logits(images)
     if "second_view" in wanted:
         extras["second_view"] = logits[size:], features[size:]
@@ -151,12 +136,6 @@ def forward(job: Job, epoch: int, step: int, batch: Batch) -> tuple[Tensor, dict
         if "plain_logits" in wanted:
             extras |= _plain_logits(job, batch, logits)
     return logits, extras
-
-
-def _both_views(job: Job, epoch: int, step: int, batch: Batch) -> Tensor:
-    """The batch, and the same images augmented again, (2B, 3, S, S)."""
-    _, pixels, _ = _augmented(job, Purpose.SECOND_VIEW, epoch, step, batch.order)
-    return inference.as_input(torch.cat([batch.images, pixels]), job.settings["train"]["memory_format"])
 
 
 def _plain_logits(job: Job, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
@@ -195,8 +174,8 @@ def review(job: Job, epoch: int) -> None:
     """Call ``regime.review`` with all training images: augmented, not mixed, the network in evaluation mode."""
     train, count = job.settings["train"], len(job.train.images)
     job.model.eval()
-    for step in range(math.ceil(count / train["batch_size"])):
-        positions, pixels, _ = _augmented(job, Purpose.REVIEW, epoch, step, np.arange(count))
+    steps = range(math.ceil(count / train["batch_size"]))
+    for positions, pixels, _ in _views(job, Purpose.REVIEW, epoch, np.arange(count), steps):
         logits = job.model(inference.as_input(pixels, train["memory_format"]))
         job.regime.review(logits, job.train.targets[upload(positions, job.device)])
     job.model.train()
