@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -56,9 +57,19 @@ def start(argv: list[str] | None) -> None:
         raise UserError(f"there is no stage '{stage}'; {did_you_mean(stage, stages())}")
 
 
+def start_warm(argv: list[str]) -> None:
+    """Run one stage, in a process that has its imports already, if there is one for it."""
+    if os.environ.get("CALIBENCH_WARM"):
+        from calibench.training import warm
+
+        if (code := warm.ask(argv)) is not None:
+            sys.exit(code)
+    start(argv)
+
+
 def main() -> None:
     """Entry of the console script ``calibench``."""
-    cli.run(start, sys.argv[1:])
+    cli.run(start_warm, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
+from calibench.training import warm
 from snakemake.path_modifier import PathModifier
 
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
@@ -147,3 +148,7 @@ onstart:
     rate = workflow.scheduling_settings.max_jobs_per_timespan
     if rate and (rate.max_jobs, rate.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+    # jobs of a cluster run elsewhere, and those in an environment or container of their own have other packages
+    here = workflow.is_main_process and workflow.local_exec and not workflow.deployment_settings.deployment_method
+    if here and config["resources"]["warm_start"]:
+        warm.start(PACKAGES, min(config["resources"]["train_threads"], workflow.cores))
