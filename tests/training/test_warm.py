@@ -133,7 +133,7 @@ def test_imports_leave_cuda_usable_in_a_fork():
 
 
 def test_the_server_ends_with_its_parent_after_the_last_stage(store, tmp_path, parent, asking):
-    process = start(make_settings("ols", "lenet", train={"epochs": 300}), store, tmp_path)
+    process = start(make_settings("ols", "lenet", train={"epochs": 60}), store, tmp_path)
     trainer(tmp_path)
     parent.stdin.close()
     assert parent.wait(timeout=30) == 0

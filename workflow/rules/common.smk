@@ -149,6 +149,10 @@ onstart:
     if rate and (rate.max_jobs, rate.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # jobs of a cluster run elsewhere, and those in an environment or container of their own have other packages
-    here = workflow.is_main_process and workflow.local_exec and not workflow.deployment_settings.deployment_method
+    here = (
+        workflow.is_main_process
+        and workflow.local_exec
+        and not workflow.deployment_settings.deployment_method
+    )
     if here and config["resources"]["warm_start"]:
         warm.start(PACKAGES, min(config["resources"]["train_threads"], workflow.cores))
