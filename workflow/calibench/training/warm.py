@@ -100,8 +100,8 @@ def ask(argv: list[str]) -> int | None:
 
 @functools.cache
 def import_all() -> None:
-    """Import what the stages do, and what their first optimizer would; RuntimeError if that starts CUDA."""
-    for module in ("torch._dynamo", *(f"calibench.stages.{stage}" for stage in STAGES)):
+    """Import what the stages do, and what most networks need; RuntimeError if that starts CUDA."""
+    for module in ("torchvision", *(f"calibench.stages.{stage}" for stage in STAGES)):
         importlib.import_module(module)
     if sys.modules["torch"].cuda.is_initialized():
         raise RuntimeError("CUDA is in use before the fork")
