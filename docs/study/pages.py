@@ -40,7 +40,7 @@ def rows_of(folder: Path, checkpoint: str = "top1") -> pd.DataFrame:
     fitted = read(folder / "posthoc.csv").query("metric in @FITTED and calibrator in ('none', 'temperature')")
     trained = read(folder / "metrics.csv").query("metric in @TRAINED and split.str.startswith('test')")
     found = pd.concat([fitted, trained.assign(calibrator="none")]).query("checkpoint == @checkpoint")
-    run = found["regime"] + found["variant"].fillna("")
+    run = found["regime"] + found["variant"].astype(object).fillna("")
     return found.assign(experiment=folder.name, run=run)[[*KEYS, "value", "n"]]
 
 
@@ -150,6 +150,17 @@ def recomputed(row: pd.Series) -> float:
     return float((sides[0] - sides[1]).dropna().mean())
 
 
+def without(run: str, reference: str, metric: str, dataset: str, backbone: str) -> str:
+    """The mean difference over all cells but one."""
+    test = rows().xs(
+        ("study", "test", "none", metric), level=["experiment", "split", "calibrator", "metric"]
+    )["value"]
+    paired = (
+        (test.xs(run, level="run") - test.xs(reference, level="run")).groupby(["dataset", "backbone"]).mean()
+    )
+    return number(paired.drop((dataset, backbone)).mean(), metric, sign=True)
+
+
 def page() -> str:
     """README.md: the template with the numbers of the rows."""
     environment = jinja2.Environment(
@@ -160,7 +171,7 @@ def page() -> str:
     environment.globals |= {
         "seeds": study.index.unique("seed").size, "networks": len(study),
         "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number, "rows": rows(),
-        "contrasts": contrasts(), "contrast": contrast, "calibrated": calibrated,
+        "contrasts": contrasts(), "contrast": contrast, "calibrated": calibrated, "without": without,
     }  # fmt: skip
     return environment.get_template("README.md.j2").render()
 
