@@ -90,7 +90,7 @@ def test_the_hosted_checks_run_what_ci_runs_on_every_promised_python():
     jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
     text = (ROOT / "docs/install.md").read_text()
     assert all(python in text for python in jobs["ci"]["strategy"]["matrix"]["python"])
-    assert [step["run"] for step in jobs["ci"]["steps"] if "run" in step][-1] == ".ci/run"
+    assert ".ci/run" in [step.get("run") for step in jobs["ci"]["steps"]]
 
 
 def test_the_changelog_has_a_part_for_this_version_or_one_that_is_to_come():
