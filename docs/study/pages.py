@@ -170,8 +170,8 @@ def page() -> str:
     study = rows().xs(("study", "test", "none", "nll"), level=["experiment", "split", "calibrator", "metric"])
     environment.globals |= {
         "seeds": study.index.unique("seed").size, "networks": len(study),
-        "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number, "rows": rows(),
-        "contrasts": contrasts(), "contrast": contrast, "calibrated": calibrated, "without": without,
+        "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number,
+        "contrast": contrast, "calibrated": calibrated, "without": without,
     }  # fmt: skip
     return environment.get_template("README.md.j2").render()
 

@@ -30,7 +30,6 @@ from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
-from calibench.training import warm
 from snakemake.path_modifier import PathModifier
 
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
@@ -155,4 +154,6 @@ onstart:
         and not workflow.deployment_settings.deployment_method
     )
     if here and config["resources"]["warm_start"]:
+        from calibench.training import warm
+
         warm.start(PACKAGES, min(config["resources"]["train_threads"], workflow.cores))

@@ -191,9 +191,8 @@ def check_all(config: dict[str, Any]) -> None:
         _check_regimes_named(changes.get("regimes") or {}, f"by_backbone.{backbone}.regimes")
     for name, dataset in config["datasets"].items():
         listfiles.check_keys(dataset, name)
-    for run in named_runs(
-        config
-    ):  # first, because a contrast of a misspelt run would only say that it is not there
+    # before the contrasts: one that names a misspelt run would only say that it is not there
+    for run in named_runs(config):
         check_run(config, run)
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from calibench import cli
-from calibench.__main__ import start as run_stage
 
 ADDRESS = "CALIBENCH_WARM"  # environment variable: path of the server's socket
 STAGES = ("train", "evaluate", "predict_training")
@@ -93,9 +92,8 @@ def ask(argv: list[str]) -> int | None:
                 signal.signal(number, handler)
     if code or passed:
         return code[0] if code else 128 + passed[0]
-    return (
-        None  # the server was killed: if the stage has finished nevertheless, starting it again is harmless
-    )
+    # the server was killed: if the stage has finished nevertheless, starting it again is harmless
+    return None
 
 
 @functools.cache
@@ -168,9 +166,9 @@ def become(connection: socket.socket) -> list[str]:
 
 def run(argv: list[str]) -> NoReturn:
     """Run a stage and end at once, without the interpreter's clearing up of all that the server has imported."""
-    code = 0
+    (stage, *options), code = argv, 0
     try:
-        cli.run(run_stage, argv)
+        cli.run(importlib.import_module(f"calibench.stages.{stage}").main, options)
     except SystemExit as end:
         code = end.code or 0
     except BaseException:
