@@ -172,6 +172,19 @@ def test_a_map_that_makes_nll_worse_is_flagged(rng, caplog):
     assert ("none", "test", "ece_null_groups_high") not in table.index
 
 
+def test_a_study_may_ask_for_fewer_calibrators(rng):
+    logits, targets = truth(rng, n=300)
+    fold = fits.CalibrateFold(logits[:100], targets[:100], ["calibrate"] * 100)
+    tests = ("test", Predictions.of(logits[100:], targets[100:]), None)
+    whole, few = (
+        after_calibration(fold, [tests], None, "a run", wanted) for wanted in (None, ["isotonic"])
+    )
+    kept = ("none", "temperature", "isotonic")
+    assert set(few["calibrator"]) == set(kept) < set(whole["calibrator"])
+    same = whole[whole["calibrator"].isin(kept)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(few, same)
+
+
 def test_ensemble_weights_are_optimal_on_the_simplex(fold):
     found = fits.ensemble_temperature(fold)
     t, *weights = found.parameters.values()

@@ -221,6 +221,7 @@ def test_every_shipped_config_can_be_planned(checkout, name):
             {"runs": ["ols", "hard"], "statistics": {"contrasts": [["ols", "hard@platt"]]}},
             "'hard@platt': unknown calibrator 'platt'; there are: temperature,",
         ),
+        ({"runs": ["ols"], "statistics": {"calibrators": ["dirichlt"]}}, "did you mean 'dirichlet'?"),
         ({"runs": ["ols"], "statistics": {"contrasts": [["ols", "ols"]]}}, "'ols' is compared with itself"),
         ({"runs": ["ols"], "statistics": {"metrics": ["accuracy"]}}, "'accuracy'"),
         ({"runs": ["ols"], "tables": {"published": "foo"}}, "tables.published: 'foo' is neither a paper (lsplus"),

@@ -30,7 +30,9 @@ rule analyse:
         checkpoint=CHECKPOINT,
         sets=SETS,
         votes=lambda w, input: f"--votes {input.votes}" if input.votes else "",
-        settings=lambda w: canonical({k: config["statistics"][k] for k in ("level", "conformal", "positive")}),
+        settings=lambda w: canonical(
+            {k: config["statistics"][k] for k in ("level", "calibrators", "conformal", "positive")}
+        ),
         code=code_of("analyse"),
     shell:
         "stage {log} analyse --checkpoint {params.checkpoint} --sample {input.sample} {params.sets}"

@@ -45,7 +45,7 @@ rule contrasts:
             {
                 k: v
                 for k, v in config["statistics"].items()
-                if k not in ("resamples", "seed", "conformal", "positive")
+                if k not in ("resamples", "seed", "calibrators", "conformal", "positive")
             }
         ),
         checkpoint=CHECKPOINT,

@@ -34,10 +34,11 @@ def changed_priors(before: Sequence[int], after: Sequence[int]) -> Sequence[int]
     return after if shift.max() > 1e-3 else None
 
 
-def all_fits(train_counts: Sequence[int] | None) -> dict[str, Fit]:
-    """Every calibrator by name; ``prior`` only where training frequencies were changed."""
+def chosen_fits(train_counts: Sequence[int] | None, wanted: Sequence[str] | None) -> dict[str, Fit]:
+    """Calibrators by name: temperature and the wanted ones (None: all); ``prior`` only where sampling changed classes."""
     added = {} if train_counts is None else {"prior": lambda fold: prior(fold, train_counts)}
-    return FITS | added
+    chosen = {name: fit for name, fit in FITS.items() if wanted is None or name in ("temperature", *wanted)}
+    return chosen | added
 
 
 def _unmapped(_: CalibrateFold) -> Calibrator:
@@ -82,7 +83,11 @@ def _on_calibrate(
 
 
 def after_calibration(
-    fold: CalibrateFold | None, sets: Iterable[Set], train_counts: Sequence[int] | None, where: str
+    fold: CalibrateFold | None,
+    sets: Iterable[Set],
+    train_counts: Sequence[int] | None,
+    where: str,
+    wanted: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Measures of :func:`calibench.metrics.core` without and after each calibrator, columns :data:`COLUMNS`.
 
@@ -97,8 +102,9 @@ def after_calibration(
         sets: evaluation sets (:data:`Set`), looked at one by one.
         train_counts: training images per class, where ``prior`` is wanted.
         where: what to call the run in an error.
+        wanted: names of calibrators to fit besides temperature; None fits all.
     """
-    fits = {} if fold is None else all_fits(train_counts)
+    fits = {} if fold is None else chosen_fits(train_counts, wanted)
     fitted = {name: fit(fold) for name, fit in fits.items()}
     rows = [row for one in sets for row in _on_set(one, fitted, where)]
     if fold is None:
