@@ -176,9 +176,7 @@ def test_a_study_may_ask_for_fewer_calibrators(rng):
     logits, targets = truth(rng, n=300)
     fold = fits.CalibrateFold(logits[:100], targets[:100], ["calibrate"] * 100)
     tests = ("test", Predictions.of(logits[100:], targets[100:]), None)
-    whole, few = (
-        after_calibration(fold, [tests], None, "a run", wanted) for wanted in (None, ["isotonic"])
-    )
+    whole, few = (after_calibration(fold, [tests], None, "a run", wanted) for wanted in (None, ["isotonic"]))
     kept = ("none", "temperature", "isotonic")
     assert set(few["calibrator"]) == set(kept) < set(whole["calibrator"])
     same = whole[whole["calibrator"].isin(kept)].reset_index(drop=True)

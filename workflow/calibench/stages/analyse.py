@@ -195,9 +195,7 @@ def analyse_run(asked: Asked) -> dict[str, pd.DataFrame]:
     scored = ((split, seen, groups_of(index)) for split, seen, index in asked.each_set())
     return {
         "metrics": metrics_of(asked),
-        "posthoc": after_calibration(
-            fold, scored, asked.counts, asked.where, asked.settings["calibrators"]
-        ),
+        "posthoc": after_calibration(fold, scored, asked.counts, asked.where, asked.settings["calibrators"]),
         "strata": strata_of(asked),
         "selective": selective_of(asked),
         "conformal": conformal_of(asked),
