@@ -39,7 +39,8 @@ def test_a_part_of_the_study_is_as_large_as_its_protocol_says(more):
 def test_the_full_study_asks_the_same_questions():
     small, full = read("study"), read("full")
     assert planned(full) == 12 * 4 * 11 * 10
-    assert full["runs"] == small["runs"] and full["statistics"] == small["statistics"]
+    assert full["runs"] == small["runs"]
+    assert full["statistics"] == small["statistics"] | {"calibrators": None}  # large networks get every map
 
 
 def test_every_file_is_planned_here():
