@@ -139,3 +139,4 @@ def test_evaluation_sets_are_columns(tmp_path):
     found = pd.read_csv(tmp_path / "t/t.csv", comment="#")
     assert found.iloc[:, -2:].to_numpy().tolist() == [[10.0, 80.0], [20.0, 60.0]]
     assert list(found.columns)[-2:] == ["test", "fgsm"]
+    assert "digits, evaluation sets, checkpoint top1" in (tmp_path / "t/t.md").read_text()

@@ -10,7 +10,7 @@ from calibench.errors import UserError
 from calibench.metrics.labels import METRICS
 from calibench.published import printed_file
 from calibench.published.printed import Published, read_published
-from calibench.tables.arrange import Arranged, arrange
+from calibench.tables.arrange import Arranged, arrange, dimensions
 from calibench.tables.cells import Numbers, lines
 from calibench.tables.grid import EMPTY, Grid
 
@@ -47,11 +47,11 @@ def _layout(numbers: Numbers, arranged: Arranged) -> Grid:
     return grid
 
 
-def _titled(grid: Grid, what: str, settings: dict[str, Any], tag: str) -> Grid:
+def _titled(grid: Grid, what: str, settings: dict[str, Any], tag: str, tested: str = "test set") -> Grid:
     seeds = max(len(settings["seeds"]), 1)
     data = "" if len(settings["datasets"]) > 1 else f" on {settings['datasets'][0]}"
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    grid.title = f"{what}{data}, test set, checkpoint {settings['checkpoint']}, {spread}"
+    grid.title = f"{what}{data}, {tested}, checkpoint {settings['checkpoint']}, {spread}"
     grid.label = f"tab:{tag}"
     return grid
 
@@ -100,7 +100,8 @@ def of_config(numbers: Numbers, layout: dict[str, Any]) -> Grid:
     measures = layout["measures"]
     alone = f", {METRICS[measures[0]][0]}" if len(measures) == 1 else ""
     title = layout.get("title") or f"Table {layout['name']}"
-    return _titled(grid, f"{title}{alone}", numbers.settings, layout["name"])
+    tested = "evaluation sets" if any("set" in names for names in dimensions(layout)) else "test set"
+    return _titled(grid, f"{title}{alone}", numbers.settings, layout["name"], tested)
 
 
 def check_settings(settings: dict[str, Any]) -> dict[str, Any]:
