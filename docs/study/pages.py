@@ -6,6 +6,7 @@ python docs/study/pages.py repeat results/study_small                 # does a r
 """
 
 import argparse
+import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -40,8 +41,19 @@ def rows_of(folder: Path, checkpoint: str = "top1") -> pd.DataFrame:
     fitted = read(folder / "posthoc.csv").query("metric in @FITTED and calibrator in ('none', 'temperature')")
     trained = read(folder / "metrics.csv").query("metric in @TRAINED and split.str.startswith('test')")
     found = pd.concat([fitted, trained.assign(calibrator="none")]).query("checkpoint == @checkpoint")
+    found = pd.concat([found, seconds_of(folder)])
     run = found["regime"] + found["variant"].astype(object).fillna("")
     return found.assign(experiment=folder.name, run=run)[[*KEYS, "value", "n"]]
+
+
+def seconds_of(folder: Path) -> pd.DataFrame:
+    """What the training of each run took, in seconds of one core, from its history."""
+    rows = []
+    for path in folder.glob("*/*/*/seed*/history.jsonl"):
+        keys = json.loads((path.parent / "run.json").read_text())["run"]
+        seconds = [json.loads(line)["seconds"] for line in path.read_text().splitlines()]
+        rows.append(keys | {"value": sum(seconds), "n": len(seconds)})
+    return pd.DataFrame(rows).assign(split="train", calibrator="none", metric="train_seconds")
 
 
 def contrasts_of(folder: Path) -> pd.DataFrame:
@@ -150,6 +162,13 @@ def recomputed(row: pd.Series) -> float:
     return float((sides[0] - sides[1]).dropna().mean())
 
 
+def cost(*experiments: str) -> tuple[int, float]:
+    """Networks of experiments (all of them if none is named), and core-hours of their training."""
+    found = rows().xs("train_seconds", level="metric")["value"]
+    found = found[found.index.get_level_values("experiment").isin(experiments)] if experiments else found
+    return len(found), found.sum() / 3600
+
+
 def without(run: str, reference: str, metric: str, dataset: str, backbone: str) -> str:
     """The mean difference over all cells but one."""
     test = rows().xs(
@@ -172,6 +191,7 @@ def page() -> str:
         "seeds": study.index.unique("seed").size, "networks": len(study),
         "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number,
         "contrast": contrast, "calibrated": calibrated, "without": without,
+        "cost": cost,
     }  # fmt: skip
     return environment.get_template("README.md.j2").render()
 
