@@ -9,10 +9,10 @@ from calibench.planning.plan import Plan
 
 STUDY = Path(__file__).parents[2] / "config" / "study"
 RUNS = {  # files after study.yaml → training runs
-    (): 4 * 2 * 11 * 10,
+    (): 4 * 2 * 11 * 20,
     ("tuning",): 2 * 2 * 9 * 3 * 2,
     ("noise",): 22 * 10,
-    ("shift",): 4 * 2 * 11 * 10,
+    ("shift",): 4 * 2 * 11 * 20,
     ("site",): 2 * 11 * 10,
     ("repeat",): 2 * 4 * 10,
 }
