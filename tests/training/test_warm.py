@@ -71,7 +71,20 @@ def test_two_runs_of_one_server_are_bit_equal_to_a_plain_one(store, tmp_path, as
         assert f"process {process.pid} on" not in kept, "it did not ask the server"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_killed_run_goes_on_through_the_server(store, tmp_path, asking):
+    settings = make_settings("ols", "lenet", train={"epochs": 40, "checkpoint_minutes": 1e-9})
+    train(settings, store, tmp_path / "plain")
+    process = start(settings, store, tmp_path / "run")
+    os.kill(trainer(tmp_path / "run"), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGKILL
+    process = start(settings, store, tmp_path / "run")
+    log = process.communicate(timeout=120)[1]
+    assert process.returncode == 0 and "resumed at epoch" in log
+    assert contents(tmp_path / "run") == contents(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_is_passed_on(store, tmp_path, asking, number):
     process = start(LONG, store, tmp_path)
     pid = trainer(tmp_path)
