@@ -1,16 +1,16 @@
 # make setup | demo | test | test-lowest | test-slurm | test-gpu | study-small | lint | bench | docs | lock | clean; each sets up what it needs first.
 #   ENV=/path     where the environment goes (about 6 GB; default .venv)
-#   TORCH=cu126   another torch build than the lock's: cpu, cu126, … (docs/install.md)
+#   TORCH=cu126   another build of torch than in requirements.lock: cpu, cu126, … (docs/install.md)
 #   CORES=8       how many cores to use (default: all)
 
 SHELL := /bin/bash
 ENV ?= .venv
-# nproc would answer OMP_NUM_THREADS where that is set, as it is on many clusters
+# nproc prints OMP_NUM_THREADS if that is set, as on many clusters
 CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2> /dev/null || echo 2)
 # tests run in parallel, so torch must not start a thread per core in each
 TESTS := OMP_NUM_THREADS=1 python -m pytest
 export ENV TORCH PYTHON
-# the environment's programs first; after `make setup ENV=…` .venv is a link to it
+# programs of the environment come first; after `make setup ENV=…` .venv is a link to it
 IN_ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH"; unset PYTHONPATH PYTHONHOME;
 
 .PHONY: help setup demo study-small test test-slow test-lowest test-slurm test-gpu lint format bench docs lock clean
@@ -25,7 +25,7 @@ demo: setup
 	$(IN_ENV) snakemake --cores $(CORES) --quiet rules
 	@echo; echo "The report: $(CURDIR)/results/demo/report.html"
 
-# a part of the study in docs/study, repeated and compared with what is printed there; at most 20 minutes on two cores
+# repeats a part of docs/study and compares it with what is printed there; at most 20 minutes on two cores
 study-small: setup
 	$(IN_ENV) snakemake --cores $(CORES) --quiet rules --configfile config/study/study.yaml config/study/repeat.yaml
 	$(IN_ENV) python docs/study/pages.py repeat results/study_small
@@ -36,7 +36,7 @@ test: setup
 test-slow: setup
 	$(IN_ENV) $(TESTS) -n $(CORES) --dist loadfile -m "slow and not slurm"
 
-# with the lowest versions that pyproject.toml allows, in an environment of its own; without Snakemake, which asks for newer ones
+# with the lowest versions that pyproject.toml allows, in an environment of its own; without Snakemake, which needs newer ones
 LOWEST := .lowest
 LOWEST_TESTS := tests/data/test_store.py tests/statistics/test_resampling.py tests/training/test_heads.py tests/training/test_optim.py
 test-lowest: setup
@@ -45,11 +45,11 @@ test-lowest: setup
 	uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt pytest hypothesis && \
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
 
-# a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` brings what it needs
+# a private Slurm cluster on this machine; `sudo tests/slurm/cluster.sh install` installs what it needs
 test-slurm: setup
 	$(IN_ENV) $(TESTS) -m slurm
 
-# on one GPU, at most ten minutes; what was measured is printed
+# on one GPU, at most ten minutes; prints what it measured
 test-gpu: setup
 	$(IN_ENV) $(TESTS) -m gpu -rA
 
@@ -67,16 +67,16 @@ format: setup
 bench: setup
 	$(IN_ENV) python benchmarks/run.py
 
-# static pages in site/, from docs/ and docstrings; mkdocs comes into an environment of its own, not into this one
+# static pages in site/, from docs/ and docstrings; mkdocs gets an environment of its own
 docs: setup
 	$(IN_ENV) uv tool run --from mkdocs --with 'mkdocstrings[python]' mkdocs build --strict
 
-# newest versions of everything, with hashes and without addresses; test before you keep them
+# newest versions of all packages, with hashes and without index addresses; run the tests before you keep them
 lock: setup
 	$(IN_ENV) uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
 	    --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock requirements.in
 
-# results stay: `rm -r results` is yours to type
+# keeps results; `rm -r results` removes them
 clean:
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -r {} +
 	rm -rf .pytest_cache .ruff_cache .hypothesis .snakemake/log .snakemake/slurm_logs

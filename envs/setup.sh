@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # envs/setup.sh: makes the Python environment that `make setup` promises. Called by the Makefile; settings are variables:
-#   ENV     where the environment goes (default .venv; elsewhere, .venv becomes a link to it)
-#   TORCH   another torch build than the lock's, e.g. cu126 (older driver) or cpu; `lock` goes back to the lock's
+#   ENV     where the environment goes (default .venv; with another path, .venv becomes a link to it)
+#   TORCH   another build of torch than in requirements.lock, e.g. cu126 (older driver) or cpu; `lock` goes back to that one
 #   PYTHON  the interpreter (default: the first of python3.11 … python3.13, python3 that is new enough)
-# A stamp inside the environment records what it was made from, so a second call is a no-op.
+# A file in the environment records what it was made from, so a second call does nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-# a user's own Python settings must not leak into the environment
+# a user's own Python settings must not change the environment
 unset PYTHONPATH PYTHONHOME
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -53,12 +53,12 @@ mkdir -p "$scratch"
 trap 'rm -rf "$scratch"' EXIT
 if [[ -z ${UV_CACHE_DIR:-} ]]; then
     cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
-    # a cache on another file system is copied, not linked, and fills the home quota: use one beside the environment, for now
+    # a cache on another file system is copied, not linked, and fills the home quota: use one beside the environment, and remove it at the end
     if [[ ! -d $cache || $(stat -c %d "$cache") != $(stat -c %d "$scratch") ]]; then export UV_CACHE_DIR=$scratch/cache; fi
 fi
 
 # --- the institution's network ----------------------------------------------------------------------------------------
-# uv reads none of pip's settings: hand on a mirror and a certificate, and trust what the machine trusts
+# uv reads none of pip's settings: pass on a mirror and a certificate, and trust the certificates of the machine
 [[ -z ${PIP_INDEX_URL:-} || -n ${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX=$PIP_INDEX_URL
 [[ -z ${PIP_CERT:-} || -n ${SSL_CERT_FILE:-} ]] || export SSL_CERT_FILE=$PIP_CERT
 for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
@@ -95,15 +95,15 @@ fi
 "$uv" pip sync --compile-bytecode "${in_env[@]}" --require-hashes "$locked" \
     || die "packages could not be installed: is there a network and room at $env? Run make setup again to go on."
 if [[ $torch != lock ]]; then
-    # both from one index: a torch and a torchvision of different builds do not work together; a user's own uv may be
+    # both from one package index: a torch and a torchvision of different builds do not work together; a user's own uv may be
     # too old for --torch-backend, the lock's is not
     "$env/bin/uv" pip install "${in_env[@]}" --torch-backend "$torch" torch torchvision \
         || die "no torch build '$torch' could be installed: see the list at https://pytorch.org/get-started."
 fi
-# the package is used from the checkout; scripts in other folders find it too
+# the package is used from the checkout, also by scripts in other folders
 site=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 printf '%s\n' "$root/workflow" > "$site/calibench.pth"
-# the command takes the code of the checkout it is called in, elsewhere that of this one
+# in a checkout the command uses the code of that checkout, in other folders the code of this one
 cat > "$env/bin/calibench" << COMMAND
 #!/bin/sh
 if [ -d workflow/calibench ]; then export PYTHONPATH="\$PWD/workflow\${PYTHONPATH:+:\$PYTHONPATH}"; fi

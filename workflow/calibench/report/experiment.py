@@ -117,12 +117,12 @@ class Experiment:
 
     @property
     def trained(self) -> list[Run]:
-        """Runs with a record that were trained here; the others are predictions from elsewhere."""
+        """Runs with a record that were trained here; the others are predictions of other programs."""
         return [run for run in self.finished if "external" not in run.record]
 
     @property
     def given(self) -> list[Run]:
-        """Finished runs that are predictions from elsewhere."""
+        """Finished runs that are predictions of other programs."""
         return [run for run in self.finished if "external" in run.record]
 
     @property

@@ -1,4 +1,4 @@
-"""Batches made ahead on a GPU: a thread reads and cuts the next ones while the GPU computes. Not run on a GPU by us."""
+"""Batches made ahead on a GPU: a thread reads and crops the next ones while the GPU computes. Not run on a GPU by us."""
 
 import contextlib
 from collections import deque
@@ -15,7 +15,7 @@ DEPTH = 2  # batches made before they are asked for
 
 
 class SideStream:
-    """A stream beside that of the training, on which batches are uploaded and cut."""
+    """A stream beside that of the training, on which batches are uploaded and cropped."""
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
@@ -30,7 +30,7 @@ class SideStream:
         return self.stream.record_event()
 
     def hand_over(self, made: Any, mark: torch.cuda.Event) -> None:
-        """Let the stream of this thread wait for the mark, and keep the memory of ``made`` until it is done with it."""
+        """Let the stream of this thread wait for the mark, and keep the memory of ``made`` until that stream has used it."""
         user = torch.cuda.current_stream(self.stream.device)
         user.wait_event(mark)
         for tensor in _tensors(made):
@@ -52,10 +52,10 @@ def _tensors(made: Any) -> Iterator[Tensor]:
 def ahead(made: Iterator[T], device: torch.device, wanted: bool) -> Iterator[T]:
     """The same items in the same order; on a GPU, if ``wanted``, up to :data:`DEPTH` of them are made ahead.
 
-    Images that are on the GPU already need no thread: it would only take time from the one that launches the step.
+    Images that are on the GPU already need no thread: it would only take time from the thread that launches the step.
 
     Args:
-        made: items with tensors; computed from the next item on in a thread, without gradients.
+        made: items with tensors; the next ones are computed in a thread, without gradients.
         device: of the tensors.
         wanted: whether an item takes long on the host, as from a memory map.
     """

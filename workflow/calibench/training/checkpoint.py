@@ -1,4 +1,4 @@
-"""The resume checkpoint of a run: all that is needed to continue bit for bit, and a lock against a second trainer.
+"""The resume checkpoint of a run: all that is needed to continue bit for bit, and a lock against a second process.
 
 It is in ``<run>/checkpoint/``, which is not an output of the workflow: Snakemake deletes declared outputs before it
 restarts a job, and these files must survive that.
@@ -36,7 +36,7 @@ def settings_hash(settings: dict[str, Any]) -> str:
 
 
 class CheckpointFolder:
-    """The folder ``run_dir/checkpoint``; a checkpoint of other settings in it is moved aside."""
+    """The folder ``run_dir/checkpoint``; a checkpoint of other settings in it is renamed."""
 
     def __init__(self, run_dir: Path, settings: dict[str, Any]) -> None:
         self.folder = run_dir / "checkpoint"
@@ -195,7 +195,7 @@ class CheckpointFolder:
         shutil.rmtree(self.finished, ignore_errors=True)  # of other settings
         os.replace(self.unfinished, self.finished)
         _link(self.finished, self.folder.parent, names)
-        self.state_file.unlink(missing_ok=True)  # first: no state without its best weights
+        self.state_file.unlink(missing_ok=True)  # first, so that it never names weights that are gone
         for file in self.folder.glob("*.*"):
             if file.is_file():
                 file.unlink()
@@ -214,7 +214,7 @@ class CheckpointFolder:
 
 
 def _locks(handle: IO, tries: int = 20) -> bool:
-    """Try to take the lock for a second: `calibench status` may hold it for an instant."""
+    """Try to take the lock for a second: `calibench status` may hold it for a moment."""
     for _ in range(tries):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Predictions of a finished network for other images: of another site, corrupted, or attacked."""
+"""Predictions of a finished network for other images: from another site, corrupted, or attacked."""
 
 import logging
 from collections.abc import Callable

@@ -90,7 +90,8 @@ def predict(
         first, end = np.searchsorted(keep, (part.start, part.stop))
         found, scores = model.features_and_logits(x)
         wanted = torch.from_numpy(keep[first:end] - part.start)
-        pair = found.float().cpu()[wanted], scores.float().cpu()  # both, before one of them is appended
+        # both before the appends: memory may run out
+        pair = found.float().cpu()[wanted], scores.float().cpu()
         features.append(pair[0])
         logits.append(pair[1])
 
@@ -116,8 +117,8 @@ def logits_of(model: Classifier, images: Images, size: int, batch: int, memory_f
 def refined_nll(logits: Tensor, targets: Tensor) -> float:
     """NLL in nats after the temperature in [0.01, 100] that is best for these images (Berta et al. 2025, arXiv 2501.19195).
 
-    NLL is convex in 1/T, so the sign of its slope halves the range until T is known to 1e-6 of itself. The map
-    ``temperature`` is not used: its code is no part of a training, so a change in it trains no run again.
+    NLL is convex in 1/T, so the sign of its slope halves the range until T is known to a relative 1e-6. The map
+    ``temperature`` is not used: a change in its code must train no run again.
     """
     logits = logits.double()
     own, low, high = logits.gather(1, targets[:, None])[:, 0], math.log(1e-2), math.log(1e2)

@@ -176,7 +176,7 @@ def _split(splits: dict[str, Images], index: pd.DataFrame, name: str, device: to
 def _train_split(
     images: Images, index: pd.DataFrame, classes: list[str], settings: dict[str, Any], device: torch.device
 ) -> Split:
-    """The training images with the labels of the training, and with the true ones if some of those are wrong."""
+    """The training images with their labels, and with the true labels if some of those are wrong."""
     rows = index.set_index("row").loc[images.rows]
     given, clean = given_labels(rows, classes, settings["data"], settings["run"]["seed"])
     wrong = torch.from_numpy(clean).to(device) if (given != clean).any() else None

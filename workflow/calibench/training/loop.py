@@ -144,7 +144,7 @@ def restore_state(job: Job, optimizer: optim.Optimizer) -> None:
 
 
 def _store_progress(job: Job, step: int, guard: LossGuard, begun: float) -> None:
-    """Check the loss, and keep the progress of this epoch, which began at ``begun`` without its interruptions."""
+    """Check the loss, and keep the progress of this epoch; ``begun`` is its start, later by all interruptions."""
     guard.check(job)
     seconds = time.monotonic() - begun
     job.progress |= {"step": step, "loss": guard.loss, "correct": guard.correct, "seconds": seconds}
@@ -232,7 +232,7 @@ def fit(job: Job, report: Any = None, keep: Any = None) -> None:
     """Train to the last epoch, from the last checkpoint if there is one.
 
     Args:
-        job: the run; its model has the weights of the last epoch in the end.
+        job: the run; at the end its model has the weights of the last epoch.
         report: called with the history line of each epoch.
         keep: called with job and epoch before the checkpoint of the epoch is written.
 

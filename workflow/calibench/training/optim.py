@@ -13,7 +13,7 @@ class SGD:
     """Stochastic gradient descent with momentum and weight decay: ``torch.optim.SGD(fused=True)``, bit for bit.
 
     Any optimizer of ``torch.optim`` imports ``torch._dynamo``, which doubles the start of a process, and looks for
-    hooks at every step. Runs of a few seconds feel both.
+    hooks at every step. Both slow down runs of a few seconds.
 
     Args:
         groups: dicts with ``params``, and ``lr`` and ``weight_decay`` if a group has its own.
@@ -70,7 +70,7 @@ class SGD:
         return {"averages": self.averages}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over averages from a checkpoint; ValueError if they do not fit the parameters."""
+        """Load the averages of a checkpoint; ValueError if they do not fit the parameters."""
         for group, averages in zip(self.param_groups, state["averages"], strict=True):
             for parameter, average in zip(group["params"], averages, strict=True):
                 if average is not None and average.shape != parameter.shape:

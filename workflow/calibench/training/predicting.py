@@ -78,8 +78,8 @@ def write_all_predictions(
 ) -> None:
     """Write the logits of every checkpoint, without autocast or TF32, and the features of one, into ``folder``.
 
-    ``weights`` and ``epochs`` are those of each checkpoint; equal epochs are computed once. The model has the weights
-    of the last of them in the end.
+    ``weights`` and ``epochs`` are those of each checkpoint; equal epochs are computed once. At the end the model
+    has the weights of the last of them.
     """
     write.write_indices(folder, index)
     done: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}

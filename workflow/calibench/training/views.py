@@ -13,7 +13,7 @@ from calibench.data.vectors import Vectors
 from calibench.training.inference import as_input
 from calibench.training.randomness import Purpose, generator
 
-AT_ONCE = 2**21  # bytes of images that are cut in one go; for fewer the calls take longer than the pixels
+AT_ONCE = 2**21  # bytes of images that are cropped at once; for fewer the calls take longer than the pixels
 View = tuple[np.ndarray, Tensor, np.random.Generator]
 
 
@@ -27,7 +27,7 @@ def views(
 ) -> Iterator[View]:
     """For each of the steps: positions (B,), augmented images (B, 3, S, S) or features (B, D), and the generator used.
 
-    The batches of several steps are cut in one go if they are small. Each has a generator of its own, so this changes
+    The batches of several steps are cropped at once if they are small. Each has a generator of its own, so this changes
     no number.
 
     Args:
@@ -64,7 +64,7 @@ def augmented(
 
 
 def _at_once(images: Images | Vectors, size: int, options: dict[str, Any]) -> int:
-    """How many batches of ``size`` bytes are cut in one go: one where rounding depends on the shape of a batch."""
+    """How many batches of ``size`` bytes are cropped at once: one where rounding depends on the shape of a batch."""
     exact = options["scale"] is None and options["randaugment"] is None
     return max(AT_ONCE // size, 1) if exact and not isinstance(images, Vectors) else 1
 
