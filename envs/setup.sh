@@ -27,8 +27,18 @@ recorded() { [[ -f $stamp ]] && sed -n "s/^$1=//p" "$stamp" || true; }
 torch=${TORCH:-$(recorded torch)}
 torch=${torch:-lock}
 [[ $torch =~ ^[a-z0-9.]+$ ]] || die "TORCH='$torch' is not a build: use lock, cpu, auto or a CUDA version such as cu126."
-state=$(printf 'lock=%s\ntorch=%s\nenv=%s\nroot=%s\n' "$(sha256sum < requirements.lock | cut -d' ' -f1)" "$torch" "$env" "$root")
-if [[ -f $stamp && $(< "$stamp") == "$state" && -x $env/bin/python ]]; then exit 0; fi
+state=$(printf 'lock=%s\ntorch=%s\nenv=%s\n' "$(sha256sum < requirements.lock | cut -d' ' -f1)" "$torch" "$env")
+link() {
+    if [[ $env != "$root/.venv" ]]; then
+        [[ -L .venv || ! -e .venv ]] || die ".venv exists beside ENV=$env: remove it (rm -r .venv) and run make setup ENV=$env again."
+        ln -sfn "$env" .venv
+    fi
+}
+# checkouts may share an environment; it is made anew if the one that made it was moved
+if [[ -f $stamp && $(sed '/^root=/d' "$stamp") == "$state" && -x $env/bin/python && -d $(recorded root)/workflow ]]; then
+    link
+    exit 0
+fi
 
 # --- an interpreter ---------------------------------------------------------------------------------------------------
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' > /dev/null 2>&1; }
@@ -112,11 +122,8 @@ COMMAND
 chmod +x "$env/bin/calibench"
 "$env/bin/python" -c 'import calibench, torch, torchvision, cv2, snakemake' || die "the environment at $env is broken: remove it and run make setup again."
 
-if [[ $env != "$root/.venv" ]]; then
-    [[ -L .venv || ! -e .venv ]] || die ".venv exists beside ENV=$env: remove it (rm -r .venv) and run make setup ENV=$env again."
-    ln -sfn "$env" .venv
-fi
-printf '%s\n' "$state" > "$stamp"
+link
+printf '%s\nroot=%s\n' "$state" "$root" > "$stamp"
 gpu="no usable GPU: training runs on the CPU"
 if "$env/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
     gpu="GPU usable"

@@ -1,6 +1,7 @@
 """The files around the workflow: lock, profile, environments, site files, Makefile."""
 
 import ast
+import hashlib
 import re
 import subprocess
 import sys
@@ -209,3 +210,20 @@ def test_setup_says_what_is_missing_in_one_sentence(setup_copy, tmp_path, progra
     errors = [line for line in done.stderr.splitlines() if line.startswith("setup: error:")]
     assert done.returncode != 0
     assert len(errors) == 1 and sentence in errors[0]
+
+
+def test_checkouts_share_an_environment_until_the_one_that_made_it_is_moved(setup_copy, tmp_path):
+    environment, maker = tmp_path / "shared", tmp_path / "maker"
+    lock = hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to(sys.executable)
+    (maker / "workflow").mkdir(parents=True)
+    stamp = f"lock={lock}\ntorch=lock\nenv={environment}\nroot={maker}\n"
+    (environment / ".calibench-setup").write_text(stamp)
+    path = few_programs(tmp_path / "bin", "git", "ln")
+    for arguments in ([f"ENV={environment}"], []):
+        done = setup_copy(*arguments, path=path)
+        assert done.returncode == 0 and not done.stdout + done.stderr
+        assert (tmp_path / ".venv").resolve() == environment
+    (maker / "workflow").rmdir()
+    assert "no Python of version 3.11" in setup_copy(path=path).stderr
