@@ -14,15 +14,17 @@ from calibench.planning.configuration import read
 from calibench.planning.explain import explain
 
 
-def check_data(config: dict[str, Any]) -> None:
-    """Check the lists of each data set; a data set that is not on this machine is only mentioned."""
+def check_data(config: dict[str, Any]) -> list[str]:
+    """Check the lists of each data set; returns a note on each data set that is not on this machine."""
+    notes = []
     for name, dataset in config["datasets"].items():
         try:
             check_root(config, name)
         except UserError as error:
             if Path(dataset["root"]).expanduser().exists():
                 raise
-            print(f"note: {error}", file=sys.stderr)
+            notes.append(f"note: {error}")
+    return notes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif options.files:
         config = read(*options.files)
         check_all(config)
-        check_data(config)
-        print(json.dumps(config, indent=1))
+        notes = check_data(config)
+        print(json.dumps(config, indent=1), flush=True)
+        for note in notes:  # last, where a terminal shows them
+            print(note, file=sys.stderr)
     else:
         print(explain())
