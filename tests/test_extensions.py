@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,12 @@ def page_package() -> tuple[str, dict[str, str]]:
     page = PAGE.read_text(encoding="utf-8")
     (project,) = re.findall(r"```toml\n(.*?)```", page, re.S)
     (text,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    return project.replace('"', "").replace("project.entry-points.", ""), {"myregimes.py": text}
+    groups = tomllib.loads(project)["project"]["entry-points"]
+    entries = "".join(
+        f"[{group}]\n" + "".join(f"{name} = {item}\n" for name, item in items.items())
+        for group, items in groups.items()
+    )
+    return entries, {"myregimes.py": text}
 
 
 def test_the_package_of_the_page_does_what_it_says(installed, capsys):
