@@ -58,7 +58,8 @@ def seconds_of(folder: Path) -> pd.DataFrame:
 
 def contrasts_of(folder: Path) -> pd.DataFrame:
     """The planned comparisons of an experiment, pooled and one by one, and those with the best."""
-    found = read(folder / "contrasts.csv").query("family != 'hard'").fillna({"dataset": "", "backbone": ""})
+    kept = "family == 'primary' or (family != 'hard' and split == 'test')"
+    found = read(folder / "contrasts.csv").query(kept).fillna({"dataset": "", "backbone": ""})
     found.insert(0, "experiment", folder.name)
     return found
 
@@ -169,15 +170,23 @@ def cost(*experiments: str) -> tuple[int, float]:
     return len(found), found.sum() / 3600
 
 
+def each_cell(run: str, reference: str, metric: str) -> pd.Series:
+    """The mean difference in each cell of the study."""
+    found = contrasts().query("family == 'secondary' and experiment == 'study' and split == 'test'")
+    found = found.query("run == @run and reference == @reference and metric == @metric")
+    return found.set_index(["dataset", "backbone"])["difference"]
+
+
 def without(run: str, reference: str, metric: str, dataset: str, backbone: str) -> str:
     """The mean difference over all cells but one."""
-    test = rows().xs(
-        ("study", "test", "none", metric), level=["experiment", "split", "calibrator", "metric"]
-    )["value"]
-    paired = (
-        (test.xs(run, level="run") - test.xs(reference, level="run")).groupby(["dataset", "backbone"]).mean()
-    )
-    return number(paired.drop((dataset, backbone)).mean(), metric, sign=True)
+    rest = each_cell(run, reference, metric).drop((dataset, backbone))
+    return number(rest.mean(), metric, sign=True)
+
+
+def above(run: str, reference: str, metric: str) -> str:
+    """``7 of 8``: cells where the run has the larger value."""
+    found = each_cell(run, reference, metric)
+    return f"{int((found > 0).sum())} of {len(found)}"
 
 
 def page() -> str:
@@ -191,7 +200,7 @@ def page() -> str:
         "seeds": study.index.unique("seed").size, "networks": len(study),
         "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number,
         "contrast": contrast, "calibrated": calibrated, "without": without,
-        "cost": cost,
+        "cost": cost, "above": above,
     }  # fmt: skip
     return environment.get_template("README.md.j2").render()
 
