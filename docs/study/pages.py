@@ -96,13 +96,10 @@ def contrast(
 
 
 def number(value: float, metric: str, sign: bool = False) -> str:
-    """A value as the page prints it: points of error, or three decimals, with a true minus."""
-    text = (
-        f"{100 * value:{'+' if sign else ''}.1f}"
-        if metric in PERCENT
-        else f"{value:{'+' if sign else ''}.3f}"
-    )
-    return text.replace("-", "−")
+    """A value as the page prints it: points of error, or three decimals, with a true minus; what rounds to 0 has no sign."""
+    shown, digits = (100 * value, 1) if metric in PERCENT else (value, 3)
+    text = f"{shown:{'+' if sign and round(shown, digits) else ''}.{digits}f}"
+    return (text if round(shown, digits) else text.removeprefix("-")).replace("-", "−")
 
 
 def difference(run: str, reference: str, metric: str, **where: str) -> str:
