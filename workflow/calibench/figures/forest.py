@@ -91,9 +91,8 @@ def draw(contrasts: pd.DataFrame, runs: list[str], level: float) -> Figure:
     else:
         axes[0].set_title("no run was trained beside hard labels")
         axes[0].axis("off")
-    together = (
-        "all data sets and backbones" if contrasts["dataset"].nunique() > 2 else "all backbones"
-    )  # '': pooled
+    several = contrasts["dataset"].nunique() > 2  # one of them is '', all together
+    together = "all data sets and backbones" if several else "all backbones"
     headline = f"Every run minus hard labels: {together} together (dot, {100 * level:g} % interval), each alone (rings)"
     style.headline(figure, headline)
     return figure
