@@ -14,7 +14,7 @@ RUNS = {  # files after study.yaml → training runs
     ("noise",): 22 * 10,
     ("shift",): 4 * 2 * 11 * 20,
     ("site",): 2 * 11 * 10,
-    ("repeat",): 2 * 4 * 10,
+    ("repeat",): 2 * 4 * 20,
 }
 
 
