@@ -174,10 +174,16 @@ def each_cell(run: str, reference: str, metric: str) -> pd.Series:
     return found.set_index(["dataset", "backbone"])["difference"]
 
 
-def without(run: str, reference: str, metric: str, dataset: str, backbone: str) -> str:
-    """The mean difference over all cells but one."""
-    rest = each_cell(run, reference, metric).drop((dataset, backbone))
+def without(run: str, reference: str, metric: str, dataset: str, backbone: str = "") -> str:
+    """The mean difference over all cells but those of a data set, or but one cell."""
+    cells = each_cell(run, reference, metric)
+    rest = cells.drop((dataset, backbone)) if backbone else cells.drop(dataset, level="dataset")
     return number(rest.mean(), metric, sign=True)
+
+
+def in_cell(run: str, reference: str, metric: str, dataset: str, backbone: str) -> str:
+    """A difference in one cell, with its own interval."""
+    return difference(run, reference, metric, family="secondary", dataset=dataset, backbone=backbone)
 
 
 def above(run: str, reference: str, metric: str) -> str:
@@ -197,7 +203,7 @@ def page() -> str:
         "seeds": study.index.unique("seed").size, "networks": len(study),
         "difference": difference, "verdict": verdict, "value": value, "mean": mean, "number": number,
         "contrast": contrast, "calibrated": calibrated, "without": without,
-        "cost": cost, "above": above,
+        "cost": cost, "above": above, "in_cell": in_cell,
     }  # fmt: skip
     return environment.get_template("README.md.j2").render()
 

@@ -220,8 +220,8 @@ class Experiment:
         return f"{name}, {dataset}" if len(self.datasets) > 1 else name
 
     def tested(self, dataset: str = "") -> int | None:
-        """Test images of a data set, or of the smallest one: what the decimals of a number follow."""
-        return self._tested.get(dataset, min(self._tested.values(), default=None))
+        """Test images of a data set, or of all together: what the decimals of a number follow."""
+        return self._tested.get(dataset, sum(self._tested.values()) or None)
 
     @functools.cached_property
     def _tested(self) -> dict[str, int]:
