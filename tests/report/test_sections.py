@@ -241,7 +241,9 @@ def test_runs_that_did_not_learn_are_named(small, tmp_path, error):
     frame.loc[hard, "value"] = error  # ten classes, equally frequent among 100 test images
     frame.to_csv(folder / "metrics.csv", index=False)
     text = said(open_experiment(folder, small[1], [small[2]]), "problems")
-    assert f"Not learned on {DATASET}: Hard labels with ResNet-50 (seed 0, 1)." in text and "90.0 %" in text
+    assert (
+        f"Not learned on {DATASET}: Hard labels with ResNet-50 (2 of 2 seeds)." in text and "90.0 %" in text
+    )
 
 
 def test_data_before_and_after_sampling(small):

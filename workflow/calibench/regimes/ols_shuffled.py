@@ -16,7 +16,7 @@ class OLSShuffled(OLS):
     comes from.
 
     Args:
-        seed: of the permutations. Other settings as for :class:`calibench.regimes.ols.OLS`.
+        seed: of the permutations. Other settings as for OLS.
     """
 
     name = "ols_shuffled"

@@ -104,12 +104,12 @@ def cost(x: Experiment) -> list[list[str]]:
         members = list(group)
         records = pd.DataFrame([run.record.get("provenance", {}) for run in members])
         records = records.reindex(columns=["training_seconds", "seconds", "peak_memory_mb"]).astype(float)
-        training, seconds, _ = records.mean()
         histories = [read_history(run.folder) for run in members]
         epochs = " / ".join(dict.fromkeys(str(len(history)) for history in histories))
-        best = ", ".join(str(run.record.get("epochs", {}).get("top1", words.EMPTY)) for run in members)
+        chosen = [run.record.get("epochs", {}).get("top1", words.EMPTY) for run in members]
+        best = ", ".join(map(str, chosen)) if len(chosen) < 6 else f"{min(chosen)} to {max(chosen)}"
         speed = pd.concat(histories).get("images_per_second", pd.Series(dtype=float)).median()
-        cells = [len(members), epochs, best, words.duration(training), words.duration(seconds)]
+        cells = [len(members), epochs, best, *map(words.duration, records.mean().iloc[:2])]
         cells += [words.fixed(speed, 0), words.fixed(records["peak_memory_mb"].max() / 1000, 2)]
         rows.append([x.where(dataset, backbone), members[0].label, *cells])
     return rows

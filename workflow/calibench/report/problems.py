@@ -72,10 +72,10 @@ def not_learned(x: Experiment) -> list[dict[str, Any]]:
         # one-sided 95 %: on a small test set an error somewhat below that of the constant answer is still luck
         lucky = chance - 1.645 * math.sqrt(chance * (1 - chance) / n)
         failed = rows[rows["value"] >= lucky - 1e-9].groupby(["regime", "variant", "backbone"], sort=False)
-        runs = []
-        for (regime, variant, backbone), part in failed:
-            seeds = f"seed {', '.join(map(str, part['seed']))}" if len(part) < 4 else f"{len(part)} seeds"
-            runs.append(f"{label(regime + variant)} with {backbone_label(backbone)} ({seeds})")
+        runs = [
+            f"{label(regime + variant)} with {backbone_label(backbone)} ({len(part)} of {len(x.config['seeds'])} seeds)"
+            for (regime, variant, backbone), part in failed
+        ]
         if runs:
             found.append({"dataset": dataset, "runs": runs, "n": n, "chance": chance})
     return found
