@@ -56,9 +56,22 @@ def place(tmp_path_factory):
         (folder / name).write_text(yaml.safe_dump(content))
     page = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
     (folder / "myregimes.py").write_text(re.search(r"```python\n(.*?)```", page, re.S)[1])
+    papers = (ROOT / "docs/papers.md").read_text(encoding="utf-8")
+    (folder / "short.yaml").write_text(re.search(r"```yaml\n(# short.yaml\n.*?)```", papers, re.S)[1])
     (folder / "data/mine").mkdir(parents=True)
     (folder / "data/mine/images.csv").write_text("filename,label\n")
+    for name in ("images-idx3", "labels-idx1"):
+        (folder / "data/mnist").mkdir(exist_ok=True)
+        (folder / f"data/mnist/t10k-{name}-ubyte.gz").touch()
+    write_lists(folder / "data/radimagenet-mini")
     return folder
+
+
+def write_lists(folder):
+    """RadImageNet's lists without images: enough for a plan."""
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "val", "test"):
+        (folder / f"RadiologyAI_{split}.csv").write_text("filename,label\n")
 
 
 def parsed(command: str):
@@ -96,9 +109,7 @@ def test_the_targets_can_be_planned(files, targets, place, run_snakemake):
         if "weights" in targets:  # asked for on a login node, where there need be no data
             shutil.rmtree(lists)
             run_snakemake("-n", "weights", "--configfile", *files, cwd=place)
-            lists.mkdir()
-        for split in ("train", "val", "test"):
-            (lists / f"RadiologyAI_{split}.csv").write_text("filename,label\n")
+        write_lists(lists)
     run_snakemake("-n", *targets, *(["--configfile", *files] if files else []), cwd=place)
 
 

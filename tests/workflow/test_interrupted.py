@@ -62,4 +62,5 @@ def test_killed_snakemake_leaves_a_lock_and_the_way_out(training):
     history = (checkout / RUN / "history.jsonl").read_text().splitlines()
     assert len(history) == EPOCHS
     log = (checkout / RUN / "train.log").read_text()
-    assert f"epoch 1/{EPOCHS} " not in log, "what was checkpointed is not trained again"
+    alone = "Nothing to be done" in said  # on a slow machine the killed one's job may have finished by itself
+    assert alone or f"epoch 1/{EPOCHS} " not in log, "what was checkpointed is not trained again"

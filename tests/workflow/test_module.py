@@ -104,7 +104,7 @@ def test_init_writes_over_nothing(tmp_path, capsys):
     ) and "$" not in capsys.readouterr().out
     with pytest.raises(UserError, match="Snakefile exists already"):
         init.main(words)
-    with pytest.raises(UserError, match="not of the form owner/name"):
+    with pytest.raises(UserError, match="does not have the form owner/name"):
         init.main([str(tmp_path / "other"), "--repository", "https://x"])
 
 
@@ -128,9 +128,9 @@ def test_a_prefix_moves_results_only_and_protection_sees_them(study, tmp_path):
     output = study("-n", prefix="sub")
     assert "sub/results/data/digits/train.csv" in output and " results/" not in output
     finished_run(tmp_path, "sub/results")
-    assert "is finished, with other settings" not in study("-n", prefix="sub")
+    assert "is finished with other settings" not in study("-n", prefix="sub")
     refused = study("-n", prefix="sub", regimes={"ols": {"alpha": 0.3}})
-    assert "sub/results/mini/digits/resnet20/ols/seed0 is finished, with other settings" in refused
+    assert "sub/results/mini/digits/resnet20/ols/seed0 is finished with other settings" in refused
 
 
 def test_own_images_stay_where_they_are(study, tmp_path):
