@@ -109,11 +109,6 @@ def _last_linear(network: nn.Module, name: str) -> str:
     return linear[-1]
 
 
-def _set_module(network: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, last = path.rpartition(".")
-    setattr(network.get_submodule(parent) if parent else network, last, module)
-
-
 def _last_norm_of_residual(module: nn.Module) -> nn.Module | None:
     """The last batch norm of a residual block; None for any other module."""
     if isinstance(module, resnet_cifar.Block | resnext_cifar.Block):
@@ -162,7 +157,7 @@ def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
     _apply_settings(network, settings)
     path = _last_linear(network, name)
     head = nn.Linear(network.get_submodule(path).in_features, num_classes)
-    _set_module(network, path, nn.Identity())
+    network.set_submodule(path, nn.Identity())
     return Classifier(network, head)
 
 

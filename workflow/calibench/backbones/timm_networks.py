@@ -3,10 +3,8 @@
 A name may have the tag of timm's weights, ``timm.vit_small_patch16_224.dino``: mean and deviation are then theirs. timm is an optional package; only runs with such a network import it.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from calibench.backbones.pooling import make_deterministic
 from calibench.backbones.special import TIMM
@@ -50,11 +48,7 @@ def _take_own_scale(network: nn.Module) -> None:
     mean, std = (torch.tensor(network.pretrained_cfg[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
     network.register_buffer("own_factor", 0.5 / std, persistent=False)
     network.register_buffer("own_shift", (0.5 - mean) / std, persistent=False)
-    network.register_forward_pre_hook(_scaled)
-
-
-def _scaled(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    return (inputs[0] * network.own_factor + network.own_shift,)
+    network.register_forward_pre_hook(lambda n, inputs: inputs[0] * n.own_factor + n.own_shift)
 
 
 def fit_to_size(network: nn.Module, size: int) -> None:

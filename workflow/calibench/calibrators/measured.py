@@ -41,10 +41,6 @@ def chosen_fits(train_counts: Sequence[int] | None, wanted: Sequence[str] | None
     return chosen | added
 
 
-def _unmapped(_: CalibrateFold) -> Calibrator:
-    return Calibrator("none", softmax)
-
-
 def _each(split: str, calibrator: str, values: dict[str, float], n: int) -> Iterator[Row]:
     for metric, value in values.items():
         yield split, calibrator, metric, value, n
@@ -71,7 +67,7 @@ def _on_calibrate(
 ) -> Iterator[Row]:
     """What the maps are fitted to, and whether they help in cross-validation there."""
     errors = int((fold.logits.argmax(axis=1) != fold.targets).sum())
-    before = {"errors": errors, "nll_cv": cross_validated_nll(_unmapped, fold)}
+    before = {"errors": errors, "nll_cv": cross_validated_nll(lambda _: Calibrator("none", softmax), fold)}
     yield from _each("calibrate", "none", before, len(fold.targets))
     for name, fit in fits.items():
         own = fitted[name].parameters.get("nll_cv")  # a map that cross-validates itself does it once

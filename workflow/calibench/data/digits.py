@@ -18,12 +18,6 @@ from calibench.files import write_csv
 SHARES = {"test": 597 / 1797, "val": 400 / 1797}  # leaves 800 for train
 
 
-def _png(image: np.ndarray) -> bytes:
-    """PNG of one digit (8, 8) with values 0..16, mapped to 0..255."""
-    grey = np.rint(image * (255 / 16)).astype(np.uint8)
-    return cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
-
-
 def write(root: Path, seed: int = 0) -> pd.DataFrame:
     """Write ``root/digits/*.png`` and ``root/{train,val,test}.csv``; the same arguments give the same bytes.
 
@@ -36,7 +30,9 @@ def write(root: Path, seed: int = 0) -> pd.DataFrame:
     try:
         (root / "digits").mkdir(parents=True, exist_ok=True)
         for name, image in zip(names, digits.images, strict=True):
-            (root / name).write_bytes(_png(image))
+            grey = np.rint(image * (255 / 16)).astype(np.uint8)  # values are 0 to 16
+            png = cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+            (root / name).write_bytes(png.tobytes())
     except OSError as error:
         raise UserError(f"cannot write {root}: {error.strerror or error}") from error
     frame = pd.DataFrame({"filename": names, "label": [f"digit-{t}" for t in digits.target]})

@@ -49,7 +49,10 @@ def classwise(probs: np.ndarray, targets: np.ndarray, bins: int = BINS) -> Class
         left, right = np.searchsorted(values, own, "left"), np.searchsorted(values, own, "right")
         below = np.concatenate([[0.0], np.cumsum(values)])
         out[0, c] = _auroc(left, right, np.sort(own), own, n)
-        out[1, c] = _gaps(_width_edges(values, bins), left, right, below).sum() / n
+        inner = np.searchsorted(
+            values, np.arange(1, bins) / bins, "right"
+        )  # of bins (a, b]; 0 is in the first
+        out[1, c] = _gaps(np.concatenate([[0], inner, [n]]), left, right, below).sum() / n
         edges = mass_edges(n, bins)
         out[2, c] = (_gaps(edges, left, right, below) / np.diff(edges)).mean()
     return Classwise(*out)
@@ -62,12 +65,6 @@ def _auroc(left: np.ndarray, right: np.ndarray, own_sorted: np.ndarray, own: np.
         return float("nan")
     among = np.searchsorted(own_sorted, own, "left") + np.searchsorted(own_sorted, own, "right")
     return float(((left + right) - among).sum() / 2 / members / others)
-
-
-def _width_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Positions in sorted ``values`` where the bins (a, b] begin and end; 0 belongs to the first."""
-    inner = np.searchsorted(values, np.arange(1, bins) / bins, "right")
-    return np.concatenate([[0], inner, [len(values)]])
 
 
 def mass_edges(n: int, ranges: int) -> np.ndarray:

@@ -143,12 +143,6 @@ def _tested(rows: list[Row], family: str, study: Study) -> Iterator[dict[str, An
         }
 
 
-def _described(rows: list[Row], study: Study) -> Iterator[dict[str, Any]]:
-    """Differences to hard labels: intervals only. The question whether they differ is that of the planned rows."""
-    for head, found in rows:
-        yield {"family": "hard", **head, **_numbers(found, 1 - study.alpha), "verdict": found.untested}
-
-
 def _best(study: Study, metric: str) -> Iterator[dict[str, Any]]:
     """At every place, every run (tempered ones too, where a temperature changes the measure) against the best."""
     if metric in NO_BEST:
@@ -172,7 +166,9 @@ def _on_one_set(study: Study) -> Iterator[dict[str, Any]]:
     for metric in study.settings["metrics"]:
         yield from _tested(list(study.differences(planned, metric, pooled)), "primary", study)
         yield from _tested(list(study.differences(planned, metric, each)), "secondary", study)
-        yield from _described(list(study.differences(beside, metric, study.places)), study)
+        # intervals only: whether a run differs from hard labels is the question of the planned rows
+        for head, found in study.differences(beside, metric, study.places):
+            yield {"family": "hard", **head, **_numbers(found, 1 - study.alpha), "verdict": found.untested}
         yield from _best(study, metric)
 
 

@@ -39,7 +39,8 @@ def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], wh
     plain = [(1 - settings["level"]) / 2, (1 + settings["level"]) / 2]
     expanded = tails(settings["level"], groups) if groups > 1 else plain
     head = {"n": n, "groups": groups}
-    point = _point(seen, codes)
+    sums = Sums(seen, codes)
+    point = {name: float(value[0]) for name, value in sums.values(np.ones((sums.groups, 1))).items()}
     nothing = {metric: np.full(2, np.nan) for metric in point}
     drawn = bootstrap(seen, codes, settings["resamples"], settings["seed"]) if groups > 1 else nothing
     rows = []
@@ -69,8 +70,3 @@ def tails(level: float, groups: int) -> list[float]:
 
     tail = float(norm.sf(np.sqrt(groups / (groups - 1)) * t.isf((1 - level) / 2, groups - 1)))
     return [tail, 1 - tail]
-
-
-def _point(seen: Predictions, codes: np.ndarray) -> dict[str, float]:
-    sums = Sums(seen, codes)
-    return {name: float(value[0]) for name, value in sums.values(np.ones((sums.groups, 1))).items()}

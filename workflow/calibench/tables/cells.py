@@ -56,8 +56,9 @@ class Numbers:
         self.printed_as = printed_as or {}
         self.shown: set[Key] = set()  # published cells in the table
         self.partial: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self.images = _images(metrics)
-        self.values = self._cells(metrics[metrics["split"] == "test"], "")
+        tested = metrics[metrics["split"] == "test"]
+        self.images = tested.groupby("dataset")["n"].max().astype(int).to_dict()
+        self.values = self._cells(tested, "")
         for split in settings.get("sets", ()):
             self.values |= self._cells(metrics[metrics["split"] == f"test@{split}"], f"@{split}")
         fitted = None if posthoc is None else posthoc.query("calibrator == 'temperature' and split == 'test'")
@@ -168,12 +169,6 @@ class Numbers:
             f"Published numbers of {published.paper} are for {', '.join(published.datasets())}; "
             "no data set of this experiment has that name, so none are shown."
         )
-
-
-def _images(metrics: pd.DataFrame) -> dict[str, int]:
-    """Test images of each data set."""
-    tested = metrics[metrics["split"] == "test"]
-    return tested.groupby("dataset")["n"].max().astype(int).to_dict()
 
 
 def digits(metric: str, n: int | None) -> int:

@@ -22,13 +22,11 @@ def tried(settings: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["run", "base", "setting", "value"])
     bases = {base: i for i, base in enumerate(dict.fromkeys(frame["base"]))}
     number = pd.to_numeric(frame["value"], errors="coerce")
-    order = sorted(range(len(frame)), key=lambda i: (bases[frame["base"][i]], _rank(number[i]), i))
+    order = sorted(
+        range(len(frame)), key=lambda i: (bases[frame["base"][i]], np.nan_to_num(number[i], nan=np.inf), i)
+    )
     frame["order"] = np.argsort(order)
     return frame
-
-
-def _rank(number: float) -> float:
-    return float("inf") if np.isnan(number) else number
 
 
 def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
@@ -52,7 +50,8 @@ def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     rows = rows.merge(tries, on="run", suffixes=("", "_tried"))
     value = [*KEYS, "value_tried", "order"]
     select = rows[(rows["split"] == "select") & (rows["metric"] == measure)]
-    select = _common_seeds(select.fillna({"value": np.inf}))  # a run that diverged is the worst
+    values, of_seed = (select.groupby(keys)["order"].transform("nunique") for keys in (KEYS, [*KEYS, "seed"]))
+    select = select[of_seed == values].fillna({"value": np.inf})  # a run that diverged is the worst
     test = rows[(rows["split"] == "test") & rows["metric"].isin(TEST)]
     test = test.merge(select[[*value, "seed"]], on=[*value, "seed"])
     found = select.groupby(value)["value"].agg(["mean", "count"]).reset_index()
@@ -72,11 +71,6 @@ def choose(metrics: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     return _named(
         out.assign(tries=out["base"].map(runs)), "val_nll" if measure == "nll" else "val_top1_error"
     )
-
-
-def _common_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    values = rows.groupby(KEYS)["order"].transform("nunique")
-    return rows[rows.groupby([*KEYS, "seed"])["order"].transform("nunique") == values]
 
 
 def _named(out: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -64,10 +64,6 @@ def split_images(
     }
 
 
-def _targets(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    return index.set_index("row").loc[rows, "target"].to_numpy(np.int64, copy=True)
-
-
 def _predictions_of(run_dir: Path) -> dict[str, torch.Tensor]:
     logits, rows = reuse.read_part(run_dir, "top1", "select")
     targets = rows["target"].to_numpy(np.int64, copy=True)
@@ -170,7 +166,8 @@ def make_job(
 
 
 def _split(splits: dict[str, Images], index: pd.DataFrame, name: str, device: torch.device) -> Split:
-    return Split(splits[name], torch.from_numpy(_targets(index, splits[name].rows)).to(device))
+    targets = index.set_index("row").loc[splits[name].rows, "target"].to_numpy(np.int64, copy=True)
+    return Split(splits[name], torch.from_numpy(targets).to(device))
 
 
 def _train_split(
