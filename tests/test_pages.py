@@ -60,8 +60,8 @@ def place(tmp_path_factory):
     (folder / "short.yaml").write_text(re.search(r"```yaml\n(# short.yaml\n.*?)```", papers, re.S)[1])
     (folder / "data/mine").mkdir(parents=True)
     (folder / "data/mine/images.csv").write_text("filename,label\n")
+    (folder / "data/mnist").mkdir()
     for name in ("images-idx3", "labels-idx1"):
-        (folder / "data/mnist").mkdir(exist_ok=True)
         (folder / f"data/mnist/t10k-{name}-ubyte.gz").touch()
     write_lists(folder / "data/radimagenet-mini")
     return folder

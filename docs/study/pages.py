@@ -6,13 +6,15 @@ python docs/study/pages.py repeat results/study_small                 # does a r
 """
 
 import argparse
-import json
 import sys
 from functools import cache
 from pathlib import Path
 
 import jinja2
 import pandas as pd
+from calibench.finished.names import RECORD
+from calibench.finished.read import read_history, read_keys
+from calibench.report.words import fixed
 
 HERE = Path(__file__).parent
 ROWS, CONTRASTS = "rows.csv.gz", "contrasts.csv"
@@ -49,10 +51,9 @@ def rows_of(folder: Path, checkpoint: str = "top1") -> pd.DataFrame:
 def seconds_of(folder: Path) -> pd.DataFrame:
     """What the training of each run took, in seconds of one core, from its history."""
     rows = []
-    for path in folder.glob("*/*/*/seed*/history.jsonl"):
-        keys = json.loads((path.parent / "run.json").read_text())["run"]
-        seconds = [json.loads(line)["seconds"] for line in path.read_text().splitlines()]
-        rows.append(keys | {"value": sum(seconds), "n": len(seconds)})
+    for record in folder.glob(f"*/*/*/seed*/{RECORD}"):
+        seconds = read_history(record.parent)["seconds"]
+        rows.append(read_keys(record.parent) | {"value": seconds.sum(), "n": len(seconds)})
     return pd.DataFrame(rows).assign(split="train", calibrator="none", metric="train_seconds")
 
 
@@ -68,7 +69,7 @@ def take(folders: list[Path]) -> None:
     """Write rows and comparisons of finished experiments to this folder."""
     rows = pd.concat(map(rows_of, folders)).round({"value": 7})
     rows.to_csv(HERE / ROWS, index=False, compression={"method": "gzip", "mtime": 0})
-    pd.concat(map(contrasts_of, folders)).to_csv(HERE / CONTRASTS, index=False, float_format="%.7g")
+    pd.concat(map(contrasts_of, folders)).to_csv(HERE / CONTRASTS, index=False, float_format="%.9g")
 
 
 @cache
@@ -97,9 +98,7 @@ def contrast(
 
 def number(value: float, metric: str, sign: bool = False) -> str:
     """A value as the page prints it: points of error, or three decimals, with a true minus; what rounds to 0 has no sign."""
-    shown, digits = (100 * value, 1) if metric in PERCENT else (value, 3)
-    text = f"{shown:{'+' if sign and round(shown, digits) else ''}.{digits}f}"
-    return (text if round(shown, digits) else text.removeprefix("-")).replace("-", "−")
+    return fixed(100 * value, 1, sign) if metric in PERCENT else fixed(value, 3, sign)
 
 
 def difference(run: str, reference: str, metric: str, **where: str) -> str:
@@ -160,10 +159,9 @@ def recomputed(row: pd.Series) -> float:
     return float((sides[0] - sides[1]).dropna().mean())
 
 
-def cost(*experiments: str) -> tuple[int, float]:
-    """Networks of experiments (all of them if none is named), and core-hours of their training."""
+def cost() -> tuple[int, float]:
+    """Networks of all experiments, and core-hours of their training."""
     found = rows().xs("train_seconds", level="metric")["value"]
-    found = found[found.index.get_level_values("experiment").isin(experiments)] if experiments else found
     return len(found), found.sum() / 3600
 
 

@@ -16,7 +16,13 @@ from calibench.metrics.labels import METRICS
 from calibench.planning import features
 from calibench.planning.externals import check_external, external_runs
 from calibench.planning.naming import named_runs, split_name, trained_on
-from calibench.planning.sets import check_ensembles, check_evaluation, derived_runs, run_and_calibrator
+from calibench.planning.sets import (
+    check_calibrators,
+    check_ensembles,
+    check_evaluation,
+    derived_runs,
+    run_and_calibrator,
+)
 from calibench.planning.settings import check_run, other_run, runs_named, settings_of
 from calibench.planning.sweeping import check_sweep, run_names
 from calibench.published import papers, printed_file
@@ -111,14 +117,6 @@ def _check_regimes_named(settings: dict[str, Any], where: str) -> None:
             raise UserError(f"config: {where}: unknown regime '{regime}'; {did_you_mean(regime, catalog())}")
 
 
-def _check_calibrators(config: dict[str, Any]) -> None:
-    for name in config["statistics"]["calibrators"] or ():
-        if name not in FITS:
-            raise UserError(
-                f"config: statistics.calibrators: no calibrator '{name}'; {did_you_mean(name, FITS)}"
-            )
-
-
 def _check_contrast(config: dict[str, Any], contrast: list[str]) -> None:
     """Check that both names are different runs of the experiment, with calibrators that can be fitted after the @."""
     where = "config: statistics.contrasts"
@@ -202,7 +200,7 @@ def check_all(config: dict[str, Any]) -> None:
     # before the contrasts: one that names a misspelt run would only say that it is not there
     for run in named_runs(config):
         check_run(config, run)
-    _check_calibrators(config)
+    check_calibrators("statistics.calibrators", config["statistics"]["calibrators"] or (), FITS)
     for contrast in config["statistics"]["contrasts"]:
         _check_contrast(config, contrast)
     _check_published(config["tables"]["published"])

@@ -1,5 +1,6 @@
 """Evaluation sets and seed ensembles of a config, and their checks."""
 
+from collections.abc import Collection
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,18 @@ def run_and_calibrator(config: dict[str, Any], name: str) -> tuple[str, str]:
     return run, calibrator
 
 
+def check_calibrators(where: str, names: Collection[str], known: Collection[str]) -> None:
+    """Raise UserError for the first name that is not a known calibrator."""
+    for name in names:
+        if name not in known:
+            raise UserError(f"config: {where}: no calibrator '{name}'; {did_you_mean(name, known)}")
+
+
 def check_ensembles(config: dict[str, Any]) -> None:
     """Raise UserError if an ensemble has fewer than two members, or its members cannot be calibrated."""
     if not config["ensembles"]:
         return
-    for calibrator in config["ensembles"]:
-        if calibrator not in ("none", *FITS):
-            raise UserError(
-                f"config: ensembles: no calibrator '{calibrator}'; {did_you_mean(calibrator, ['none', *FITS])}"
-            )
+    check_calibrators("ensembles", config["ensembles"], ["none", *FITS])
     if len(config["seeds"]) < 2:
         raise UserError("config: ensembles need at least two seeds; add one to seeds")
     unfit = [name for name in trained_on(config) if config["datasets"][name]["calibrate"] == 0]
