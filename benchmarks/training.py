@@ -91,7 +91,7 @@ class Steps:
     def __call__(self) -> None:
         """Train ``count`` steps."""
         for epoch, step, batch in itertools.islice(self.feed, self.count):
-            loop.train_step(self.job, self.optimizer, self.guard, epoch, step, batch)
+            list(loop.train_step(self.job, self.optimizer, self.guard, epoch, step, batch))
         self.guard.check(self.job)
         wait()
 

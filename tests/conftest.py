@@ -53,7 +53,7 @@ def own_process():
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
     if "torch" in sys.modules:
-        sys.modules["torch"].use_deterministic_algorithms(False)
+        sys.modules["torch"].set_deterministic_debug_mode("default")
 
 
 @pytest.fixture

@@ -40,7 +40,9 @@ def steps(store, folder, **options):
     job.model.train(), job.regime.train()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     guard, order = loop.LossGuard(job), np.arange(len(job.train.images))
-    return lambda step: loop.train_step(job, optimizer, guard, 2, step, next(batches(job, 2, order, step)))
+    return lambda step: list(
+        loop.train_step(job, optimizer, guard, 2, step, next(batches(job, 2, order, step)))
+    )
 
 
 @pytest.fixture

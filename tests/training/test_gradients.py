@@ -68,7 +68,7 @@ def test_stopped_epoch_still_reports(store, tmp_path):
     stop.signal = 15
     optimizer = loop.optim.make_optimizer(job.model, job.regime, job.settings["train"])
     with pytest.raises(loop.Interrupted), Writer() as writer:
-        loop.train_epoch(job, optimizer, stop, writer)
+        list(loop.train_epoch(job, optimizer, stop, writer))
     seen = job.progress["gradients"]
     again = job_of(store, tmp_path, "ls", train={"epochs": 1})
     loop.fit(again)

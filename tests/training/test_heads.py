@@ -135,7 +135,7 @@ def test_a_stopped_head_goes_on_bit_for_bit(store, weights, tmp_path, monkeypatc
     steps, real = [], loop.train_step
 
     def stopping(*arguments):
-        real(*arguments)
+        yield from real(*arguments)
         steps.append(1)
         if len(steps) == 9:  # in the second epoch
             signal.raise_signal(signal.SIGTERM)

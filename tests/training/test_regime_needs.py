@@ -41,7 +41,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(store, tmp_path, monkeypatch, 
         calls.append(arguments)
         if len(calls) == 9:  # of six steps an epoch
             raise KeyboardInterrupt
-        step(*arguments)
+        return step(*arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "train_step", stop)

@@ -30,6 +30,7 @@ from calibench.planning.sets import check_site_classes
 from calibench.planning.site import read_site, site_resources
 from calibench.regimes.catalog import catalog
 from calibench.published import printed_file
+from calibench.training import groups
 from snakemake.path_modifier import PathModifier
 
 PACKAGES = Path(calibench.__file__).resolve().parents[1]
@@ -141,6 +142,20 @@ def check_experiment():
         )
 
 
+def heads_to_train():
+    """Heads that will be trained now and need no other run; each as `groups.write` wants it."""
+    for job in workflow.dag.needrun_jobs():
+        if "train_" not in job.rule.name or job.input.others:
+            continue
+        if features.is_head(config, job.wildcards.backbone, f"hard{job.wildcards.variant}"):
+            yield {
+                "settings": job.params.settings,
+                "images": job.input.store[0],
+                "record": job.output.record,
+                "stage_store": job.resources.stage_store,
+            }
+
+
 onstart:
     # With a rate of jobs, each look for jobs starts a timer for another look, and that one the next: after some hundred
     # jobs the main process only looks for jobs. The default rate is left out; one that the user gives stays.
@@ -153,6 +168,8 @@ onstart:
         and workflow.local_exec
         and not workflow.deployment_settings.deployment_method
     )
+    if here:
+        groups.write(heads_to_train())
     if here and config["resources"]["warm_start"]:
         from calibench.training import warm
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from calibench.backbones import resnet_cifar, resnext_cifar, stages
+from calibench.backbones.heads import Head
 from calibench.backbones.networks import NETWORKS
 from calibench.backbones.special import TIMM
 from calibench.backbones.timm_networks import fit_to_size, timm_network
@@ -163,4 +164,4 @@ def build(name: str, num_classes: int, settings: dict[str, Any]) -> Classifier:
 
 def head_alone(features: int, num_classes: int) -> Classifier:
     """A head on features (B, D) that were computed before; what would be images are features."""
-    return Classifier(nn.Identity(), nn.Linear(features, num_classes))
+    return Classifier(nn.Identity(), Head(features, num_classes))

@@ -23,6 +23,11 @@ def is_frozen(config: dict[str, Any], backbone: str, run: str) -> bool:
     return part_of(config, "model", backbone, split_name(run)[1])["freeze"] == "body"
 
 
+def is_head(config: dict[str, Any], backbone: str, run: str) -> bool:
+    """Whether a run trains only a head, on features of a frozen network or on embeddings."""
+    return backbone == EMBEDDINGS or is_frozen(config, backbone, run)
+
+
 def settings_of_features(config: dict[str, Any], dataset: str, backbone: str, run: str) -> dict[str, Any]:
     """The settings behind the features of a run with a frozen body."""
     variant = split_name(run)[1]

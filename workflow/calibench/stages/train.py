@@ -1,4 +1,7 @@
-"""Train one run (data set × backbone × regime × seed), starting from its last checkpoint if there is one."""
+"""Train one run (data set × backbone × regime × seed), starting from its last checkpoint if there is one.
+
+Under Snakemake on one machine, heads on the same features are trained together by the first job that asks for one.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +9,7 @@ from typing import Any
 
 from calibench import cli
 from calibench.errors import UserError
+from calibench.training import groups, together
 from calibench.training.device import set_threads
 from calibench.training.job import train_run
 
@@ -51,5 +55,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_threads(options.threads)
     settings = run_settings(options.settings)
     others = [record.parent for record in options.others]
+    sharing = options.runs_per_gpu
+
+    def train_group(runs: list[dict[str, Any]]) -> None:
+        store, stage = Path(runs[0]["images"]).parent, bool(runs[0]["stage_store"])
+        together.train([(run["settings"], Path(run["record"]).parent) for run in runs], store, stage, sharing)
+
+    groups.train_with_others(options.record, train_group)
     folders = options.images.parent, options.record.parent
-    train_run(settings, *folders, others, bool(options.stage_store), options.runs_per_gpu)
+    train_run(settings, *folders, others, bool(options.stage_store), sharing)

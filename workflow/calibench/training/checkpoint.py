@@ -175,12 +175,8 @@ class CheckpointFolder:
         self.unfinished.mkdir()
         return self.unfinished
 
-    def publish(self, names: list[str]) -> None:
-        """Link the outputs of a finished run to their places (hard links, no disk space) and remove the resume state.
-
-        If Snakemake is killed or refuses to start, it takes the outputs for incomplete and deletes them, perhaps
-        while this process runs. The copies here stay, and :meth:`restore_finished` restores the outputs. Once
-        Snakemake has accepted the outputs, the rule ``remove_checkpoints`` removes this folder.
+    def hold(self, names: list[str]) -> None:
+        """Hold the outputs of a finished run for :meth:`restore_finished`, and remove the resume state.
 
         Args:
             names: all outputs, relative to the run's folder, the record last.
@@ -194,19 +190,34 @@ class CheckpointFolder:
             )
         shutil.rmtree(self.finished, ignore_errors=True)  # of other settings
         os.replace(self.unfinished, self.finished)
-        _link(self.finished, self.folder.parent, names)
         self.state_file.unlink(missing_ok=True)  # first, so that it never names weights that are gone
         for file in self.folder.glob("*.*"):
             if file.is_file():
                 file.unlink()
 
-    def restore_finished(self, names: list[str]) -> bool:
-        """Restore the outputs (``names``, as above) of a run that finished with these settings; False if one is gone."""
+    def publish(self, names: list[str]) -> None:
+        """Hold the outputs, and link them to their places (hard links, no disk space).
+
+        If Snakemake is killed or refuses to start, it takes the outputs for incomplete and deletes them, perhaps
+        while this process runs. The copies here stay, and :meth:`restore_finished` restores the outputs. Once
+        Snakemake has accepted the outputs, the rule ``remove_checkpoints`` removes this folder.
+        """
+        self.hold(names)
+        _link(self.finished, self.folder.parent, names)
+
+    def has_finished(self, names: list[str]) -> bool:
+        """Whether all outputs (``names``, as above) of a run that finished with these settings are held."""
         record = self.finished / finished_names.RECORD
         if not record.exists() or settings_hash(read_json(record)["settings"]) != self.hash:
             return False
         if lacking := _lacking(self.finished, names):
             log.warning("%s is missing; the run is trained again", self.finished / lacking[0])
+            return False
+        return True
+
+    def restore_finished(self, names: list[str]) -> bool:
+        """Restore the outputs of a run that finished with these settings; False if one is gone."""
+        if not self.has_finished(names):
             return False
         _link(self.finished, self.folder.parent, names)
         log.info("this run had already finished; its outputs were restored")

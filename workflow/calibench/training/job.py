@@ -210,11 +210,12 @@ def finish(
     store_dir: Path,
     started: float,
     snapshots: Snapshots,
+    together: int = 1,
 ) -> None:
-    """Write all outputs of a trained run, ``run.json`` last.
+    """Write all outputs of a trained run into its checkpoint folder, ``run.json`` last.
 
-    First into the checkpoint folder, then, when all are there, to their places: a restarted Snakemake deletes
-    declared outputs while this process may still be writing them.
+    Not to their places: a restarted Snakemake deletes declared outputs while this process may still be writing them.
+    A run that was trained with others at the same time counts its share of the ``training_seconds`` of them ``together``.
     """
     out = job.folder.new_outputs()
     best = {which: found["epoch"] for which, found in job.progress["best"].items()}
@@ -241,12 +242,11 @@ def finish(
             "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
             "finished": datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(timespec="seconds"),
             "seconds": now - started,
-            "training_seconds": sum(line["seconds"] for line in job.history),
+            "training_seconds": sum(line["seconds"] for line in job.history) / together,
             "peak_memory_mb": peak_memory_mb(job.device),
         },
     }
     write.write_record(out, record)
-    job.folder.publish(names.files_of(job.settings["train"]))
 
 
 def train_run(
@@ -283,3 +283,4 @@ def train_run(
                 cli.tell(f"{run_dir}: {loop.stopped_at(job)}; the same command continues from there")
                 raise
             finish(job, splits, index, store_dir, started, snapshots)
+            folder.publish(names.files_of(settings["train"]))

@@ -5,6 +5,7 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from calibench.training.step import Batch, Job, Split, batches, forward, regime_
 from calibench.training.writing import Writer, host_copy
 
 log = logging.getLogger(__name__)
+Feed = Callable[..., Iterator[Batch]]
+Pause = tuple[int, int] | None  # before a step its epoch and number, before an update None
 CHECK_LOSS_EVERY = 25  # steps between two checks of the loss: each makes the host wait for the device
 
 
@@ -92,8 +95,8 @@ def note_gradients(
 
 def train_step(
     job: Job, optimizer: optim.Optimizer, guard: LossGuard, epoch: int, step: int, batch: Batch
-) -> None:
-    """One optimizer step."""
+) -> Iterator[None]:
+    """One optimizer step; pauses once, between the gradients and the update."""
     train = job.settings["train"]
     targets = job.train.targets[batch.there]
     seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
@@ -105,6 +108,7 @@ def train_step(
         note_gradients(job, loss, logits, targets, batch.mixed)
     optimizer.zero_grad()
     loss.backward()
+    yield
     if train["clip_norm"] is not None:
         torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
     optimizer.step()
@@ -152,7 +156,9 @@ def _store_progress(job: Job, step: int, guard: LossGuard, begun: float) -> None
         job.progress |= {"noise": guard.noise.counts.tolist(), "noise_line": guard.noise.line()}
 
 
-def train_epoch(job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer: Writer) -> None:
+def train_epoch(
+    job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer: Writer, feed: Feed = batches
+) -> Iterator[Pause]:
     """Train from ``progress['step']`` to the end of the epoch, with checkpoints by time and on a stop request."""
     epoch = job.progress["epoch"]
     order = epoch_order(job.seed, epoch, len(job.train.images))
@@ -161,9 +167,10 @@ def train_epoch(job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer:
     job.model.train()
     job.regime.train()
     first, images = job.progress["step"], job.train.images
-    made = ahead(batches(job, epoch, order, first), job.device, not images.resident)
+    made = ahead(feed(job, epoch, order, first), job.device, not images.resident)
     for step, batch in enumerate(made, first):
-        train_step(job, optimizer, guard, epoch, step, batch)
+        yield epoch, step
+        yield from train_step(job, optimizer, guard, epoch, step, batch)
         if (step + 1) % CHECK_LOSS_EVERY == 0:
             guard.check(job)
         due = time.monotonic() - saved > 60 * job.settings["train"]["checkpoint_minutes"]
@@ -229,23 +236,32 @@ def keep_best(job: Job, line: dict[str, Any], writer: Writer) -> None:
 
 
 def fit(job: Job, report: Any = None, keep: Any = None) -> None:
-    """Train to the last epoch, from the last checkpoint if there is one.
+    """Train to the last epoch, from the last checkpoint if there is one: :func:`steps` without a pause."""
+    for _ in steps(job, StopRequest(), report, keep):
+        pass
+
+
+def steps(
+    job: Job, stop: StopRequest, report: Any = None, keep: Any = None, feed: Feed = batches
+) -> Iterator[Pause]:
+    """Train to the last epoch; pauses before each step and before each update, where runs wait that are trained together.
 
     Args:
         job: the run; at the end its model has the weights of the last epoch.
+        stop: asked after each step and each epoch.
         report: called with the history line of each epoch.
         keep: called with job and epoch before the checkpoint of the epoch is written.
+        feed: makes the batches of an epoch, as :func:`calibench.training.step.batches`.
 
     Raises:
         UserError: the loss is not finite.
         Interrupted: a signal stopped the run, after its checkpoint was written.
     """
-    stop = StopRequest()
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     restore_state(job, optimizer)
     with Writer() as writer:
         while job.progress["epoch"] <= job.settings["train"]["epochs"]:
-            train_epoch(job, optimizer, stop, writer)
+            yield from train_epoch(job, optimizer, stop, writer, feed)
             line = close_epoch(job)
             writer.wait()
             keep_best(job, line, writer)
