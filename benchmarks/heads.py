@@ -1,95 +1,81 @@
-"""How long heads on features take: one head measured, all regimes and seeds of a study extrapolated from it."""
+"""How long heads on features take: 26 regimes on two seeds through Snakemake, all seeds of a study extrapolated from it."""
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from calibench.planning.configuration import complete
-from calibench.planning.settings import settings_of
+import yaml
 
-from benchmarks.measuring import Result
+from benchmarks.measuring import Result, child
+from benchmarks.pipeline import environment
+from tests.checkout import copy_checkout
 
-STUDY = {"regimes": 26, "seeds": 20, "epochs": 20, "cores": 2, "minutes": 15}
-IMAGES, TESTED, FEATURES, CLASSES = 100_000, 5_000, 1_024, 11
+STUDY = {"seeds": 20, "cores": 2, "minutes": 15}
+EPOCHS, FEATURES, CLASSES = 20, 1_024, 11
+IMAGES = {"train": 100_000, "val": 10_000, "test": 5_000}
 BATCHES = (256, 2048)
-MEASURED = ("hard", "ols", "lspp", "acls")  # cheap and costly ones
+REGIMES = [
+    "hard", "ls", "tfkd_reg", "ols", "ols_flat", "ols_shuffled", "ols_single", "lspp", "acls", "boot_hard",
+    "boot_soft", "cpls", "dca", "disturb", "ecp", "flsd53", "focal", "mbls", "mdca", "pairwise_confusion",
+    "sce", "tfkd_self", "kd", "lsplus", "ls_matched", "pt_lspp",
+]  # fmt: skip
 
 
-def write_store(folder: Path, images: int) -> None:
-    """A store of made-up features: Gaussian clouds around one centre for each class."""
+def write_features(folder: Path, images: int) -> None:
+    """Made-up features: Gaussian clouds around one centre for each class."""
     draw = np.random.default_rng(0)
-    parts = {"train": images, "select": TESTED, "calibrate": TESTED, "test": TESTED}
-    part = np.repeat(list(parts), list(parts.values()))
-    target = draw.integers(0, CLASSES, len(part))
+    counts = IMAGES | {"train": images}
+    label = draw.integers(0, CLASSES, sum(counts.values()))
     centres = draw.normal(size=(CLASSES, FEATURES)).astype(np.float32)
-    with open(folder / "images.npy", "wb") as stream:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(part), FEATURES)}
-        np.lib.format.write_array_header_1_0(stream, header)
-        for rows in np.array_split(target, 50):
-            noise = draw.standard_normal((len(rows), FEATURES), np.float32)
-            stream.write((centres[rows] * 0.1 + noise).data)
-    index = pd.DataFrame({"row": np.arange(len(part)), "target": target, "part": part})
-    index["split"] = index["part"].replace({"select": "val", "calibrate": "val"})
-    index = index.assign(filename=index["row"].map("{:08d}".format), label="", group="", stratum="")
-    index.to_csv(folder / "index.csv", index=False)
-    classes = pd.DataFrame({"target": range(CLASSES), "label": [f"class {k}" for k in range(CLASSES)]})
-    classes.to_csv(folder / "classes.csv", index=False)
+    folder.mkdir(parents=True)
+    values = np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, (len(label), FEATURES))
+    for rows in np.array_split(np.arange(len(label)), 50):
+        noise = draw.standard_normal((len(rows), FEATURES), np.float32)
+        values[rows] = centres[label[rows]] * 0.1 + noise
+    values.flush()
+    split = np.repeat(list(counts), list(counts.values()))
+    pd.DataFrame({"label": label, "split": split}).to_csv(folder / "x.csv", index=False)
 
 
-def settings(regime: str, epochs: int, batch: int) -> dict[str, Any]:
-    """Settings of a head."""
-    data = {"root": ".", "format": "embeddings", "files": {"features": "x.npz"}}
-    train = {"epochs": epochs, "batch_size": batch, "device": "cpu", "precision": "float32", "features": 0}
-    config = {
-        "name": "x",
-        "datasets": {"x": data},
+def study(batch: int, seeds: int) -> dict[str, Any]:
+    """A config of all regimes."""
+    files = {"features": "x.npy", "list": "x.csv"}
+    return {
+        "name": f"heads{batch}",
+        "datasets": {"x": {"root": "data", "format": "embeddings", "files": files}},
         "backbones": ["embeddings"],
-        "runs": [regime],
-        "train": train,
+        "runs": REGIMES,
+        "regimes": {"kd": {"teacher": "embeddings/hard"}, "pt_lspp": {"matrix_of": "embeddings/lspp"}},
+        "seeds": list(range(seeds)),
+        "train": {"epochs": EPOCHS, "batch_size": batch, "lr": 0.1, "device": "cpu", "features": 0},
+        "resources": {"gpu": 0, "warm_start": True, "train_threads": 1, "train_mem_mb": 2000},
     }
-    return settings_of(complete(config), regime, "x", "embeddings", 0)
-
-
-def seconds(store: Path, run: Path, given: dict[str, Any]) -> tuple[float, float]:
-    """Clock and core seconds of one training, with start and predictions."""
-    command = [sys.executable, "-m", "calibench", "train", "--threads", "1", "--settings", json.dumps(given)]
-    command += ["--images", str(store / "images.npy"), "--record", str(run / "run.json")]
-    begun, before = time.monotonic(), os.times()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    after = os.times()
-    core = after.children_user + after.children_system - before.children_user - before.children_system
-    return time.monotonic() - begun, core
 
 
 def heads(options) -> list[Result]:
-    """Minutes of the whole study on its cores, from the core seconds of single heads of few epochs."""
-    results, images = [], IMAGES // 10 if options.quick else IMAGES
+    """Minutes of the study, from those of one seed for each core."""
+    results, images = [], IMAGES["train"] // 10 if options.quick else IMAGES["train"]
     with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder)
-        write_store(store, images)
+        checkout = copy_checkout(Path(folder) / "calibench")
+        write_features(checkout / "data", images)
         for batch in BATCHES:
-            each = {}
-            for regime in MEASURED:
-                few, more = (
-                    seconds(store, store / f"{regime}-{batch}-{epochs}", settings(regime, epochs, batch))[1]
-                    for epochs in (1, 3)
-                )
-                epoch = (more - few) / 2 * IMAGES / images
-                each[regime] = few - epoch * images / IMAGES + STUDY["epochs"] * epoch
-            mean = sum(each.values()) / len(each)
-            minutes = mean * STUDY["regimes"] * STUDY["seeds"] / STUDY["cores"] / 60
-            study = f"{STUDY['regimes']} regimes × {STUDY['seeds']} seeds, {STUDY['epochs']} epochs"
-            name = f"heads on {IMAGES:,} × {FEATURES} features, batch {batch}, {study}: minutes"
-            told = ", ".join(f"{regime} {cost:.1f}" for regime, cost in each.items())
-            note = f"extrapolated to {STUDY['cores']} cores; core seconds of one head: {told}"
-            results.append(
-                Result(name, f"{minutes:.0f} min", "", minutes, None, STUDY["minutes"], "less", note)
-            )
+            given = checkout / f"{batch}.yaml"
+            given.write_text(yaml.safe_dump(study(batch, options.cores)))
+            run = f"results/heads{batch}/x/embeddings/{{}}/seed{{}}/run.json"
+            targets = [run.format(regime, seed) for regime in REGIMES for seed in range(options.cores)]
+            command = [sys.executable, "-m", "snakemake", "--directory", str(checkout), "--quiet"]
+            command += ["--snakefile", str(checkout / "Snakefile"), "--cores", str(options.cores)]
+            command += [*targets, "--configfile", str(given)]
+            for more in (["--until", "store"], []):
+                cost, _ = child([*command, *more], env=environment(), log=str(Path(folder) / "log"))
+            minutes = cost.wall / 60 * STUDY["seeds"] / STUDY["cores"]
+            title = f"heads on {IMAGES['train']:,} × {FEATURES} features, {EPOCHS} epochs, batch {batch}: minutes for "
+            title += f"{len(REGIMES)} regimes × {STUDY['seeds']} seeds on {STUDY['cores']} cores"
+            each = f"{cost.cpu / len(targets):.1f} s of CPU time a head, with Snakemake"
+            note = f"measured with a seed for each of {options.cores} cores; {each}"
+            measured = f"{minutes:.1f} min"
+            results.append(Result(title, measured, "", minutes, None, STUDY["minutes"], "less", note))
     return results

@@ -23,7 +23,8 @@ PLANNED = {
 METRICS = ("--images", "130000", "--classes", "165")  # RadImageNet's validation and test sets are this large
 
 
-def _environment(options) -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of a command of this interpreter."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PATH": path}
 
@@ -41,7 +42,7 @@ def planning(options) -> list[Result]:
             str(checkout / "planned.yaml"),
         ]
         log = str(Path(folder) / "log")
-        cost, memory = child(command, env=_environment(options), log=log)
+        cost, memory = child(command, env=environment(), log=log)
     title = "dry run of 500 training runs: seconds"
     note = f"{memory:.0f} MB"
     return [Result(title, f"{cost.wall:.1f} s", "", cost.wall, cost.cpu, 10, "less", note=note)]
@@ -63,7 +64,7 @@ def demo(options) -> list[Result]:
             str(options.cores),
         ]
         command += ["--snakefile", str(checkout / "Snakefile")]
-        cost, _ = child(command, env=_environment(options), log=str(Path(folder) / "log"))
+        cost, _ = child(command, env=environment(), log=str(Path(folder) / "log"))
         return shares_of(checkout, cost.wall, cost.cpu, options.cores)
 
 
@@ -98,7 +99,7 @@ def metrics(options) -> list[Result]:
     """All measures, 1,000 resamples and 1,000 null draws; see benchmarks/metrics.py."""
     sizes = ("--images", "13000", "--classes", "165") if options.quick else METRICS
     command = [sys.executable, str(Path(__file__).with_name("metrics.py")), *sizes]
-    cost, memory = child(command, env=_environment(options) | {"PYTHONPATH": str(options.workflow)})
+    cost, memory = child(command, env=environment() | {"PYTHONPATH": str(options.workflow)})
     title = f"all measures, 1,000 resamples, 1,000 null draws of {sizes[1]} × {sizes[3]}: seconds"
     return [
         Result(

@@ -48,7 +48,9 @@ def test_embeddings_go_to_a_report(checkout):
     changes = {"name": "emb", "datasets": data, "backbones": ["embeddings"], "runs": ["hard", "ols"]}
     changes["train"] = MINI["train"] | {"epochs": 5, "lr": 0.1}
     snakemake(checkout, *write(checkout, **changes))
-    assert "2 heads together" in " ".join(log.read_text() for log in (checkout / "results/emb").rglob("train.log"))
+    assert "2 heads together" in " ".join(
+        log.read_text() for log in (checkout / "results/emb").rglob("train.log")
+    )
     metrics = pd.read_csv(checkout / "results/emb/metrics.csv")
     assert metrics.loc[metrics["metric"] == "top1_error", "value"].max() < 0.3
     assert "Embeddings" in (checkout / "results/emb/report.html").read_text()

@@ -89,7 +89,9 @@ class Products:
         """Whether each head gets the same bits as alone, for batches of these sizes on this machine."""
         draw = torch.Generator().manual_seed(0)
         like = self.heads[0].weight
-        return all(self._exact(size, lambda *shape: torch.randn(shape, generator=draw).to(like)) for size in sizes)
+        return all(
+            self._exact(size, lambda *shape: torch.randn(shape, generator=draw).to(like)) for size in sizes
+        )
 
     def _exact(self, size: int, random: Any) -> bool:
         features = random(size, self.heads[0].in_features)

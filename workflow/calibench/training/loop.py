@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,17 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from calibench.data import augment
 from calibench.data.batches import padding
 from calibench.data.vectors import Vectors
-from calibench.errors import UserError
 from calibench.finished import names
-from calibench.training import gradients, inference, optim
+from calibench.training import inference, optim
 from calibench.training.ahead import ahead
 from calibench.training.device import autocast, peak_memory_mb
-from calibench.training.labelnoise import NoiseCount
-from calibench.training.randomness import Purpose, epoch_order, seed_torch
-from calibench.training.step import Batch, Job, Split, batches, forward, regime_loss, review
+from calibench.training.graphs import StepGraph
+from calibench.training.randomness import epoch_order
+from calibench.training.step import Batch, Job, LossGuard, Split, batches, review, train_step
 from calibench.training.writing import Writer, host_copy
 
 log = logging.getLogger(__name__)
@@ -44,75 +41,6 @@ class StopRequest:
 
     def _remember(self, number: int, _frame: Any) -> None:
         self.signal = number
-
-
-class LossGuard:
-    """Sums loss and correct predictions, and finds the first step whose loss is not finite.
-
-    The values of a step stay on the device until :meth:`check` reads all of them at once.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.loss: float = job.progress["loss"]
-        self.correct: int = job.progress["correct"]
-        self._steps: list[tuple[int, Tensor, Tensor]] = []
-        self.noise, train = None, job.train
-        if train.clean is not None:
-            self.noise = NoiseCount(train.clean, train.targets, job.progress.get("noise", [0] * 5))
-
-    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor, rows: Tensor) -> None:
-        """Count one batch (its loss weighted by its size); ``rows`` (B,) are its images."""
-        predicted = logits.detach().argmax(1)
-        self._steps.append((step, loss.detach(), predicted == targets))
-        if self.noise:
-            self.noise.add(rows, predicted, targets)
-
-    def check(self, job: Job) -> None:
-        """Wait for the device; UserError if a loss was not finite. The last good checkpoint stays."""
-        steps, self._steps = self._steps, []
-        if not steps:
-            return
-        losses = torch.stack([loss for _, loss, _ in steps]).tolist()
-        self.correct += int(torch.cat([right for _, _, right in steps]).sum())
-        for (step, _, right), loss in zip(steps, losses, strict=True):
-            if not math.isfinite(loss):
-                raise UserError(
-                    f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
-                    f"of {job.steps}; lower train.lr, or set train.clip_norm or train.warmup_epochs (the last good "
-                    "checkpoint is kept)"
-                )
-            self.loss += loss * len(right)
-
-
-def note_gradients(
-    job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None
-) -> None:
-    """Keep the size of this step's gradient relative to that of ``hard`` for the history line of the epoch."""
-    partners, share = (None, 1.0) if mixed is None else (targets[mixed.partner], mixed.lam)
-    reference = gradients.cross_entropy(logits, targets, partners, share)
-    job.progress["gradients"] = gradients.ratios(loss, reference, logits, job.model)
-
-
-def train_step(
-    job: Job, optimizer: optim.Optimizer, guard: LossGuard, epoch: int, step: int, batch: Batch
-) -> Iterator[None]:
-    """One optimizer step; pauses once, between the gradients and the update."""
-    train = job.settings["train"]
-    targets = job.train.targets[batch.there]
-    seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
-    optim.set_lr(optimizer, optim.lr_factor(train, epoch, step, job.steps))
-    with autocast(job.device, job.precision):
-        logits, extras = forward(job, epoch, step, batch)
-    loss = regime_loss(job.regime, logits, targets, batch.mixed, extras)
-    if step == 0 and gradients.due(epoch, train["epochs"]):
-        note_gradients(job, loss, logits, targets, batch.mixed)
-    optimizer.zero_grad()
-    loss.backward()
-    yield
-    if train["clip_norm"] is not None:
-        torch.nn.utils.clip_grad_norm_(job.model.parameters(), train["clip_norm"])
-    optimizer.step()
-    guard.add(step, loss, logits, targets, batch.there)
 
 
 def save_state(job: Job, optimizer: optim.Optimizer, writer: Writer) -> None:
@@ -157,7 +85,12 @@ def _store_progress(job: Job, step: int, guard: LossGuard, begun: float) -> None
 
 
 def train_epoch(
-    job: Job, optimizer: optim.Optimizer, stop: StopRequest, writer: Writer, feed: Feed = batches
+    job: Job,
+    optimizer: optim.Optimizer,
+    stop: StopRequest,
+    writer: Writer,
+    feed: Feed = batches,
+    graph: StepGraph | None = None,
 ) -> Iterator[Pause]:
     """Train from ``progress['step']`` to the end of the epoch, with checkpoints by time and on a stop request."""
     epoch = job.progress["epoch"]
@@ -170,7 +103,10 @@ def train_epoch(
     made = ahead(feed(job, epoch, order, first), job.device, not images.resident)
     for step, batch in enumerate(made, first):
         yield epoch, step
-        yield from train_step(job, optimizer, guard, epoch, step, batch)
+        if graph and graph.takes(epoch, step, batch):
+            graph.step(guard, epoch, step, batch)
+        else:
+            yield from train_step(job, optimizer, guard, epoch, step, batch)
         if (step + 1) % CHECK_LOSS_EVERY == 0:
             guard.check(job)
         due = time.monotonic() - saved > 60 * job.settings["train"]["checkpoint_minutes"]
@@ -244,14 +180,14 @@ def fit(job: Job, report: Any = None, keep: Any = None) -> None:
 def steps(
     job: Job, stop: StopRequest, report: Any = None, keep: Any = None, feed: Feed = batches
 ) -> Iterator[Pause]:
-    """Train to the last epoch; pauses before each step and before each update, where runs wait that are trained together.
+    """Train to the last epoch; pauses before each step and each update, where heads that are trained together wait.
 
     Args:
         job: the run; at the end its model has the weights of the last epoch.
         stop: asked after each step and each epoch.
         report: called with the history line of each epoch.
         keep: called with job and epoch before the checkpoint of the epoch is written.
-        feed: makes the batches of an epoch, as :func:`calibench.training.step.batches`.
+        feed: makes the batches of an epoch, as :func:`batches`.
 
     Raises:
         UserError: the loss is not finite.
@@ -259,9 +195,10 @@ def steps(
     """
     optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
     restore_state(job, optimizer)
+    graph = StepGraph.of(job, optimizer)
     with Writer() as writer:
         while job.progress["epoch"] <= job.settings["train"]["epochs"]:
-            yield from train_epoch(job, optimizer, stop, writer, feed)
+            yield from train_epoch(job, optimizer, stop, writer, feed, graph)
             line = close_epoch(job)
             writer.wait()
             keep_best(job, line, writer)

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -134,6 +135,16 @@ def lr_factor(train: dict[str, Any], epoch: int, step: int, steps: int) -> float
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> None:
-    """Set every group's rate to its base rate times ``factor``."""
+    """Set every group's rate to its base rate times ``factor``, as float32: what a rate in device memory can hold."""
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
+        rate = float(np.float32(group["base_lr"] * factor))
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def hold_lr(optimizer: SGD, device: torch.device) -> None:
+    """Keep the learning rates in device memory, where a recorded step finds those of the present step."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)

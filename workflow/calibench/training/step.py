@@ -1,4 +1,4 @@
-"""One training step: its batch, the forward passes that the regime needs, and its loss."""
+"""One training step: its batch, the forward passes that the regime needs, its loss, and the update."""
 
 import itertools
 import math
@@ -15,10 +15,13 @@ from calibench.data import augment
 from calibench.data.batches import Images
 from calibench.data.transfer import upload
 from calibench.data.vectors import Vectors
+from calibench.errors import UserError
 from calibench.regimes.base import OF_ONE_IMAGE, Regime
-from calibench.training import inference
+from calibench.training import gradients, inference, optim
 from calibench.training.checkpoint import CheckpointFolder
-from calibench.training.randomness import Purpose, torch_seed
+from calibench.training.device import autocast
+from calibench.training.labelnoise import NoiseCount
+from calibench.training.randomness import Purpose, seed_torch, torch_seed
 from calibench.training.views import View, views
 
 
@@ -179,3 +182,86 @@ def review(job: Job, epoch: int) -> None:
         logits = job.model(inference.as_input(pixels, train["memory_format"]))
         job.regime.review(logits, job.train.targets[upload(positions, job.device)])
     job.model.train()
+
+
+class LossGuard:
+    """Sums loss and correct predictions, and finds the first step whose loss is not finite.
+
+    The values of a step stay on the device until :meth:`check` reads all of them at once.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.loss: float = job.progress["loss"]
+        self.correct: int = job.progress["correct"]
+        self._steps: list[tuple[int, Tensor, Tensor]] = []
+        self.noise, train = None, job.train
+        if train.clean is not None:
+            self.noise = NoiseCount(train.clean, train.targets, job.progress.get("noise", [0] * 5))
+
+    def add(self, step: int, loss: Tensor, logits: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """Count one batch (its loss weighted by its size); ``rows`` (B,) are its images."""
+        predicted = logits.detach().argmax(1)
+        self._steps.append((step, loss.detach(), predicted == targets))
+        if self.noise:
+            self.noise.add(rows, predicted, targets)
+
+    def check(self, job: Job) -> None:
+        """Wait for the device; UserError if a loss was not finite. The last good checkpoint stays."""
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        losses = torch.stack([loss for _, loss, _ in steps]).tolist()
+        self.correct += int(torch.cat([right for _, _, right in steps]).sum())
+        for (step, _, right), loss in zip(steps, losses, strict=True):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"{job.folder.folder.parent}: the loss is not finite at epoch {job.progress['epoch']}, step {step + 1} "
+                    f"of {job.steps}; lower train.lr, or set train.clip_norm or train.warmup_epochs (the last good "
+                    "checkpoint is kept)"
+                )
+            self.loss += loss * len(right)
+
+
+def note_gradients(
+    job: Job, loss: Tensor, logits: Tensor, targets: Tensor, mixed: augment.Mixed | None
+) -> None:
+    """Keep the size of this step's gradient relative to that of ``hard`` for the history line of the epoch."""
+    partners, share = (None, 1.0) if mixed is None else (targets[mixed.partner], mixed.lam)
+    reference = gradients.cross_entropy(logits, targets, partners, share)
+    job.progress["gradients"] = gradients.ratios(loss, reference, logits, job.model)
+
+
+def train_step(
+    job: Job, optimizer: optim.Optimizer, guard: LossGuard, epoch: int, step: int, batch: Batch
+) -> Iterator[None]:
+    """One optimizer step; pauses once, between the gradients and the update."""
+    targets = job.train.targets[batch.there]
+    begin(job, optimizer, epoch, step)
+    loss, logits = loss_of(job, epoch, step, batch, targets)
+    if step == 0 and gradients.due(epoch, job.settings["train"]["epochs"]):
+        note_gradients(job, loss, logits, targets, batch.mixed)
+    optimizer.zero_grad()
+    loss.backward()
+    yield
+    update(job, optimizer)
+    guard.add(step, loss, logits, targets, batch.there)
+
+
+def begin(job: Job, optimizer: optim.Optimizer, epoch: int, step: int) -> None:
+    """What is a function of the step: the seed of dropout and the learning rate."""
+    seed_torch(job.seed, Purpose.DROPOUT, epoch, step)
+    optim.set_lr(optimizer, optim.lr_factor(job.settings["train"], epoch, step, job.steps))
+
+
+def loss_of(job: Job, epoch: int, step: int, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and logits (B, K) of a batch; the regime updates its state."""
+    with autocast(job.device, job.precision):
+        logits, extras = forward(job, epoch, step, batch)
+    return regime_loss(job.regime, logits, targets, batch.mixed, extras), logits
+
+
+def update(job: Job, optimizer: optim.Optimizer) -> None:
+    """Change the weights along their gradients."""
+    if (norm := job.settings["train"]["clip_norm"]) is not None:
+        torch.nn.utils.clip_grad_norm_(job.model.parameters(), norm)
+    optimizer.step()

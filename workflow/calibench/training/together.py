@@ -172,7 +172,9 @@ def train(
         snapshots = {id(job): Snapshots(job.settings, splits, job.folder) for job in jobs}
         total = sum(job.settings["train"]["epochs"] for job in jobs)
         with tqdm(total=total, unit="epoch", disable=None) as bar:
-            trained = fit(jobs, lambda _: bar.update(), lambda job, epoch: snapshots[id(job)].take(job, epoch))
+            trained = fit(
+                jobs, lambda _: bar.update(), lambda job, epoch: snapshots[id(job)].take(job, epoch)
+            )
             for job in trained:
                 finish(job, splits, index, store_dir, started, snapshots[id(job)], together=len(jobs))
                 job.folder.hold(names.files_of(job.settings["train"]))
