@@ -16,7 +16,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-NAMES = ("throughput", "around", "regimes", "store", "listing", "planning", "metrics", "heads", "demo")
+NAMES = (
+    "throughput",
+    "around",
+    "graphs",
+    "regimes",
+    "store",
+    "listing",
+    "planning",
+    "metrics",
+    "heads",
+    "demo",
+)
 HEAD = ["benchmark", "measured", "reference", "ratio", "ratio of CPU time", "goal", "met", "note"]
 
 
@@ -24,7 +35,14 @@ def suite() -> dict:
     """The benchmarks by name."""
     from benchmarks import data, heads, pipeline, training
 
-    works = (training.throughput, training.around, training.regime_steps, data.decoding, data.listing)
+    works = (
+        training.throughput,
+        training.around,
+        training.graphs,
+        training.regime_steps,
+        data.decoding,
+        data.listing,
+    )
     return dict(
         zip(NAMES, (*works, pipeline.planning, pipeline.metrics, heads.heads, pipeline.demo), strict=True)
     )

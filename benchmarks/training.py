@@ -16,6 +16,7 @@ from calibench.planning.settings import regime_settings, settings_of
 from calibench.regimes.catalog import catalog
 from calibench.training import loop, optim
 from calibench.training.device import autocast, set_determinism
+from calibench.training.graphs import StepGraph
 from calibench.training.job import make_job
 from calibench.training.randomness import epoch_order
 from calibench.training.step import Batch, batches
@@ -79,6 +80,7 @@ class Steps:
         self.job, self.count = job, count
         self.optimizer = optim.make_optimizer(job.model, job.regime, job.settings["train"])
         self.guard = loop.LossGuard(job)
+        self.graph = StepGraph.of(job, self.optimizer)
         self.feed = self._batches()
 
     def _batches(self) -> Iterator[tuple[int, int, Batch]]:
@@ -91,7 +93,10 @@ class Steps:
     def __call__(self) -> None:
         """Train ``count`` steps."""
         for epoch, step, batch in itertools.islice(self.feed, self.count):
-            list(loop.train_step(self.job, self.optimizer, self.guard, epoch, step, batch))
+            if self.graph and self.graph.takes(epoch, step, batch):
+                self.graph.step(self.guard, epoch, step, batch)
+            else:
+                list(loop.train_step(self.job, self.optimizer, self.guard, epoch, step, batch))
         self.guard.check(self.job)
         wait()
 
@@ -237,6 +242,30 @@ def around(options) -> list[Result]:
     title = "work around a step (lenet, 16 px, batch 32, one thread): ms of CPU time"
     note = f"the fastest tenth of {rounds} rounds"
     return [Result(title, f"{ours:.2f} ms", f"{bare:.2f} ms", ours - bare, None, 0.2, "less", note)]
+
+
+def graphs(options) -> list[Result]:
+    """Small networks on a GPU, with each step as a CUDA graph and without; nothing on other machines."""
+    results, rounds = [], 3 if options.quick else 9
+    if device_of().type != "cuda":
+        return results
+    for backbone, size, batch in (("lenet", 32, 128), ("resnet20", 32, 128), ("mobilenet_v2", 224, 64)):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "files"
+            material.write_images(root, 2560)
+            config = material.experiment(root, size)
+            store = material.make_store(config, Path(folder) / "store")
+            works = {
+                name: Steps(
+                    bench_job(config, store, backbone, batch_size=batch, cuda_graph=name == "graph"), 18
+                )
+                for name in ("graph", "plain")
+            }
+            found = interleaved(works, rounds)
+        speeds = [_speed(found[name], 18 * batch) for name in works]
+        ratio = median_ratio(found["plain"], found["graph"])
+        results.append(Result(f"step as a CUDA graph ({backbone}, {size} px, batch {batch})", *speeds, ratio))
+    return results
 
 
 def regime_steps(options) -> list[Result]:

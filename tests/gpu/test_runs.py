@@ -95,6 +95,19 @@ def test_memory_map_and_resident_train_alike(store, tmp_path):
     assert not differing(contents(tmp_path / "always"), contents(tmp_path / "never"))
 
 
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+@pytest.mark.parametrize("backbone", ["resnet20", "mobilenet_v2", "vgg19"])
+def test_a_graph_trains_as_the_same_steps_without(store, tmp_path, backbone, precision):
+    """Also dropout, whose seed changes at every step, and a learning rate that decays in the second epoch."""
+    options = {"batch_size": 8, "epochs": 3, "precision": precision, "clip_norm": 1.0}
+    for graph in (True, False):
+        told = train(
+            on_gpu(backbone=backbone, train=options | {"cuda_graph": graph}), store, tmp_path / str(graph)
+        )
+        assert "no CUDA graph" not in told
+    assert not differing(contents(tmp_path / "True"), contents(tmp_path / "False"))
+
+
 def test_batches_made_ahead_are_those_made_when_needed(store, tmp_path):
     job = make_job(on_gpu(train={"resident": "never"}), store, tmp_path, [], GPU)[0]
     order, busy = np.arange(len(job.train.images)), torch.randn(4096, 4096, device=GPU)
