@@ -30,8 +30,9 @@ def vectors(tmp_path_factory):
     return folder
 
 
-def head(run, **train):
-    return make_settings(run, "embeddings", train={"epochs": 3, "lr": 0.05, "batch_size": 10} | train)
+def head(run, regimes=None, **train):
+    train = {"epochs": 3, "lr": 0.05, "batch_size": 10} | train
+    return make_settings(run, "embeddings", train=train, regimes=regimes or {})
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +44,20 @@ def alone(vectors, tmp_path_factory):
     return {run: contents(folder / run) for run in RUNS}
 
 
+def group(vectors, folder, settings, others=()):
+    """The runs as Snakemake's process lists them; the others are by the name of their regime."""
+    of = {f"{folder}/{other}/run.json": settings_of for other, settings_of in dict(others).items()}
+    same = {"images": str(vectors / "images.npy"), "others": of, "stage_store": 0}
+    return [
+        same | {"settings": found, "record": f"{folder}/{run}/run.json"} for run, found in settings.items()
+    ]
+
+
 def train_together(vectors, folder, settings):
     """The files of each head, trained together and then taken by its own command."""
-    runs = [(found, folder / run) for run, found in settings.items()]
-    together.train(runs, vectors)
-    for found, run_dir in runs:
-        train_run(found, vectors, run_dir, [])
+    together.train(group(vectors, folder, settings))
+    for run, found in settings.items():
+        train_run(found, vectors, folder / run, [])
     return {run: contents(folder / run) for run in settings}
 
 
@@ -65,7 +74,8 @@ def test_weights_are_those_of_a_head_alone(vectors, alone, tmp_path, monkeypatch
 
 def test_only_the_command_of_a_run_puts_its_outputs_to_their_places(vectors, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    together.train([(head(run), tmp_path / run) for run in RUNS[:2]], vectors)
+    runs = group(vectors, tmp_path, {run: head(run) for run in RUNS[:2]})
+    together.train(runs)
     assert not (tmp_path / "ols" / names.RECORD).exists()
     monkeypatch.setattr(loop, "steps", None)  # nothing is trained any more
     train_run(head("ols"), vectors, tmp_path / "ols", [])
@@ -73,7 +83,7 @@ def test_only_the_command_of_a_run_puts_its_outputs_to_their_places(vectors, tmp
     history = [json.loads(line) for line in (tmp_path / "ols/history.jsonl").read_text().splitlines()]
     spent = sum(line["seconds"] for line in history)
     assert record["provenance"]["training_seconds"] == pytest.approx(spent / 2)
-    together.train([(head(run), tmp_path / run) for run in RUNS[:2]], vectors)
+    together.train(runs)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -87,12 +97,11 @@ def test_stopped_heads_go_on_bit_for_bit(vectors, alone, tmp_path, monkeypatch, 
         if len(calls) == 9 * (len(RUNS) if same else 1):
             signal.raise_signal(signal.SIGTERM)
 
-    runs = [(head(run), tmp_path / run) for run in RUNS]
     with monkeypatch.context() as patched:
         patched.setattr(loop, "train_step", stopping)
         with pytest.raises(loop.Interrupted):
             if same:
-                together.train(runs, vectors)
+                together.train(group(vectors, tmp_path, {run: head(run) for run in RUNS}))
             else:
                 train_run(head(RUNS[0]), vectors, tmp_path / RUNS[0], [])
     assert train_together(vectors, tmp_path, {run: head(run) for run in RUNS}) == alone
@@ -101,13 +110,28 @@ def test_stopped_heads_go_on_bit_for_bit(vectors, alone, tmp_path, monkeypatch, 
 def test_a_head_that_fails_leaves_the_others_alone(vectors, alone, tmp_path, caplog):
     wrong = {"mbls": head("mbls", lr=1e30), "zipf": head("zipf")}
     settings = {"hard": head("hard"), **wrong, "ols": head("ols")}
-    together.train([(found, tmp_path / run) for run, found in settings.items()], vectors)
+    together.train(group(vectors, tmp_path, settings))
     assert "loss is not finite" in caplog.text and "zipf: mode dense" in caplog.text
     for run in ("hard", "ols"):
         train_run(settings[run], vectors, tmp_path / run, [])
         assert contents(tmp_path / run) == alone[run]
     with pytest.raises(UserError, match="loss is not finite"):
         train_run(settings["mbls"], vectors, tmp_path / "mbls", [])
+
+
+def test_heads_that_need_other_runs_take_those_that_were_just_trained(vectors, tmp_path):
+    hard = head("hard")
+    wanted = {"lsplus": head("lsplus"), "kd": head("kd", regimes={"kd": {"teacher": "embeddings/hard"}})}
+    runs = group(vectors, tmp_path, wanted, {"hard": hard})
+    together.train(runs)
+    assert not list(tmp_path.rglob("state.pt")), "nothing can be trained yet"
+    together.train(group(vectors, tmp_path, {"hard": hard, "ls": head("ls")}))
+    together.train(runs)
+    train_run(hard, vectors, tmp_path / "hard", [])
+    for run, found in wanted.items():
+        train_run(found, vectors, tmp_path / run, [])
+        train_run(found, vectors, tmp_path / "alone" / run, [tmp_path / "hard"])
+        assert contents(tmp_path / run) == contents(tmp_path / "alone" / run)
 
 
 @pytest.mark.parametrize("classes", [2, 11, 20])
@@ -133,6 +157,7 @@ def listed(tmp_path, monkeypatch, seeds):
             "settings": json.dumps(make_settings(run, "embeddings", seed)),
             "images": "images.npy",
             "record": f"{run}/seed{seed}/run.json",
+            "others": [],
             "stage_store": 0,
         }
         for seed in seeds

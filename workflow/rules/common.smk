@@ -143,15 +143,16 @@ def check_experiment():
 
 
 def heads_to_train():
-    """Heads that will be trained now and need no other run; each as `groups.write` wants it."""
+    """Heads that will be trained now, each as `groups.write` wants it."""
     for job in workflow.dag.needrun_jobs():
-        if "train_" not in job.rule.name or job.input.others:
+        if "train_" not in job.rule.name:
             continue
         if features.is_head(config, job.wildcards.backbone, f"hard{job.wildcards.variant}"):
             yield {
                 "settings": job.params.settings,
                 "images": job.input.store[0],
                 "record": job.output.record,
+                "others": list(job.input.others),
                 "stage_store": job.resources.stage_store,
             }
 

@@ -55,12 +55,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_threads(options.threads)
     settings = run_settings(options.settings)
     others = [record.parent for record in options.others]
-    sharing = options.runs_per_gpu
-
-    def train_group(runs: list[dict[str, Any]]) -> None:
-        store, stage = Path(runs[0]["images"]).parent, bool(runs[0]["stage_store"])
-        together.train([(run["settings"], Path(run["record"]).parent) for run in runs], store, stage, sharing)
-
-    groups.train_with_others(options.record, train_group)
+    groups.train_with_others(options.record, lambda runs: together.train(runs, options.runs_per_gpu))
     folders = options.images.parent, options.record.parent
-    train_run(settings, *folders, others, bool(options.stage_store), sharing)
+    train_run(settings, *folders, others, bool(options.stage_store), options.runs_per_gpu)

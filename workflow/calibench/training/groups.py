@@ -31,13 +31,16 @@ def write(runs: Iterable[dict[str, Any]]) -> None:
     """List the heads that this process will train, for its jobs; the list is removed when it ends.
 
     Args:
-        runs: of each its ``settings`` (JSON), ``images``, ``record`` (paths) and ``stage_store``.
+        runs: of each its ``settings`` (JSON), ``images``, ``record`` and ``others`` (paths), and ``stage_store``. Those
+            that need other runs have groups of their own.
     """
-    groups = defaultdict(list)
-    for run in runs:
-        settings = json.loads(run["settings"])
+    groups, listed = defaultdict(list), [run | {"settings": json.loads(run["settings"])} for run in runs]
+    known = {run["record"]: run["settings"] for run in listed}
+    for run in listed:
+        settings, second = run["settings"], bool(run["others"])
+        run["others"] = {record: known.get(record) for record in run["others"]}
         same = {key: settings["train"][key] for key in SAME}
-        groups[run["images"], settings["run"]["seed"], canonical(same)].append(run | {"settings": settings})
+        groups[second, run["images"], settings["run"]["seed"], canonical(same)].append(run)
     parts = [group[i : i + AT_MOST] for group in groups.values() for i in range(0, len(group), AT_MOST)]
     parts = [part for part in parts if len(part) > 1]
     if not parts:
@@ -47,7 +50,8 @@ def write(runs: Iterable[dict[str, Any]]) -> None:
     for number, part in enumerate(parts):
         (folder / f"{number}.json").write_text(json.dumps(part))
     places = {run["record"]: number for number, part in enumerate(parts) for run in part}
-    (folder / "groups.json").write_text(json.dumps(places))
+    at_once = [number for number, part in enumerate(parts) if not part[0]["others"]]
+    (folder / "groups.json").write_text(json.dumps({"places": places, "at_once": at_once}))
     os.environ[FOLDER] = str(folder)
 
 
@@ -59,15 +63,15 @@ def train_with_others(record: Path, train: Callable[[list[dict[str, Any]]], None
         train: trains a group.
     """
     listed = Path(os.environ.get(FOLDER, ""), "groups.json")
-    places = read_json(listed) if FOLDER in os.environ and listed.exists() else {}
-    own = places.get(str(record))
+    found = read_json(listed) if FOLDER in os.environ and listed.exists() else {"places": {}}
+    own = found["places"].get(str(record))
     if own is None:
         return
-    files = [listed.with_name(f"{place}.json") for place in range(max(places.values()) + 1)]
-    others = files[own + 1 :] + files[:own]
-    while _train(files[own], train) == BUSY:
-        if not any(_train(other, train) == NOW for other in others):
-            _train(files[own], train, wait=True)
+    # others that need no other run, from those behind this one
+    others = sorted(set(found["at_once"]) - {own}, key=lambda number: (number < own, number))
+    while _train(listed.with_name(f"{own}.json"), train) == BUSY:
+        if not any(_train(listed.with_name(f"{number}.json"), train) == NOW for number in others):
+            _train(listed.with_name(f"{own}.json"), train, wait=True)
 
 
 def _train(group: Path, train: Callable[[list[dict[str, Any]]], None], wait: bool = False) -> str:

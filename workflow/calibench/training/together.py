@@ -117,13 +117,29 @@ def _products(jobs: Sequence[Job]) -> Products | None:
     return None
 
 
-def _to_train(
-    held: contextlib.ExitStack, runs: Sequence[tuple[dict[str, Any], Path]]
-) -> list[tuple[dict[str, Any], Path]]:
-    """The runs that are not finished and that no other process trains; ``held`` gets their locks."""
+def _others_of(run: dict[str, Any]) -> list[Path] | None:
+    """Folders of the finished runs that a run needs; None if one is not finished.
+
+    One that was just trained may not have its files in their places yet.
+    """
     found = []
-    for settings, run_dir in runs:
-        if (run_dir / names.RECORD).exists() and reuse.read_record(run_dir)["settings"] == settings:
+    for record, settings in run["others"].items():
+        folder = Path(record).parent
+        if not Path(record).exists():
+            held = settings and CheckpointFolder(folder, settings)
+            if not held or not held.has_finished(names.files_of(settings["train"])):
+                return None
+            folder = held.finished
+        found.append(folder)
+    return found
+
+
+def _to_train(held: contextlib.ExitStack, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The runs that can be trained and are not finished or being trained; ``held`` gets their locks."""
+    for run in runs:
+        settings, run_dir, others = run["settings"], Path(run["record"]).parent, _others_of(run)
+        finished = Path(run["record"]).exists() and reuse.read_record(run_dir)["settings"] == settings
+        if finished or others is None:
             continue
         folder = CheckpointFolder(run_dir, settings)
         try:
@@ -132,40 +148,37 @@ def _to_train(
             log.info("%s", error)
             continue
         if not folder.has_finished(names.files_of(settings["train"])):
-            found.append((settings, run_dir))
-    return found
+            yield {"settings": settings, "run_dir": run_dir, "others": others}
 
 
-def train(
-    runs: Sequence[tuple[dict[str, Any], Path]], store_dir: Path, stage: bool = False, runs_per_gpu: int = 1
-) -> None:
+def train(runs: Sequence[dict[str, Any]], sharers: int = 1) -> None:
     """Train heads together; the command of each run then finds its outputs in the checkpoint folder.
 
     Args:
-        runs: settings and folder of each; equal data set, features, seed, batch size and device.
-        store_dir: folder of the features.
-        stage: copy them to the node first.
-        runs_per_gpu: how many processes may share a GPU.
+        runs: a group, as :func:`calibench.training.groups.write` lists it.
+        sharers: how many processes may share a GPU.
 
     Raises:
         Interrupted: a signal stopped the training, after all checkpoints were written.
     """
-    started = time.time()
+    started, store_dir, stage = time.time(), Path(runs[0]["images"]).parent, bool(runs[0]["stage_store"])
     with contextlib.ExitStack() as held:
-        todo = _to_train(held, runs)
+        todo = list(_to_train(held, runs))
         if len(todo) < 2:
             return
-        first = todo[0][0]["train"]
+        first = todo[0]["settings"]["train"]
         set_determinism(first["deterministic"])
-        device = held.enter_context(take_device(first["device"], runs_per_gpu))
+        device = held.enter_context(take_device(first["device"], sharers))
         jobs = []
-        for settings, run_dir in todo:
+        for run in todo:
             try:
-                job, splits, index = make_job(settings, store_dir, run_dir, [], device, stage, runs_per_gpu)
+                job, splits, index = make_job(
+                    **run, store_dir=store_dir, device=device, stage=stage, runs_per_gpu=sharers
+                )
             except UserError as error:
                 log.warning("%s; the other heads go on", error)
-                continue
-            jobs.append(job)
+            else:
+                jobs.append(job)
         if not jobs:
             return
         log.info("%d heads together: %s", len(jobs), loop.describe(jobs[0]))
