@@ -180,13 +180,15 @@ def test_a_job_that_finds_its_group_in_work_trains_another(tmp_path, monkeypatch
         if len(trained) == 2:
             release.set()
 
-    first = threading.Thread(target=groups.train_with_others, args=("hard/seed1/run.json", slow))
+    first = threading.Thread(
+        target=groups.train_with_others, args=("hard/seed1/run.json", "images.npy", slow)
+    )
     first.start()
     assert begun.wait(60)
-    groups.train_with_others("ols/seed1/run.json", quick)
+    groups.train_with_others("ols/seed1/run.json", "images.npy", quick)
     first.join()
     of = [[f"{run}/seed{seed}/run.json" for run in ("hard", "ols")] for seed in (2, 0, 1)]
     assert trained == of
     for record in ("ols/seed2/run.json", "other/run.json"):
-        groups.train_with_others(record, quick)
+        groups.train_with_others(record, "images.npy", quick)
     assert trained == of

@@ -143,15 +143,20 @@ def check_experiment():
 
 
 def heads_to_train():
-    """Heads that will be trained now, each as `groups.write` wants it."""
-    for job in workflow.dag.needrun_jobs():
-        if "train_" not in job.rule.name:
-            continue
-        if features.is_head(config, job.wildcards.backbone, f"hard{job.wildcards.variant}"):
+    """Heads that will be trained now, as `groups.write` wants them; none that waits for a run of another kind."""
+    jobs = {job.output.record: job for job in workflow.dag.needrun_jobs() if "train_" in job.rule.name}
+    heads = {
+        record
+        for record, job in jobs.items()
+        if features.is_head(config, job.wildcards.backbone, f"hard{job.wildcards.variant}")
+    }
+    for record in sorted(heads):
+        job = jobs[record]
+        if all(other in heads or other not in jobs for other in job.input.others):
             yield {
                 "settings": job.params.settings,
                 "images": job.input.store[0],
-                "record": job.output.record,
+                "record": record,
                 "others": list(job.input.others),
                 "stage_store": job.resources.stage_store,
             }

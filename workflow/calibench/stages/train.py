@@ -3,6 +3,7 @@
 Under Snakemake on one machine, heads on the same features are trained together by the first job that asks for one.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_threads(options.threads)
     settings = run_settings(options.settings)
     others = [record.parent for record in options.others]
-    groups.train_with_others(options.record, lambda runs: together.train(runs, options.runs_per_gpu))
+    train_group = functools.partial(together.train, sharers=options.runs_per_gpu)
+    groups.train_with_others(options.record, options.images, train_group)
     folders = options.images.parent, options.record.parent
     train_run(settings, *folders, others, bool(options.stage_store), options.runs_per_gpu)

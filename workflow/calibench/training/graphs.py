@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from calibench.errors import UserError
 from calibench.training import gradients, optim
@@ -27,14 +27,15 @@ IN_MEMORY = {
     "stages",
     "teacher_logits",
     "sample",
-}  # needs of a regime
+}  # needs of regimes
 Record = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
 
 
 def on_gpu(work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
     """Record ``work`` without running it: what repeats it, and its results, which each repeat overwrites."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # in this thread only: another one may be uploading the next batch
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         results = work()
     return graph.replay, results
 
@@ -44,6 +45,8 @@ def _why_not(job: Job) -> str | None:
     train, augment = job.settings["train"], job.settings["augment"]
     if missing := sorted(set(job.regime.needs) - IN_MEMORY):
         return f"regime {job.regime.name} needs {missing[0]}, which the host makes at each step"
+    if isinstance(job.model.body, nn.Identity):
+        return "a head on features is trained together with others instead"
     if augment["mixup"] is not None or augment["cutmix"] is not None:
         return "mixup and cutmix draw a share at each step"
     return None if train["optimizer"] == "sgd" else f"the optimizer is {train['optimizer']}, not sgd"
@@ -108,6 +111,9 @@ class StepGraph:
         self.batch.images.copy_(batch.images)
         begin(self.job, self.optimizer, epoch, step)
         if not self.replay:
+            # maps of the step before would keep its graph alive, and with it the stream that it ran on
+            model = self.job.model
+            model.feature_map, model.stages = None, [torch.empty(0)] * len(model.stages)
             try:
                 self.replay, self.results = self.record(lambda: self._work(epoch, step))
             except RuntimeError as error:

@@ -1,7 +1,7 @@
 """Which heads are trained together: a list that Snakemake's process writes, and what its jobs do with it. No torch.
 
 Each job asks for one run. The first job that asks for a run of a group trains the whole group; a job that finds its own
-group in work trains another one meanwhile. All take their outputs from the checkpoint folders afterwards, so a job
+group in work trains another one of these features meanwhile. All take their outputs from the checkpoint folders afterwards, so a job
 without this list, or whose group failed, only trains its run alone.
 """
 
@@ -50,16 +50,21 @@ def write(runs: Iterable[dict[str, Any]]) -> None:
     for number, part in enumerate(parts):
         (folder / f"{number}.json").write_text(json.dumps(part))
     places = {run["record"]: number for number, part in enumerate(parts) for run in part}
-    at_once = [number for number, part in enumerate(parts) if not part[0]["others"]]
+    # groups that can be trained as soon as these features exist
+    at_once = defaultdict(list)
+    for number, part in enumerate(parts):
+        if not part[0]["others"]:
+            at_once[part[0]["images"]].append(number)
     (folder / "groups.json").write_text(json.dumps({"places": places, "at_once": at_once}))
     os.environ[FOLDER] = str(folder)
 
 
-def train_with_others(record: Path, train: Callable[[list[dict[str, Any]]], None]) -> None:
+def train_with_others(record: Path, images: Path, train: Callable[[list[dict[str, Any]]], None]) -> None:
     """Have the group of a run trained, by this process or another one; nothing happens if it has none.
 
     Args:
         record: of the run, as in the list.
+        images: its features, as in the list.
         train: trains a group.
     """
     listed = Path(os.environ.get(FOLDER, ""), "groups.json")
@@ -67,8 +72,8 @@ def train_with_others(record: Path, train: Callable[[list[dict[str, Any]]], None
     own = found["places"].get(str(record))
     if own is None:
         return
-    # others that need no other run, from those behind this one
-    others = sorted(set(found["at_once"]) - {own}, key=lambda number: (number < own, number))
+    others = set(found["at_once"].get(str(images), ())) - {own}
+    others = sorted(others, key=lambda number: (number < own, number))
     while _train(listed.with_name(f"{own}.json"), train) == BUSY:
         if not any(_train(listed.with_name(f"{number}.json"), train) == NOW for number in others):
             _train(listed.with_name(f"{own}.json"), train, wait=True)

@@ -125,7 +125,7 @@ def _others_of(run: dict[str, Any]) -> list[Path] | None:
     found = []
     for record, settings in run["others"].items():
         folder = Path(record).parent
-        if not Path(record).exists():
+        if not Path(record).exists() or settings not in (None, reuse.read_record(folder)["settings"]):
             held = settings and CheckpointFolder(folder, settings)
             if not held or not held.has_finished(names.files_of(settings["train"])):
                 return None
