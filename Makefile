@@ -38,7 +38,8 @@ test-slow: setup
 
 # with the lowest versions that pyproject.toml allows, in an environment of its own; without Snakemake, which needs newer ones
 LOWEST := .lowest
-LOWEST_TESTS := tests/data/test_store.py tests/statistics/test_resampling.py tests/training/test_heads.py tests/training/test_optim.py
+LOWEST_TESTS := tests/data/test_store.py tests/statistics/test_resampling.py tests/training/test_heads.py tests/training/test_together.py \
+	tests/training/test_graphs.py tests/training/test_optim.py
 test-lowest: setup
 	$(IN_ENV) uv venv --quiet --clear $(LOWEST) && uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python \
 		--extra medical pyproject.toml --output-file $(LOWEST)/lowest.txt && \

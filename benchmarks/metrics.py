@@ -11,7 +11,7 @@ import time
 import numpy as np
 from calibench.metrics import Predictions, measure_all
 from calibench.metrics.debiased import null_distribution
-from calibench.statistics.resampling import bootstrap
+from calibench.statistics.resampling import Sums, bootstrap
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     seen = Predictions.of(logits, targets)
     parts = {
         "all measures": lambda: measure_all(seen),
-        f"{args.resamples} resamples": lambda: bootstrap(seen, codes, args.resamples, seed=0),
+        f"{args.resamples} resamples": lambda: bootstrap(Sums(seen, codes), args.resamples, seed=0),
         f"{args.resamples} null draws": lambda: null_distribution(seen.confidence, args.resamples, seed=0),
     }
     total = 0.0

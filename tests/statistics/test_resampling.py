@@ -78,7 +78,7 @@ def test_clustered_variance_by_hand_and_against_the_bootstrap(sample):
     assert clustered_variance(np.array([3.0, 13.0]), np.array([2, 2])) == pytest.approx(50 * 2 / 1 / 16)
     assert np.isnan(clustered_variance(np.array([16.0]), np.array([4])))
     seen, codes = Predictions.of(*sample), np.arange(600) // 4
-    spread = bootstrap(seen, codes, 1500, seed=0)
+    spread = bootstrap(Sums(seen, codes), 1500, seed=0)
     for name, each in (sample_values(seen) | {"auroc": auroc_values(seen.probs, seen.targets)}).items():
         if name != "ece":
             assert spread[name].std() == pytest.approx(np.sqrt(clustered(each, codes)), rel=0.1), name
@@ -99,7 +99,7 @@ def bootstrap_coverage(rng, studies, groups, resamples):
     truth = {m: v.mean() for m, v in sample_values(Predictions.of(logits, targets)).items()}
     for trial in range(studies):
         logits, targets, codes = population(groups)
-        spread = bootstrap(Predictions.of(logits, targets), codes, resamples, seed=trial)
+        spread = bootstrap(Sums(Predictions.of(logits, targets), codes), resamples, seed=trial)
         for name in hits:
             low, high = np.quantile(spread[name], tails(0.95, groups))
             hits[name] += low <= truth[name] <= high

@@ -42,7 +42,7 @@ def intervals(seen: Predictions, codes: np.ndarray, settings: dict[str, Any], wh
     sums = Sums(seen, codes)
     point = {name: float(value[0]) for name, value in sums.values(np.ones((sums.groups, 1))).items()}
     nothing = {metric: np.full(2, np.nan) for metric in point}
-    drawn = bootstrap(seen, codes, settings["resamples"], settings["seed"]) if groups > 1 else nothing
+    drawn = bootstrap(sums, settings["resamples"], settings["seed"]) if groups > 1 else nothing
     rows = []
     for metric, values in drawn.items():
         low, high = (np.nan, np.nan) if metric in NO_INTERVAL else np.quantile(values, expanded)

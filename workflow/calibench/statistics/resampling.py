@@ -171,15 +171,14 @@ class Sums:
         return {"r_auc": area, "augrc": 1 - area, "aurc": (risk * kept).sum(axis=1) / n[:, 0]}
 
 
-def bootstrap(seen: Predictions, codes: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Measures (resamples,) over resampled groups: all that :class:`Sums` holds.
+def bootstrap(sums: Sums, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """All measures of ``sums``, each (resamples,), over resampled groups.
 
     ECE is there for its spread only: its percentile interval does not cover (resampling adds the bias once
     more).
     """
     from threadpoolctl import threadpool_limits
 
-    sums = Sums(seen, codes)
     with threadpool_limits(1, user_api="blas"):  # the products are small: BLAS threads would only wait
         batches = [sums.values(weights) for weights in draws(sums.groups, resamples, seed)]
     return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
