@@ -107,6 +107,14 @@ def test_stopped_heads_go_on_bit_for_bit(vectors, alone, tmp_path, monkeypatch, 
     assert train_together(vectors, tmp_path, {run: head(run) for run in RUNS}) == alone
 
 
+def test_heads_that_were_trained_but_not_written_are_only_written(vectors, alone, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(together, "finish", lambda *_, **__: 1 / 0)
+        together.train(group(vectors, tmp_path, {run: head(run) for run in RUNS}))
+    monkeypatch.setattr(loop, "train_step", None)
+    assert train_together(vectors, tmp_path, {run: head(run) for run in RUNS}) == alone
+
+
 def test_a_head_that_fails_leaves_the_others_alone(vectors, alone, tmp_path, caplog):
     wrong = {"mbls": head("mbls", lr=1e30), "zipf": head("zipf")}
     settings = {"hard": head("hard"), **wrong, "ols": head("ols")}

@@ -24,7 +24,12 @@ log = logging.getLogger(__name__)
 FOLDER = "CALIBENCH_TOGETHER"  # environment variable: the folder with the list
 AT_MOST = 32  # heads in one process
 NOW, BEFORE, BUSY = "now", "before", "busy"  # when a group was trained
-SAME = ("batch_size", "device", "deterministic")  # settings of the training that are equal in a group
+SAME = (
+    "batch_size",
+    "drop_last",
+    "device",
+    "deterministic",
+)  # settings of the training that are equal in a group
 
 
 def write(runs: Iterable[dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from calibench import cli
 from calibench.backbones.heads import Products
 from calibench.errors import UserError
 from calibench.finished import names, reuse
@@ -37,6 +38,11 @@ class Member:
     steps: Iterator[loop.Pause]
     position: tuple[int, int] = (0, 0)  # epoch and number of the step that comes next
     ended: BaseException | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it came to its last epoch."""
+        return isinstance(self.ended, StopIteration)
 
     def advance(self) -> None:
         """Go on to the next pause, or to the end."""
@@ -88,7 +94,8 @@ def fit(jobs: Sequence[Job], report: Callable, keep: Callable) -> Iterator[Job]:
     members = [Member(job, loop.steps(job, stop, report, keep, feed)) for job in jobs]
     for member in members:
         member.advance()
-    products, running = _products(jobs), [m for m in members if not m.ended]
+    yield from (member.job for member in members if member.trained)  # stopped before their files were written
+    products, running = _products(jobs), [member for member in members if not member.ended]
     while running:
         first = min(member.position for member in running)
         now = [member for member in running if member.position == first]
@@ -99,10 +106,10 @@ def fit(jobs: Sequence[Job], report: Callable, keep: Callable) -> Iterator[Job]:
                 member.advance()
         for member in now:
             member.advance()
-        yield from (member.job for member in now if isinstance(member.ended, StopIteration))
+        yield from (member.job for member in now if member.trained)
         running = [member for member in running if not member.ended]
-    if stopped := [m.ended for m in members if isinstance(m.ended, loop.Interrupted)]:
-        raise stopped[0]
+    if stop.signal:
+        raise loop.Interrupted(128 + stop.signal)
 
 
 def _products(jobs: Sequence[Job]) -> Products | None:
@@ -188,7 +195,13 @@ def train(runs: Sequence[dict[str, Any]], sharers: int = 1) -> None:
             trained = fit(
                 jobs, lambda _: bar.update(), lambda job, epoch: snapshots[id(job)].take(job, epoch)
             )
-            for job in trained:
-                finish(job, splits, index, store_dir, started, snapshots[id(job)], together=len(jobs))
-                job.folder.hold(names.files_of(job.settings["train"]))
-                log.info("%s is trained", job.folder.folder.parent)
+            try:
+                for job in trained:
+                    finish(job, splits, index, store_dir, started, snapshots[id(job)], together=len(jobs))
+                    job.folder.hold(names.files_of(job.settings["train"]))
+                    log.info("%s is trained", job.folder.folder.parent)
+            except loop.Interrupted:
+                cli.tell(
+                    f"{len(jobs)} heads stopped, with checkpoints; the same command continues from there"
+                )
+                raise
